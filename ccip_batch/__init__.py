@@ -1,0 +1,3 @@
+"""VLASS coarse-cube imaging (CCIP) as a batch application."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,3 @@
+from ccip_batch.cli import main
+
+main()

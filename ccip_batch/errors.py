@@ -1,0 +1,71 @@
+"""What can go wrong, and the exit code that each kind of failure has everywhere: verbs, nodes, DAGs.
+
+The table in docs/exit_codes.md is checked against `ExitCode`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of `ccip-batch` and of its nodes. A retry can mend only those from 30 on."""
+
+    DONE = 0
+    """Done. A plane that is rejected or empty is done as well, and says so."""
+    INTERNAL = 1
+    """An unforeseen error, most likely a fault of ccip_batch."""
+    USAGE = 2
+    """The command line is wrong."""
+    CONFIG = 10
+    """The job config or a parameter list is wrong."""
+    DATA = 11
+    """Input data are bad or missing."""
+    RUN_FOLDER = 12
+    """The run folder belongs to another job, or another run is at work in it."""
+    PLANES_FAILED = 20
+    """The run has ended, but at least one plane or node failed."""
+    RESOURCES = 30
+    """Out of memory or of disk space."""
+    CASA = 31
+    """A failure inside CASA, or the process was ended by a signal."""
+    CHECKPOINT = 85
+    """Checkpointed: run the same node again."""
+    INTERRUPTED = 130
+    """Stopped by the user; run again to go on."""
+
+
+class CcipError(Exception):
+    """A failure that is explained to the user in a sentence and needs no traceback."""
+
+    exit_code = ExitCode.INTERNAL
+
+
+class ConfigError(CcipError):
+    """The job config or a parameter list is wrong. The message lists all problems."""
+
+    exit_code = ExitCode.CONFIG
+
+
+class DataError(CcipError):
+    """Input data are bad or missing."""
+
+    exit_code = ExitCode.DATA
+
+
+class RunFolderError(CcipError):
+    """The run folder belongs to another job, or is in use."""
+
+    exit_code = ExitCode.RUN_FOLDER
+
+
+class ResourceError(CcipError):
+    """There is not enough memory or disk space."""
+
+    exit_code = ExitCode.RESOURCES
+
+
+class CasaError(CcipError):
+    """A CASA call failed, or returned without having done its work."""
+
+    exit_code = ExitCode.CASA
