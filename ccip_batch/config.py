@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -39,7 +39,7 @@ from ccip_batch.fields import (
 from ccip_batch.groups import SpwGroup
 from ccip_batch.parameter_list import ParameterList
 from ccip_batch.problems import Problem, failure
-from ccip_batch.yaml_file import YamlFile
+from ccip_batch.yaml_file import Location, YamlFile
 
 SCIENCE_SPWS = tuple(range(2, 18))
 """The S-band spws of VLASS; 0 and 1 are X-band pointing spws."""
@@ -254,6 +254,8 @@ class ResolvedJob(Section):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+Where = Callable[[Location], str]
+"""Finds the place of a key, such as `('imaging', 'spw')`: `file:line`."""
 
 
 def load_job(path: Path, overrides: Sequence[str] = ()) -> Job:
@@ -263,28 +265,28 @@ def load_job(path: Path, overrides: Sequence[str] = ()) -> Job:
     are relative to it too. Raises ConfigError, listing everything that is wrong.
     """
     problems: list[Problem] = []
-    job = read_job(path, overrides, problems)
+    job, _ = read_job(path, overrides, problems)
     if job is None:
         raise failure(problems)
     return job
 
 
-def read_job(path: Path, overrides: Sequence[str], problems: list[Problem]) -> Job | None:
-    """As `load_job`, but what is wrong is added to `problems`, and None returned."""
+def read_job(path: Path, overrides: Sequence[str], problems: list[Problem]) -> tuple[Job | None, Where]:
+    """As `load_job`, but what is wrong is added to `problems`, and None returned; and what finds a key's line."""
     before = len(problems)
     content = YamlFile.read(path, problems)
     if content is None:
-        return None
+        return None, lambda _: str(path)
     for text in overrides:
         content.override(text, problems)
     job = _validated(Job, content.data, {"base": path.absolute().parent}, content.where, problems)
     if job is not None:
         _check_execution(job.execution, content.where, problems)
         _check_cycleniter(job.imaging, content.where, problems)
-    return job if len(problems) == before else None
+    return (job if len(problems) == before else None), content.where
 
 
-def _check_execution(execution: Execution, where: Any, problems: list[Problem]) -> None:
+def _check_execution(execution: Execution, where: Where, problems: list[Problem]) -> None:
     if execution.engine == "htcondor" and execution.site is None:
         problems.append(
             Problem(
@@ -293,7 +295,7 @@ def _check_execution(execution: Execution, where: Any, problems: list[Problem]) 
         )
 
 
-def _check_cycleniter(planes: Imaging, where: Any, problems: list[Problem]) -> None:
+def _check_cycleniter(planes: Imaging, where: Where, problems: list[Problem]) -> None:
     if planes.iter3.cycleniter is not None and planes.cycleniter_final_image_nomask is not None:
         problems.append(
             Problem(
@@ -333,6 +335,10 @@ def resolve_job(job: Job, problems: list[Problem]) -> ResolvedJob | None:
             Problem(
                 source, "imaging.spw", f"spws {outside} are none of SE-CONT's", f"Its science spws are {list(science)}."
             )
+        )
+    if cube.phasecenter != continuum.phasecenter:
+        warnings.append(
+            f"the phase centres of the two parameter lists differ: {continuum.phasecenter!r}, {cube.phasecenter!r}"
         )
     if len(problems) > before:
         return None
@@ -450,7 +456,7 @@ def _science_spws(seip: ParameterList | None, problems: list[Problem]) -> tuple[
 
 
 def _validated(
-    model: type[Model], data: Any, context: dict[str, Any], where: Any, problems: list[Problem]
+    model: type[Model], data: Any, context: dict[str, Any], where: Where, problems: list[Problem]
 ) -> Model | None:
     """Validate, and put each of pydantic's complaints into words. `where` finds the place of a dotted key."""
     try:

@@ -20,8 +20,8 @@ class Problem:
     """What is wrong."""
     right: str = ""
     """What is right, or what to do."""
-    is_data: bool = False
-    """Whether the input data are at fault, rather than what the user wrote about them."""
+    kind: type[CcipError] = ConfigError
+    """The error that it is when it stands alone."""
 
     def __str__(self) -> str:
         text = ": ".join(part for part in (self.where, self.key, self.wrong) if part)
@@ -29,8 +29,9 @@ class Problem:
 
 
 def failure(problems: Sequence[Problem]) -> CcipError:
-    """The one error that lists all problems: a DataError if only data are at fault, else a ConfigError."""
-    kind = DataError if all(problem.is_data for problem in problems) else ConfigError
+    """The one error that lists all problems. Its class: ConfigError before DataError before all others."""
+    kinds = {problem.kind for problem in problems}
+    kind = next((kind for kind in (ConfigError, DataError) if kind in kinds), problems[0].kind)
     if len(problems) == 1:
         return kind(str(problems[0]))
     return kind("\n".join([f"{len(problems)} problems:", *(f"  * {problem}" for problem in problems)]))
