@@ -11,13 +11,14 @@ import difflib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from ccip_batch import __version__, casa, imaging, parameter_list
 from ccip_batch.fields import (
+    MOST,
     Angle,
     Container,
     Count,
@@ -38,7 +39,7 @@ from ccip_batch.fields import (
 )
 from ccip_batch.groups import SpwGroup
 from ccip_batch.parameter_list import ParameterList
-from ccip_batch.problems import Problem, failure
+from ccip_batch.problems import Problem, failure, shown
 from ccip_batch.yaml_file import Location, YamlFile
 
 SCIENCE_SPWS = tuple(range(2, 18))
@@ -72,7 +73,9 @@ class Inputs(Section):
 class CleanParameters(Section):
     """Deconvolution: may differ between iter1, iter2 and iter3."""
 
-    niter: int | None = Field(None, strict=True, ge=0, description="Largest number of minor cycle iterations.")
+    niter: Annotated[int, Field(strict=True, ge=0, le=MOST)] | None = Field(
+        None, description="Largest number of minor cycle iterations."
+    )
     nsigma: Number | None = Field(None, ge=0, description="Cleaning stops at this many times the robust rms.")
     threshold: Flux | None = Field(None, description="Cleaning stops at this flux density, such as `0.5mJy`.")
     cycleniter: Count | None = Field(None, description="Largest number of minor iterations in a major cycle.")
@@ -159,7 +162,9 @@ class Execution(Section):
 
     engine: Literal["local", "htcondor"] = Field("local", description="Processes on this machine, or HTCondor.")
     site: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="Site profile of the pool, for HTCondor."
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
+        description="Name of the pool's site profile, such as `ospool`; HTCondor needs it.",
     )
     container: Container | None = Field(
         None, description="Apptainer image that nodes run in: a path, or a URL such as `osdf://`; none without it."
@@ -418,17 +423,17 @@ def _from_list(
 def _wrong_mode(given: str, mode: str) -> tuple[str, str]:
     if mode == CONTINUUM_MODE and _AW_MODES.fullmatch(given):
         return (
-            f"{given!r} is an AW-projection mode, which is not supported: it needs convolution functions (cfcache)",
+            f"{shown(given)} is an AW-projection mode, which is not supported (it needs a cfcache)",
             f"Only squares whose SE-CONT was made with the mosaic gridder, {mode!r}, can be imaged.",
         )
-    return f"{given!r} is not an imaging mode that belongs here", f"It must be {mode!r}."
+    return f"{shown(given)} is not an imaging mode that belongs here", f"It must be {mode!r}."
 
 
 def _fixed_parameters(model: type[BaseModel], values: ParameterList) -> list[str]:
     """A warning for each parameter of the list that differs from what is always used."""
     table = imaging.ITERATIONS[0] if model is CubeList else imaging.PREDICTION
     return [
-        f"{values.where(key)}: {key}: {value!r} is not used; this mode always takes {table[key]!r}"
+        f"{values.where(key)}: {key}: {shown(value)} is not used; this mode always takes {table[key]!r}"
         for key, value in values.values.items()
         if key in table and key not in model.model_fields and key not in _WITHOUT_EFFECT and value != table[key]
     ]
@@ -445,12 +450,16 @@ def _science_spws(seip: ParameterList | None, problems: list[Problem]) -> tuple[
         found = re.fullmatch(r"(\d{1,4})(?:~(\d{1,4}))?", part.strip(), re.ASCII)
         if found is None:
             problems.append(
-                Problem(seip.where("spw"), "spw", f"{value!r} is no list of spws", "Write such as '2,3,4' or '2~17'.")
+                Problem(
+                    seip.where("spw"), "spw", f"{shown(value)} is no list of spws", "Write such as '2,3,4' or '2~17'."
+                )
             )
             return None
         spws.extend(range(int(found[1]), int(found[2] or found[1]) + 1))
     if not spws or len(set(spws)) != len(spws):
-        problems.append(Problem(seip.where("spw"), "spw", f"{value!r} names no spw, or one twice", "Name each once."))
+        problems.append(
+            Problem(seip.where("spw"), "spw", f"{shown(value)} names no spw, or one twice", "Name each once.")
+        )
         return None
     return tuple(sorted(spws))
 
@@ -483,10 +492,12 @@ def _explained(model: type[BaseModel], loc: tuple[int | str, ...], item: dict[st
     if kind == "value_error":
         wrong, _, right = str(item["ctx"]["error"]).partition("; ")
         return wrong, right[:1].upper() + right[1:] + ("." if right else "")
-    given = item["input"]
-    shown = repr(given)[:60] if isinstance(given, str | int | float | bool | None) else f"a {type(given).__name__}"
+    if kind == "model_type":
+        return f"{shown(item['input'])} is no section of keys", description
+    if kind == "string_pattern_mismatch":
+        return f"{shown(item['input'])} has not the right form", description
     message = str(item["msg"])
-    return f"{shown}: {message[:1].lower()}{message[1:]}", description
+    return f"{shown(item['input'])}: {message[:1].lower()}{message[1:]}", description
 
 
 def _describe(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[type[BaseModel], str]:

@@ -35,3 +35,12 @@ def failure(problems: Sequence[Problem]) -> CcipError:
     if len(problems) == 1:
         return kind(str(problems[0]))
     return kind("\n".join([f"{len(problems)} problems:", *(f"  * {problem}" for problem in problems)]))
+
+
+def shown(value: object) -> str:
+    """A value from a file as it may stand in a message: short, and whatever it is."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # Python refuses to write out numbers of very many digits
+        return f"a very long {type(value).__name__}"
+    return text if len(text) <= 60 else text[:57] + "..."
