@@ -13,8 +13,8 @@ from ccip_batch.model import Model
 
 STOKES = ("I", "Q", "U", "V")
 
-MAD_TO_SIGMA = 1.482602218505602
-"""Standard deviation of normal noise over its median absolute deviation from the median."""
+MAD_TO_SIGMA = 1.4826
+"""Standard deviation of normal noise over its median absolute deviation, to the digits that NRAO's tables use."""
 
 Pixels = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -92,9 +92,7 @@ def restoring_beam(casa: Casa, image: str) -> Beam:
         raise CasaError(f"{image} has no beam: tclean fitted none.") from None
     if (major["unit"], minor["unit"], angle["unit"]) != ("arcsec", "arcsec", "deg"):
         raise CasaError(f"the beam of {image} has unexpected units: {beam}")
-    return Beam(
-        major_arcsec=float(major["value"]), minor_arcsec=float(minor["value"]), pa_deg=float(angle["value"])
-    )
+    return Beam(major_arcsec=float(major["value"]), minor_arcsec=float(minor["value"]), pa_deg=float(angle["value"]))
 
 
 def _has_many_beams(tool: Any) -> bool:

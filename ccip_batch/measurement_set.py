@@ -83,7 +83,9 @@ def row_chunks(rows: int) -> Iterator[tuple[int, int]]:
 def summarize(casa: Casa, vis: Path) -> MsSummary:
     """Read a measurement set. Raises DataError if it is none."""
     if not (vis / "table.dat").is_file() or not (vis / "SPECTRAL_WINDOW" / "table.dat").is_file():
-        raise DataError(f"{vis} is not a measurement set (it has no table.dat or no SPECTRAL_WINDOW); check inputs.vis.")
+        raise DataError(
+            f"{vis} is not a measurement set (it has no table.dat or no SPECTRAL_WINDOW); check inputs.vis."
+        )
     spws = _spws(casa, vis)
     with casa.table(str(vis / "FIELD")) as table:
         names = [str(name) for name in table.getcol("NAME")]

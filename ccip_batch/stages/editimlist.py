@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from ccip_batch.config import PlaneRejectionBeforeImaging
+from ccip_batch.config import RejectBefore
 from ccip_batch.errors import DataError
 from ccip_batch.flag_statistics import FlagCounts
 from ccip_batch.groups import SpwGroup
@@ -116,7 +116,7 @@ def cube_targets(
     imagename: str,
     phasecenter: str,
     groups: Sequence[SpwGroup],
-    rejection: PlaneRejectionBeforeImaging,
+    rejection: RejectBefore,
 ) -> CubeTargets:
     """Stage 6: one target a spw group, and the plane rejection before imaging (`vlass_plane_reject_ms`).
 

@@ -18,7 +18,7 @@ def importdata(casa: Casa, vis: Path, groups: Sequence[SpwGroup]) -> MsSummary:
     missing = sorted({spw for group in groups for spw in group.spws} - known)
     if missing:
         raise DataError(
-            f"{vis} has no spw {', '.join(map(str, missing))} (it has {min(known)} to {max(known)}); correct imaging.spw."
+            f"{vis} has no spw {', '.join(map(str, missing))}, only {min(known)} to {max(known)}; correct imaging.spw."
         )
     if not summary.target_scans:
         raise DataError(f"{vis} has no scan with the intent OBSERVE_TARGET (intents: {', '.join(summary.intents)}).")

@@ -76,7 +76,8 @@ def makeimages(
     """Image a plane in the current folder.
 
     name: of the plane's images, without `.iter<n>`. selection: tclean parameters that select data (vis, field, spw,
-    scan, antenna, datacolumn) and `reffreq`. parameters: those of the workflow's table for an iteration. masks: the
+    scan, antenna, datacolumn) and `reffreq`; they win over
+    parameters, which gives those of the workflow's table for an iteration. masks: the
     tier-1 and tier-2 mask. after: called with the iteration and its imagename when its images are whole.
     Raises CasaError if an iteration left no image.
     """
@@ -86,7 +87,7 @@ def makeimages(
         if iteration:
             _hand_over(casa, f"{name}.iter{iteration - 1}", imagename)
         cleanmask, mask = _clean_mask(casa, imagename, iteration, masks)
-        record = casa.task("tclean", imagename=imagename, **selection, **parameters(iteration), **mask)
+        record = casa.task("tclean", imagename=imagename, **{**parameters(iteration), **selection, **mask})
         if not Path(f"{imagename}.image.tt0").is_dir():
             raise CasaError(f"tclean left no {imagename}.image.tt0; see casa.log.")
         results.append(_iteration_result(iteration, cleanmask, record))
@@ -113,7 +114,7 @@ def _clean_mask(casa: Casa, imagename: str, iteration: int, masks: Sequence[str]
     if iteration == 0:
         return "none", {}
     if iteration == LAST_ITERATION:
-        return "pb", {"usemask": "pb"}
+        return "pb", {}
     source = masks[iteration - 1]
     target = f"{imagename}.cleanmask"
     if image_shape(casa, source)[:2] == image_shape(casa, f"{imagename}.psf.tt0")[:2]:
@@ -127,7 +128,7 @@ def _clean_mask(casa: Casa, imagename: str, iteration: int, masks: Sequence[str]
             axes=[0, 1],
             interpolation="nearest",
         )
-    return Path(source).name, {"usemask": "user", "mask": target}
+    return Path(source).name, {"mask": target}
 
 
 def _iteration_result(iteration: int, cleanmask: str, record: Mapping[str, Any]) -> IterationResult:

@@ -106,11 +106,11 @@ def _predict(casa: Casa, vis: str, prediction: Mapping[str, Any], models: Sequen
     name = prediction["imagename"]
     for old in sorted(Path().glob(f"{name}.*")):
         casa.remove(old.name)
-    common = {"vis": vis, **prediction}
-    casa.task("tclean", **common, savemodel="none", calcres=False)
+    casa.task("tclean", vis=vis, **prediction)
     for model in models:
         casa.copy(model, f"{name}.model.{model.rsplit('.', 1)[1]}")
-    casa.task("tclean", **common, savemodel="modelcolumn", calcres=False, calcpsf=False, restart=True)
+    second = {**prediction, "savemodel": "modelcolumn", "calcpsf": False, "restart": True}
+    casa.task("tclean", vis=vis, **second)
     peak = 0.0
     with casa.table(vis) as table:
         if "MODEL_DATA" not in table.colnames():
@@ -136,7 +136,7 @@ def _check_flag_version(casa: Casa, vis: str) -> None:
         rows = table.nrows()
     if flags != rows:
         raise DataError(
-            f"{version} has {flags} rows but {vis} has {rows}: the flags belong to another selection of fields and spws. "
+            f"{version} has {flags} rows but {vis} has {rows}: the flags are of another selection of fields and spws. "
             "Check that SEIP_parameter.list and reimaging_resources.tgz are of this PIMS."
         )
 

@@ -10,9 +10,7 @@ from ccip_batch.errors import CasaError
 from ccip_batch.measurement_set import MsSummary, summarize
 
 
-def transformimagedata(
-    casa: Casa, vis: str, outputvis: str, fields: Sequence[int], spws: Sequence[int]
-) -> MsSummary:
+def transformimagedata(casa: Casa, vis: str, outputvis: str, fields: Sequence[int], spws: Sequence[int]) -> MsSummary:
     """Copy the DATA of some fields and spws of `vis` to `outputvis` and initialise its weights.
 
     Ids of spws and fields stay what they were; POINTING is kept. Rows come out sorted by field, data description and
