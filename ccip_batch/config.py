@@ -185,11 +185,12 @@ class Job(Section):
     inputs: Inputs = Field(description="The files of the job.")
     imaging: Imaging = Field(Imaging(), description="Stage 7, the planes.")
     prediction: Prediction = Field(Prediction(), description="Stage 4, the prediction of SE-CONT's model.")
-    plane_rejection: PlaneRejection = Field(PlaneRejection(), description="Which planes are left out.")
+    plane_rejection: PlaneRejection = Field(PlaneRejection(), description="Which planes are left out or marked.")
     execution: Execution = Field(Execution(), description="How the job is run; changes no product.")
 
 
 _IMAGENAME = r"^[A-Za-z0-9][A-Za-z0-9+_-]*(\.[A-Za-z0-9+_-]+)*$"
+_CUBE_IMAGENAME = r"^[A-Za-z0-9][A-Za-z0-9+_-]*(\.[A-Za-z0-9+_-]+){4,}$"
 _PHASECENTER = r"^(J2000|ICRS|B1950) +[-+0-9.:hdms]+ +[-+0-9.:hdms]+$"
 
 
@@ -197,7 +198,11 @@ class CubeList(PlaneParameters):
     """What is read from CCIP_parameter.list."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
-    imagename: str = Field(pattern=_IMAGENAME, description="Image name: letters, digits, `.`, `_`, `+` and `-`.")
+    imagename: str = Field(
+        pattern=_CUBE_IMAGENAME,
+        description="Image name: letters, digits, `_`, `+`, `-`; at least five parts between dots, "
+        "the fifth of which names the object.",
+    )
     phasecenter: str = Field(pattern=_PHASECENTER, description="Such as `J2000 13:33:35.814 +16.44.04.255`.")
     imaging_mode: str = Field(description=f"`{CUBE_MODE}`.")
 

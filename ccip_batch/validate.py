@@ -68,7 +68,7 @@ def check(
     if found.resolved is None:
         return found
     found.warnings.extend(found.resolved.warnings)
-    if "reimaging_resources" not in missing:
+    if missing.isdisjoint({"reimaging_resources", "vis"}):  # names in the archive begin with that of the PIMS
         found.resources = _check_resources(found.resolved, found.problems)
     if estimate is not None and folder is not None:
         _check_disk(folder, estimate(found.resolved), found.problems)
