@@ -2,10 +2,10 @@
 
 What is real and what is not: the self-calibration table is solved for by CASA's `gaincal` on the simulated data, the
 flag versions are saved by `flagmanager` on the measurement set that `mstransform` makes. The clean models are not
-cleaned but painted: the true sources, times the mosaic's primary beam as CASA computes it from the data (mosaic models
-are stored that way). That costs one pass for the weights and not one for each major cycle, and serves
-the same ends: the weights of `statwt` are those of data minus model. The iter1 model has the sources of the Quick Look
-catalogue alone, as a clean inside the tier-1 mask would.
+cleaned but painted on the coordinates that `tclean` gives the continuum image: the true sources times the primary beam of
+the mosaic, which is how CASA stores mosaic models. That spares the gridding of all spws for each major cycle and serves
+the same end, the weights of `statwt`, which are those of data minus model. The iter1 model has the sources of the Quick
+Look catalogue alone, as a clean inside the tier-1 mask would.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ccip_batch.casa import Casa
-from ccip_batch.simulate.observation import PHASE_CENTRE_TEXT, ROOT, Field
+from ccip_batch.simulate.beam import primary_beam
+from ccip_batch.simulate.observation import PHASE_CENTRE, PHASE_CENTRE_TEXT, ROOT, Field, spw_frequencies
 from ccip_batch.simulate.presets import SCIENCE_SPWS, Preset
-from ccip_batch.simulate.sky import Source
+from ccip_batch.simulate.sky import ARCSEC, Source, direction_cosines
 from ccip_batch.simulate.visibilities import Interference, Rows, model
 
 SE_NAME = "VLASS2.1.se.T00t00.J133336+164404.06.2048.v1"
@@ -32,7 +33,7 @@ UVTAPER = "26.476arcsec"
 _MASK_RADIUS = 24.0  # arcsec around a point; about the beam of the D configuration
 _SELFCAL = f"{ROOT}_split.ms.hifv_selfcal.s8_1.phase-self-cal.tbl"
 _SPLIT = f"{ROOT}_split.ms"
-_MEASURED = "se.weights"
+_GRID = "se.grid"
 
 
 def make_products(
@@ -50,10 +51,9 @@ def make_products(
     _save_flags(casa, bursts)
     progress("phase self-calibration")
     _selfcal(casa, preset, fields)
-    progress("weights of the continuum image")
-    _measure(casa, preset, fields, spws, ids)
     progress("masks and models")
-    images = _paint_masks(casa, preset) + _paint_models(casa, preset)
+    _make_grid(casa, preset, spws, ids)
+    images = _paint_masks(casa, preset) + _paint_models(casa, preset, fields)
     return [*images, _SELFCAL, f"{_SPLIT}.flagversions"]
 
 
@@ -98,15 +98,35 @@ def _tiled(table: Any) -> dict[str, Any]:
     return {"NAME": "ModelColumn", "TYPE": "TiledShapeStMan", "SPEC": {"DEFAULTTILESHAPE": [4, 8, 512]}}
 
 
-def _measure(casa: Casa, preset: Preset, fields: list[Field], spws: str, ids: str) -> None:
-    """Weights and primary beam of the mosaic of all science spws: grid and beam of masks and models."""
+def _make_grid(casa: Casa, preset: Preset, spws: str, ids: str) -> None:
+    """An image with the coordinates of the continuum images: a psf, with the gridder that is quickest."""
     casa.task(
-        "tclean", vis=_SPLIT, imagename=_MEASURED, field=ids, spw=spws, intent=TARGET_INTENT, uvrange="<12km",
+        "tclean", vis=_SPLIT, imagename=_GRID, field=ids, spw=spws, intent=TARGET_INTENT, uvrange="<12km",
         imsize=[preset.pixels, preset.pixels], cell=[f"{preset.cell}arcsec"], phasecenter=PHASE_CENTRE_TEXT, stokes="I",
-        specmode="mfs", reffreq="3.0GHz", outframe="LSRK", gridder="mosaic", mosweight=False, usepointing=False,
-        conjbeams=False, pblimit=0.1, deconvolver="mtmfs", nterms=2, weighting="briggs", robust=-2.0, uvtaper=[UVTAPER],
-        datacolumn="data", niter=0, restoration=False, calcres=False, calcpsf=True, savemodel="none", parallel=False,
+        specmode="mfs", reffreq="3.0GHz", outframe="LSRK", gridder="standard", deconvolver="mtmfs", nterms=1,
+        weighting="natural", datacolumn="data", niter=0, restoration=False, calcres=False, calcpsf=True,
+        savemodel="none", parallel=False,
     )
+
+
+def _mosaic_beam(preset: Preset, fields: list[Field]) -> NDArray[np.float64]:
+    """Primary beam of the mosaic of all science spws, as CASA defines it: the root of the weights, 1 at its peak."""
+    east, north = _grid(preset)
+    x, y = east * ARCSEC, north * ARCSEC
+    weight = np.zeros(east.shape)
+    for field in fields:
+        l, m, _ = direction_cosines(field.ra, field.dec, *PHASE_CENTRE)
+        radius = np.hypot(x - l, y - m)
+        for spw in SCIENCE_SPWS:
+            weight += _unflagged(preset, spw) * primary_beam(spw, radius, spw_frequencies(spw, 1)) ** 2
+    return np.sqrt(weight / weight.max())
+
+
+def _unflagged(preset: Preset, spw: int) -> float:
+    flagged = preset.flagged.get(spw)
+    if flagged is None:
+        return 1.0
+    return 1.0 - flagged.fraction * flagged.fields - flagged.elsewhere * (1.0 - flagged.fields)
 
 
 def _grid(preset: Preset) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -136,8 +156,8 @@ def _ellipse(source: Source, east: NDArray[np.float64], north: NDArray[np.float6
 
 
 def _write_like(casa: Casa, name: str, pixels: NDArray[np.float64], unit: str) -> str:
-    """Write an image with the coordinates of the measured one."""
-    casa.copy(f"{_MEASURED}.psf.tt0", name)
+    """Write an image with the coordinates of the continuum images."""
+    casa.copy(f"{_GRID}.psf.tt0", name)
     with casa.image(name) as image:
         image.putchunk(pixels[:, :, None, None].astype(np.float32))
         image.setrestoringbeam(remove=True)
@@ -151,7 +171,7 @@ def _paint_masks(casa: Casa, preset: Preset) -> list[str]:
     east, north = _grid(preset)
     masks = {True: np.zeros(east.shape), False: np.zeros(east.shape)}
     for source in preset.sources:
-        masks[source.in_ql][_ellipse(source, east, north, _MASK_RADIUS * 1.0) <= 1.0] = 1.0
+        masks[source.in_ql][_ellipse(source, east, north, _MASK_RADIUS) <= 1.0] = 1.0
     both = np.maximum(masks[True], masks[False])
     return [
         _write_like(casa, f"s4_0.{SE_NAME}.QLcatmask-tier1.mask", masks[True], ""),
@@ -160,9 +180,8 @@ def _paint_masks(casa: Casa, preset: Preset) -> list[str]:
     ]
 
 
-def _paint_models(casa: Casa, preset: Preset) -> list[str]:
-    with casa.image(f"{_MEASURED}.pb.tt0") as image:
-        beam = image.getchunk()[:, :, 0, 0]
+def _paint_models(casa: Casa, preset: Preset, fields: list[Field]) -> list[str]:
+    beam = _mosaic_beam(preset, fields)
     made = []
     for stage, iteration, sources in (
         ("s5_0", "iter1", [source for source in preset.sources if source.in_ql]),

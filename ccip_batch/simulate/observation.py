@@ -19,8 +19,8 @@ ROOT = "VLASS2.1.sb00000001.eb00000001.59066.5_J133336+164404"
 PHASE_CENTRE = (math.radians((13 + (33 + 35.814 / 60) / 60) * 15), math.radians(16 + (44 + 4.255 / 60) / 60))
 """Right ascension and declination of the image centre, J2000, in radians."""
 PHASE_CENTRE_TEXT = "J2000 13:33:35.814 +16.44.04.255"
-START_MJD = 59066.98898730928
-"""When the first target scan begins (UTC): the phase centre is near the meridian then."""
+_START_MJD = 59066.98898730928
+"""Where the simulator tool is told to begin: the phase centre is near the meridian then."""
 INTEGRATION = 0.45
 """Length of an integration in seconds, that of the survey."""
 _POINTING = ("J1347+1217", math.radians((13 + (47 + 33.36 / 60) / 60) * 15), math.radians(12 + (17 + 24.24 / 60) / 60))
@@ -129,20 +129,29 @@ def antenna_names() -> list[str]:
     return _antennas().names
 
 
-def make_structure(casa: Casa, path: str, preset: Preset, fields: list[Field]) -> None:
+def make_structure(casa: Casa, path: str, preset: Preset, fields: list[Field]) -> float:
     """Make a measurement set with everything but what a receiver gives: DATA is 0, nothing is flagged.
 
-    Rows are in order of time, then of spectral window. path: the measurement set, in the current folder.
+    Rows are in order of time, then of spectral window. path: the measurement set, in the current folder. Returns
+    when the first target scan begins (MJD, UTC).
     """
     unsorted = path + ".unsorted"
     _observe(casa, unsorted, preset, fields)
-    with casa.table(unsorted) as table:
+    with casa.table(unsorted, write=True) as table:
+        made = [name for name in ("MODEL_DATA", "CORRECTED_DATA", "IMAGING_WEIGHT") if name in table.colnames()]
+        table.removecols(made)  # the simulator tool makes them; calibrated data have none
         ordered = table.query("DATA_DESC_ID >= 0", sortlist="TIME, DATA_DESC_ID, ANTENNA1, ANTENNA2")
         copied = ordered.copy(path, deep=True, valuecopy=True)
         copied.close()
         ordered.close()
     casa.remove(unsorted)
     _label(casa, path, fields)
+    _thin_pointing(casa, path)
+    with casa.table(path) as table:
+        targets = table.query("FIELD_ID > 0")
+        start = float((targets.getcol("TIME") - targets.getcol("INTERVAL") / 2).min()) / 86400.0
+        targets.close()
+    return start
 
 
 def _observe(casa: Casa, path: str, preset: Preset, fields: list[Field]) -> None:
@@ -169,7 +178,7 @@ def _observe(casa: Casa, path: str, preset: Preset, fields: list[Field]) -> None
         simulator.setauto(0.0)
         simulator.settimes(
             integrationtime=f"{INTEGRATION}s", usehourangle=False,
-            referencetime=measures.epoch("UTC", f"{START_MJD!r}d"),
+            referencetime=measures.epoch("UTC", f"{_START_MJD!r}d"),
         )
         for spw in (0, 1):
             simulator.observe(_POINTING[0], spw_name(spw), starttime=f"{-_POINTING_LEAD}s",
@@ -181,13 +190,20 @@ def _observe(casa: Casa, path: str, preset: Preset, fields: list[Field]) -> None
         simulator.close()
 
 
+def _thin_pointing(casa: Casa, path: str) -> None:
+    """Leave one row of POINTING for each time and antenna: the simulator tool makes one for each spw."""
+    with casa.table(path + "/POINTING", write=True) as table:
+        rows = np.stack([np.round(table.getcol("TIME") * 100), table.getcol("ANTENNA_ID")])
+        _, kept = np.unique(rows, axis=1, return_index=True)
+        table.removerows(np.setdiff1d(np.arange(table.nrows()), kept).tolist())
+
+
 def _label(casa: Casa, path: str, fields: list[Field]) -> None:
     """Fill in what the simulator tool leaves empty and what pipelines look at."""
     with casa.table(path, write=True) as table:
-        scan_of = np.array([1] + [field.scan for field in fields])
-        field_ids = table.getcol("FIELD_ID")
-        table.putcol("SCAN_NUMBER", scan_of[field_ids].astype(np.int32))
-        table.putcol("STATE_ID", (field_ids > 0).astype(np.int32))
+        ids = table.getcol("FIELD_ID")
+        table.putcol("STATE_ID", (ids > 0).astype(np.int32))
+        table.putcol("SCAN_NUMBER", np.array([1, *(field.scan for field in fields)], np.int32)[ids])
         for column in ("ARRAY_ID", "OBSERVATION_ID", "PROCESSOR_ID"):
             table.putcol(column, np.zeros(table.nrows(), np.int32))
         times = table.getcol("TIME")

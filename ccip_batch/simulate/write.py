@@ -22,7 +22,6 @@ from ccip_batch.simulate.observation import (
     PHASE_CENTRE,
     PHASE_CENTRE_TEXT,
     ROOT,
-    START_MJD,
     Field,
     antenna_names,
     make_structure,
@@ -106,7 +105,7 @@ def make(preset: Preset, seed: int, progress: Progress) -> None:
     fields = mosaic(preset)
     phases = phase_errors(preset, sorted({field.scan for field in fields}), len(antenna_names()), seed)
     progress(f"structure of the measurement set: {len(fields)} fields, {preset.channels} channels a spw")
-    make_structure(casa, f"{ROOT}.ms", preset, fields)
+    start = make_structure(casa, f"{ROOT}.ms", preset, fields)
     progress("visibilities")
     fractions, bursts = fill(casa, f"{ROOT}.ms", preset, fields, phases, seed)
     products = make_products(casa, preset, fields, bursts, progress)
@@ -116,7 +115,7 @@ def make(preset: Preset, seed: int, progress: Progress) -> None:
     pack(products, finished / "reimaging_resources.tgz")
     Path(f"{ROOT}.ms").rename(finished / f"{ROOT}.ms")
     _write_lists(finished, preset)
-    truth = _truth(preset, seed, fields, phases, fractions, bursts)
+    truth = _truth(preset, seed, start, fields, phases, fractions, bursts)
     (finished / "truth.json").write_text(json.dumps(truth, indent=1) + "\n")
     (finished / "job.yaml").write_text(_job(preset))
 
@@ -136,8 +135,8 @@ def _write_lists(folder: Path, preset: Preset) -> None:
 
 
 def _truth(
-    preset: Preset, seed: int, fields: list[Field], phases: dict[int, np.ndarray[Any, np.dtype[np.float64]]],
-    fractions: dict[int, float], bursts: list[Interference],
+    preset: Preset, seed: int, start: float, fields: list[Field],
+    phases: dict[int, np.ndarray[Any, np.dtype[np.float64]]], fractions: dict[int, float], bursts: list[Interference],
 ) -> dict[str, Any]:
     frequencies = {spw: spw_frequencies(spw, preset.channels) for spw in (0, 1, *SCIENCE_SPWS)}
     return {
@@ -158,7 +157,7 @@ def _truth(
         "sefd_jy": SEFD,
         "phase_rms_deg": PHASE_RMS,
         "fields": [field.as_dict() for field in fields],
-        "obs_mjd": START_MJD,
+        "obs_mjd": start,
         "phase_err_rad": {str(scan): values.tolist() for scan, values in phases.items()},
         "antennas": antenna_names(),
         "flagged_frac": {str(spw): fraction for spw, fraction in fractions.items()},
