@@ -1,0 +1,183 @@
+"""What is simulated: the presets, as data, and how their sizes can be changed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields, replace
+
+from ccip_batch.errors import ConfigError
+from ccip_batch.groups import SpwGroup
+from ccip_batch.simulate.sky import Source
+
+SCIENCE_SPWS = tuple(range(2, 18))
+"""Spectral windows 2 to 17 hold the survey's data; 0 and 1 are those of the reference pointing in X band."""
+
+
+@dataclass(frozen=True)
+class Flagged:
+    """What part of a spw is flagged in the PIMS."""
+
+    fraction: float
+    """Fraction of the rows of a field that is flagged, in the first fields of the mosaic."""
+    fields: float = 1.0
+    """Fraction of the fields that are flagged so."""
+    elsewhere: float = 0.0
+    """Fraction of the rows that is flagged in the other fields."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A simulation. Angles in arcsec, times in seconds."""
+
+    name: str
+    description: str
+    fields: int = 9
+    """Number of fields of the mosaic."""
+    columns: int = 3
+    """Fields in a row of the mosaic: one row is one scan."""
+    spacing: tuple[float, float] = (180.0, 432.0)
+    """Distance of fields within a row, and of rows."""
+    integrations: int = 2
+    """Integrations of 0.45 s on a field."""
+    gap: float = 8.0
+    """Time between two scans."""
+    channels: int = 8
+    """Channels of a science spw, which is 128 MHz wide."""
+    pixels: int = 512
+    """Image size."""
+    cell: float = 6.0
+    """Cell size."""
+    niter: int = 200
+    """The niter of the coarse cube's parameter list."""
+    groups: tuple[str, ...] = tuple(str(spw) for spw in SCIENCE_SPWS)
+    """Spw groups of the coarse cube."""
+    flagged: dict[int, Flagged] = field(default_factory=dict)
+    """What is flagged, by spw."""
+    rfi: tuple[int, ...] = (3, 4, 10)
+    """Spws with interference, whose flags are in the flag version statwt_1 only."""
+    nfield_thresh: int | None = None
+    """Threshold of the plane rejection before imaging, where it must differ from the survey's 12 fields."""
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Rows of the mosaic; the last may be short."""
+        return math.ceil(self.fields / self.columns)
+
+
+_CASE_SKY = (
+    Source("A", 126, -252, 0.250, -0.7, p=0.10, rm=35, chi0=20, v=0.010),
+    Source("B", -300, 240, 0.120, -0.2, p=0.06, rm=-60, chi0=-50),
+    Source("C", 312, 300, 0.080, -1.1, in_ql=False),
+    Source("D", -240, -330, 0.060, 0.3, p=0.15, rm=10, chi0=80),
+    Source("E", 276, -12, 0.150, -0.8, p=0.05, rm=20, gauss=(60.0, 40.0, 35.0)),
+)
+_COMPACT_SKY = (
+    Source("A", 84, -162, 0.150, -0.7, p=0.10, rm=35, chi0=20, v=0.010),
+    Source("B", -180, 138, 0.090, -0.2, p=0.12, rm=-60, chi0=-50),
+    Source("C", 168, 198, 0.060, -1.1, in_ql=False),
+    Source("E", 186, -12, 0.100, -0.8, p=0.05, rm=20, gauss=(60.0, 40.0, 35.0)),
+)
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "demo",
+            "Nine fields and eight planes of every kind: kept, of two spws, empty, rejected before and after imaging.",
+            spacing=(120.0, 240.0),
+            gap=240.0,
+            pixels=400,
+            niter=100,
+            groups=("2", "3,4", "5", "6", "9", "12", "15", "17"),
+            flagged={5: Flagged(0.95, fields=2 / 3, elsewhere=0.5), 9: Flagged(1.0), 15: Flagged(0.84)},
+            nfield_thresh=5,
+            sources=_COMPACT_SKY,
+        ),
+        Preset(
+            "small",
+            "Four fields and four planes (three kept, one of them of two spws, and an empty one) for quick tests.",
+            fields=4,
+            columns=2,
+            spacing=(150.0, 150.0),
+            gap=240.0,
+            channels=3,
+            pixels=256,
+            cell=7.0,
+            niter=60,
+            groups=("9", "10", "12,13", "17"),
+            flagged={9: Flagged(1.0), 15: Flagged(0.6)},
+            rfi=(3, 10, 13),
+            sources=(_COMPACT_SKY[0], _COMPACT_SKY[1], _COMPACT_SKY[2]),
+        ),
+        Preset(
+            "case",
+            "Nine fields over 14 arcmin and one plane a science spw: sixteen planes at 512 pixels.",
+            flagged={5: Flagged(0.6), 9: Flagged(1.0)},
+            sources=_CASE_SKY,
+        ),
+        Preset(
+            "custom",
+            "The sky and planes of case, with as many channels, fields and pixels as asked for.",
+            flagged={9: Flagged(1.0), 15: Flagged(0.84)},
+            sources=_CASE_SKY,
+        ),
+    )
+}
+
+SIZES = ("channels", "fields", "integrations", "pixels", "cell", "niter")
+"""What of a preset can be overridden."""
+
+
+def resolve(name: str, **sizes: float | None) -> Preset:
+    """The preset of that name with other sizes (`SIZES`; None leaves one as it is).
+
+    The sources move to the nearest pixel centres, so that a peak is a flux density; the rejection threshold stays
+    the same fraction of the fields. Raises ConfigError, listing all that is wrong.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"There is no preset {name!r}; there are {', '.join(PRESETS)}.")
+    unknown = sorted(set(sizes) - set(SIZES))
+    if unknown:
+        raise ConfigError(f"{', '.join(unknown)} cannot be chosen; what can be is {', '.join(SIZES)}.")
+    chosen = {key: value for key, value in sizes.items() if value is not None}
+    types = {item.name: item.type for item in fields(Preset)}
+    problems = [
+        f"{key}={value} must be a whole number" for key, value in chosen.items()
+        if types[key] == "int" and value != int(value)
+    ]
+    preset = PRESETS[name]
+    if "fields" in chosen and chosen["fields"] != preset.fields:
+        count = int(chosen["fields"])
+        preset = replace(preset, columns=max(1, math.ceil(math.sqrt(count))) if count > 0 else 1)
+        if preset.nfield_thresh is not None:
+            share = preset.nfield_thresh / PRESETS[name].fields
+            preset = replace(preset, nfield_thresh=max(1, math.floor(share * count)))
+    preset = replace(preset, **{key: int(value) if types[key] == "int" else value for key, value in chosen.items()})
+    problems += _problems(preset)
+    if problems:
+        raise ConfigError("The simulation cannot be made: " + "; ".join(problems) + ".")
+    return replace(preset, sources=tuple(source.on_grid(preset.cell) for source in preset.sources))
+
+
+def _problems(preset: Preset) -> list[str]:
+    found = []
+    if preset.channels < 2 or preset.channels == 4:
+        found.append(f"channels={preset.channels}: NRAO's pipeline takes spws of 1 or 4 channels for none of science, "
+                     "take 2, 3 or at least 5")
+    for key in ("fields", "integrations", "niter"):
+        if getattr(preset, key) < 1:
+            found.append(f"{key}={getattr(preset, key)} must be 1 or more")
+    if preset.cell <= 0:
+        found.append(f"cell={preset.cell} must be a positive number of arcsec")
+    elif preset.sources:
+        reach = max(max(abs(source.dx), abs(source.dy)) for source in preset.sources) + 120.0
+        if preset.pixels / 2 * preset.cell < reach:
+            found.append(f"{preset.pixels} pixels of {preset.cell} arcsec do not cover the sources: "
+                         f"take at least {math.ceil(2 * reach / preset.cell)} pixels")
+    return found
+
+
+def spws_of(groups: tuple[str, ...]) -> tuple[int, ...]:
+    """All spws of a list of groups."""
+    return tuple(spw for group in groups for spw in SpwGroup.parse(group).spws)

@@ -1,0 +1,180 @@
+"""What the receivers see: the sky through the primary beam, antenna phases, noise, interference; and the flags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ccip_batch.casa import Casa
+from ccip_batch.simulate.beam import primary_beam
+from ccip_batch.simulate.observation import INTEGRATION, PHASE_CENTRE, SPW_WIDTH, Field, spw_frequencies
+from ccip_batch.simulate.presets import SCIENCE_SPWS, Flagged, Preset
+from ccip_batch.simulate.sky import ARCSEC, LIGHT_SPEED, Source, direction_cosines
+
+SEFD = 370.0
+"""System equivalent flux density of an antenna at S band in Jy."""
+PHASE_RMS = 25.0
+"""Scatter of the antennas' phase errors in degrees."""
+_RFI_JY = 40.0
+_RFI_SHARE = 0.01
+
+Complexes = NDArray[np.complex128]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one science spw: what of them the sky and the receivers depend on."""
+
+    uvw: Floats
+    """Shape (3, rows), metres."""
+    antenna1: NDArray[np.int32]
+    antenna2: NDArray[np.int32]
+    field: NDArray[np.int32]
+    scan: NDArray[np.int32]
+    time: Floats
+
+    @classmethod
+    def of(cls, table: Any) -> Rows:
+        """Read them from a (selected) main table."""
+        return cls(*(table.getcol(name) for name in ("UVW", "ANTENNA1", "ANTENNA2", "FIELD_ID", "SCAN_NUMBER", "TIME")))
+
+    @property
+    def key(self) -> NDArray[np.int64]:
+        """A number for each row that stands for its time and baseline, whatever the order of the rows."""
+        tick = np.round(self.time / (INTEGRATION / 10)).astype(np.int64)
+        return (tick * 1000 + self.antenna1) * 1000 + self.antenna2
+
+
+def noise(channels: int) -> float:
+    """Noise in Jy of the real and of the imaginary part of a visibility: one channel, correlation and integration."""
+    return float(SEFD / np.sqrt(2.0 * SPW_WIDTH / channels * INTEGRATION))
+
+
+def phase_errors(preset: Preset, scans: list[int], antennas: int, seed: int) -> dict[int, Floats]:
+    """Phase errors in radians, one for each antenna, by scan; 0 for the first antenna, the reference."""
+    random = np.random.default_rng([seed, 1])
+    made = {}
+    for scan in scans:
+        phases = random.normal(0.0, np.radians(PHASE_RMS), antennas)
+        phases[0] = 0.0
+        made[scan] = phases
+    return made
+
+
+def model(sources: tuple[Source, ...], spw: int, channels: int, fields: list[Field], rows: Rows) -> Complexes:
+    """Visibilities of sources without any error, shape (4 correlations, channels, rows), Jy.
+
+    For each channel the exact sum over sources, seen through the primary beam of each field; no gridding.
+    """
+    frequency = spw_frequencies(spw, channels)
+    seen = np.zeros((4, channels, len(rows.time)), np.complex128)
+    for field in fields:
+        chosen = np.flatnonzero(rows.field == field.id)
+        if not chosen.size:
+            continue
+        waves = rows.uvw[:, chosen][:, None, :] * (frequency / LIGHT_SPEED)[None, :, None]
+        for source in sources:
+            l, m, n = direction_cosines(*source.direction(*PHASE_CENTRE), field.ra, field.dec)
+            beam = primary_beam(spw, np.arccos(min(n, 1.0)), frequency)
+            fringe = np.exp(2j * np.pi * (waves[0] * l + waves[1] * m + waves[2] * (n - 1.0)))
+            if source.gauss:
+                fringe = fringe * _gaussian(source.gauss, waves[0], waves[1])
+            i, q, u, v = (part * beam for part in source.stokes(frequency))
+            for correlation, amplitude in enumerate((i + v, q + 1j * u, q - 1j * u, i - v)):
+                seen[correlation][:, chosen] += amplitude[:, None] * fringe
+    return seen
+
+
+def _gaussian(gauss: tuple[float, float, float], u: Floats, v: Floats) -> Floats:
+    major, minor, angle = gauss[0] * ARCSEC, gauss[1] * ARCSEC, np.radians(gauss[2])
+    along = u * np.sin(angle) + v * np.cos(angle)
+    across = u * np.cos(angle) - v * np.sin(angle)
+    return np.exp(-(np.pi**2) / (4 * np.log(2)) * ((major * along) ** 2 + (minor * across) ** 2))
+
+
+def corrupt(seen: Complexes, rows: Rows, phases: dict[int, Floats], spw: int, seed: int) -> Complexes:
+    """What is measured of visibilities: with the antennas' phases (the same for R and L) and with thermal noise."""
+    table = np.zeros((max(phases) + 1, len(next(iter(phases.values())))))
+    for scan, values in phases.items():
+        table[scan] = values
+    error = table[rows.scan, rows.antenna1] - table[rows.scan, rows.antenna2]
+    random = np.random.default_rng([seed, 2, spw])
+    sigma = noise(seen.shape[1])
+    thermal = random.normal(0.0, sigma, seen.shape) + 1j * random.normal(0.0, sigma, seen.shape)
+    return seen * np.exp(1j * error) + thermal
+
+
+@dataclass(frozen=True)
+class Interference:
+    """Bursts in one channel of a spw, on some rows."""
+
+    spw: int
+    channel: int
+    keys: NDArray[np.int64]
+    """`Rows.key` of the rows."""
+    values: NDArray[np.complex128]
+    """What is added, shape (4 correlations, rows), Jy."""
+
+    def find(self, rows: Rows) -> NDArray[np.int64]:
+        """Where its rows are among those of a measurement set in any order of rows."""
+        order = np.argsort(rows.key)
+        return order[np.searchsorted(rows.key, self.keys, sorter=order)]
+
+
+def interference(preset: Preset, spw: int, rows: Rows, seed: int) -> Interference:
+    """Draw the interference of a spw."""
+    random = np.random.default_rng([seed, 3, spw])
+    count = max(4, round(_RFI_SHARE * len(rows.time)))
+    hit = np.sort(random.choice(len(rows.time), size=min(count, len(rows.time)), replace=False))
+    values = _RFI_JY * np.exp(2j * np.pi * random.random((4, len(hit))))
+    return Interference(spw, int(random.integers(preset.channels)), rows.key[hit], values)
+
+
+def initial_flags(flagged: Flagged, fields: list[Field], rows: Rows, spw: int, seed: int) -> Bools:
+    """Which rows of a spw are flagged in the PIMS: the exact share of the rows of each field, drawn at random."""
+    random = np.random.default_rng([seed, 4, spw])
+    heavy = round(flagged.fields * len(fields))
+    chosen = np.zeros(len(rows.time), np.bool_)
+    for number, field in enumerate(fields):
+        mine = np.flatnonzero(rows.field == field.id)
+        share = flagged.fraction if number < heavy else flagged.elsewhere
+        chosen[random.permutation(mine)[: round(share * len(mine))]] = True
+    return chosen
+
+
+def fill(
+    casa: Casa, path: str, preset: Preset, fields: list[Field], phases: dict[int, Floats], seed: int
+) -> tuple[dict[int, float], list[Interference]]:
+    """Fill DATA, FLAG, WEIGHT and SIGMA of a measurement set.
+
+    Returns the flagged fraction of each science spw and the interference.
+    """
+    fractions: dict[int, float] = {}
+    bursts: list[Interference] = []
+    with casa.table(path, write=True) as table:
+        ones = np.ones((4, table.nrows()))
+        table.putcol("WEIGHT", ones)
+        table.putcol("SIGMA", ones)
+        for spw in SCIENCE_SPWS:
+            part = table.query(f"DATA_DESC_ID == {spw}")
+            rows = Rows.of(part)
+            seen = model(preset.sources, spw, preset.channels, fields, rows)
+            data = corrupt(seen, rows, phases, spw, seed)
+            if spw in preset.rfi:
+                burst = interference(preset, spw, rows, seed)
+                data[:, burst.channel, burst.find(rows)] += burst.values
+                bursts.append(burst)
+            flags = np.zeros(data.shape, np.bool_)
+            if spw in preset.flagged:
+                flags[:, :, initial_flags(preset.flagged[spw], fields, rows, spw, seed)] = True
+            part.putcol("DATA", data)
+            part.putcol("FLAG", flags)
+            part.putcol("FLAG_ROW", flags.all(axis=(0, 1)))
+            part.close()
+            fractions[spw] = float(flags.mean())
+    return fractions, bursts
