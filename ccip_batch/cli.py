@@ -127,7 +127,9 @@ def simulate(folder: Path, preset: str, seed: int, **size: int | None) -> int:
     """Write a simulated PIMS with its SE-CONT products and a ready job.yaml into a new folder. Needs CASA."""
     from ccip_batch.simulate import simulate as write_simulation
 
-    job = write_simulation(folder, preset, seed, **{key: value for key, value in size.items() if value is not None})
+    job = write_simulation(
+        folder, preset, seed, click.echo, **{key: value for key, value in size.items() if value is not None}
+    )
     click.echo(f"Wrote {folder}. Next: ccip-batch run {job}")
     return ExitCode.DONE
 
@@ -136,7 +138,7 @@ def simulate(folder: Path, preset: str, seed: int, **size: int | None) -> int:
 @_explained
 def schema() -> int:
     """Print the JSON schema of the job config, for editors."""
-    from ccip_batch.config import schema as config_schema
+    from ccip_batch.config_page import schema as config_schema
 
     click.echo(json.dumps(config_schema(), indent=2))
     return ExitCode.DONE

@@ -44,8 +44,15 @@ def make_products(
     spws = ",".join(str(spw) for spw in SCIENCE_SPWS)
     ids = ",".join(str(field.id) for field in fields)
     casa.task(
-        "mstransform", vis=f"{ROOT}.ms", outputvis=_SPLIT, field=ids, spw=spws, datacolumn="data", chanbin=1,
-        timebin="0s", reindex=False,
+        "mstransform",
+        vis=f"{ROOT}.ms",
+        outputvis=_SPLIT,
+        field=ids,
+        spw=spws,
+        datacolumn="data",
+        chanbin=1,
+        timebin="0s",
+        reindex=False,
     )
     progress("flag versions")
     _save_flags(casa, bursts)
@@ -87,8 +94,16 @@ def _selfcal(casa: Casa, preset: Preset, fields: list[Field]) -> None:
             part.putcol("MODEL_DATA", model(known, spw, preset.channels, fields, Rows.of(part)))
             part.close()
     casa.task(
-        "gaincal", vis=_SPLIT, caltable=_SELFCAL, refant="ea01", solint="inf", combine="field,spw", gaintype="G",
-        calmode="p", minsnr=3.0, uvrange="<12km",
+        "gaincal",
+        vis=_SPLIT,
+        caltable=_SELFCAL,
+        refant="ea01",
+        solint="inf",
+        combine="field,spw",
+        gaintype="G",
+        calmode="p",
+        minsnr=3.0,
+        uvrange="<12km",
     )
     with casa.table(_SPLIT, write=True) as table:
         table.removecols(["MODEL_DATA"])
@@ -101,11 +116,31 @@ def _tiled(table: Any) -> dict[str, Any]:
 def _make_grid(casa: Casa, preset: Preset, spws: str, ids: str) -> None:
     """An image with the coordinates of the continuum images: a psf, with the gridder that is quickest."""
     casa.task(
-        "tclean", vis=_SPLIT, imagename=_GRID, field=ids, spw=spws, intent=TARGET_INTENT, uvrange="<12km",
-        imsize=[preset.pixels, preset.pixels], cell=[f"{preset.cell}arcsec"], phasecenter=PHASE_CENTRE_TEXT, stokes="I",
-        specmode="mfs", reffreq="3.0GHz", outframe="LSRK", gridder="standard", deconvolver="mtmfs", nterms=1,
-        weighting="natural", datacolumn="data", niter=0, restoration=False, calcres=False, calcpsf=True,
-        savemodel="none", parallel=False,
+        "tclean",
+        vis=_SPLIT,
+        imagename=_GRID,
+        field=ids,
+        spw=spws,
+        intent=TARGET_INTENT,
+        uvrange="<12km",
+        imsize=[preset.pixels, preset.pixels],
+        cell=[f"{preset.cell}arcsec"],
+        phasecenter=PHASE_CENTRE_TEXT,
+        stokes="I",
+        specmode="mfs",
+        reffreq="3.0GHz",
+        outframe="LSRK",
+        gridder="standard",
+        deconvolver="mtmfs",
+        nterms=1,
+        weighting="natural",
+        datacolumn="data",
+        niter=0,
+        restoration=False,
+        calcres=False,
+        calcpsf=True,
+        savemodel="none",
+        parallel=False,
     )
 
 
@@ -140,14 +175,18 @@ def _shape(source: Source, preset: Preset) -> NDArray[np.float64]:
     east, north = _grid(preset)
     if source.gauss is None:
         painted = np.zeros(east.shape)
-        painted[preset.pixels // 2 - round(source.dx / preset.cell), preset.pixels // 2 + round(source.dy / preset.cell)] = 1
+        painted[
+            preset.pixels // 2 - round(source.dx / preset.cell), preset.pixels // 2 + round(source.dy / preset.cell)
+        ] = 1
         return painted
     distance = _ellipse(source, east, north, 0.0)
     painted = np.exp(-4 * np.log(2) * distance)
     return painted / painted.sum()
 
 
-def _ellipse(source: Source, east: NDArray[np.float64], north: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
+def _ellipse(
+    source: Source, east: NDArray[np.float64], north: NDArray[np.float64], margin: float
+) -> NDArray[np.float64]:
     """Square of the distance in units of the source's axes (FWHM), each enlarged by a margin in arcsec."""
     major, minor, angle = source.gauss or (0.0, 0.0, 0.0)
     x, y, turn = east - source.dx, north - source.dy, np.radians(angle)

@@ -143,7 +143,8 @@ def resolve(name: str, **sizes: float | None) -> Preset:
     chosen = {key: value for key, value in sizes.items() if value is not None}
     types = {item.name: item.type for item in fields(Preset)}
     problems = [
-        f"{key}={value} must be a whole number" for key, value in chosen.items()
+        f"{key}={value} must be a whole number"
+        for key, value in chosen.items()
         if types[key] == "int" and value != int(value)
     ]
     preset = PRESETS[name]
@@ -163,8 +164,10 @@ def resolve(name: str, **sizes: float | None) -> Preset:
 def _problems(preset: Preset) -> list[str]:
     found = []
     if preset.channels < 2 or preset.channels == 4:
-        found.append(f"channels={preset.channels}: NRAO's pipeline takes spws of 1 or 4 channels for none of science, "
-                     "take 2, 3 or at least 5")
+        found.append(
+            f"channels={preset.channels}: NRAO's pipeline takes spws of 1 or 4 channels for none of science, "
+            "take 2, 3 or at least 5"
+        )
     for key in ("fields", "integrations", "niter"):
         if getattr(preset, key) < 1:
             found.append(f"{key}={getattr(preset, key)} must be 1 or more")
@@ -173,8 +176,10 @@ def _problems(preset: Preset) -> list[str]:
     elif preset.sources:
         reach = max(max(abs(source.dx), abs(source.dy)) for source in preset.sources) + 120.0
         if preset.pixels / 2 * preset.cell < reach:
-            found.append(f"{preset.pixels} pixels of {preset.cell} arcsec do not cover the sources: "
-                         f"take at least {math.ceil(2 * reach / preset.cell)} pixels")
+            found.append(
+                f"{preset.pixels} pixels of {preset.cell} arcsec do not cover the sources: "
+                f"take at least {math.ceil(2 * reach / preset.cell)} pixels"
+            )
     return found
 
 

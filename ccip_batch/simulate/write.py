@@ -83,8 +83,14 @@ def _run(request: dict[str, Any], work: Path, progress: Progress) -> None:
     command = [sys.executable, "-m", "ccip_batch.simulate", json.dumps(request)]
     last: deque[str] = deque(maxlen=8)
     with subprocess.Popen(
-        command, cwd=work, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, errors="replace",
+        command,
+        cwd=work,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     ) as process:
         try:
             for line in process.stdout or ():
@@ -96,7 +102,9 @@ def _run(request: dict[str, Any], work: Path, progress: Progress) -> None:
             process.kill()
             raise
     if process.returncode:
-        raise CasaError(f"The simulation failed (exit status {process.returncode}). Its last lines:\n" + "\n".join(last))
+        raise CasaError(
+            f"The simulation failed (exit status {process.returncode}). Its last lines:\n" + "\n".join(last)
+        )
 
 
 def make(preset: Preset, seed: int, progress: Progress) -> None:
@@ -135,8 +143,13 @@ def _write_lists(folder: Path, preset: Preset) -> None:
 
 
 def _truth(
-    preset: Preset, seed: int, start: float, fields: list[Field],
-    phases: dict[int, np.ndarray[Any, np.dtype[np.float64]]], fractions: dict[int, float], bursts: list[Interference],
+    preset: Preset,
+    seed: int,
+    start: float,
+    fields: list[Field],
+    phases: dict[int, np.ndarray[Any, np.dtype[np.float64]]],
+    fractions: dict[int, float],
+    bursts: list[Interference],
 ) -> dict[str, Any]:
     frequencies = {spw: spw_frequencies(spw, preset.channels) for spw in (0, 1, *SCIENCE_SPWS)}
     return {
