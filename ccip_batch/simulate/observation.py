@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,8 +45,14 @@ class Field:
 
     def as_dict(self) -> dict[str, Any]:
         """As it stands in truth.json."""
-        return {"id": self.id, "name": self.name, "ra_rad": self.ra, "dec_rad": self.dec, "scan": self.scan,
-                "tstart_s": self.start}
+        return {
+            "id": self.id,
+            "name": self.name,
+            "ra_rad": self.ra,
+            "dec_rad": self.dec,
+            "scan": self.scan,
+            "tstart_s": self.start,
+        }
 
 
 def mosaic(preset: Preset) -> list[Field]:
@@ -160,33 +165,53 @@ def _observe(casa: Casa, path: str, preset: Preset, fields: list[Field]) -> None
     with casa.tool("measures") as measures, casa.tool("simulator") as simulator:
         simulator.open(path)
         simulator.setconfig(
-            telescopename="EVLA", x=antennas.x, y=antennas.y, z=antennas.z, dishdiameter=antennas.diameter,
-            mount=["alt-az"], antname=antennas.names, padname=antennas.pad, coordsystem="global",
+            telescopename="EVLA",
+            x=antennas.x,
+            y=antennas.y,
+            z=antennas.z,
+            dishdiameter=antennas.diameter,
+            mount=["alt-az"],
+            antname=antennas.names,
+            padname=antennas.pad,
+            coordsystem="global",
             referencelocation=measures.observatory("VLA"),
         )
         for spw in (0, 1, *SCIENCE_SPWS):
             frequencies = spw_frequencies(spw, preset.channels)
             width = f"{SPW_WIDTH / len(frequencies):.6f}Hz"
             simulator.setspwindow(
-                spwname=spw_name(spw), freq=f"{frequencies[0]:.6f}Hz", deltafreq=width, freqresolution=width,
-                nchannels=len(frequencies), refcode="TOPO", stokes="RR RL LR LL",
+                spwname=spw_name(spw),
+                freq=f"{frequencies[0]:.6f}Hz",
+                deltafreq=width,
+                freqresolution=width,
+                nchannels=len(frequencies),
+                refcode="TOPO",
+                stokes="RR RL LR LL",
             )
         simulator.setfeed("perfect R L", pol=[""])
         for name, ra, dec in (_POINTING, *((field.name, field.ra, field.dec) for field in fields)):
-            simulator.setfield(sourcename=name, sourcedirection=measures.direction("J2000", f"{ra!r}rad", f"{dec!r}rad"))
+            simulator.setfield(
+                sourcename=name, sourcedirection=measures.direction("J2000", f"{ra!r}rad", f"{dec!r}rad")
+            )
         simulator.setlimits(shadowlimit=0.99, elevationlimit="8deg")
         simulator.setauto(0.0)
         simulator.settimes(
-            integrationtime=f"{INTEGRATION}s", usehourangle=False,
+            integrationtime=f"{INTEGRATION}s",
+            usehourangle=False,
             referencetime=measures.epoch("UTC", f"{_START_MJD!r}d"),
         )
         for spw in (0, 1):
-            simulator.observe(_POINTING[0], spw_name(spw), starttime=f"{-_POINTING_LEAD}s",
-                              stoptime=f"{-_POINTING_LEAD + INTEGRATION}s")
+            simulator.observe(
+                _POINTING[0],
+                spw_name(spw),
+                starttime=f"{-_POINTING_LEAD}s",
+                stoptime=f"{-_POINTING_LEAD + INTEGRATION}s",
+            )
         for field in fields:
             for spw in SCIENCE_SPWS:
-                simulator.observe(field.name, spw_name(spw), starttime=f"{field.start}s",
-                                  stoptime=f"{field.start + length}s")
+                simulator.observe(
+                    field.name, spw_name(spw), starttime=f"{field.start}s", stoptime=f"{field.start + length}s"
+                )
         simulator.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from ccip_batch.errors import ConfigError
 from ccip_batch.groups import SpwGroup
@@ -76,7 +77,7 @@ _COMPACT_SKY = (
     Source("A", 84, -162, 0.150, -0.7, p=0.10, rm=35, chi0=20, v=0.010),
     Source("B", -180, 138, 0.090, -0.2, p=0.12, rm=-60, chi0=-50),
     Source("C", 168, 198, 0.060, -1.1, in_ql=False),
-    Source("E", 186, -12, 0.100, -0.8, p=0.05, rm=20, gauss=(60.0, 40.0, 35.0)),
+    Source("E", 186, -12, 0.150, -0.8, p=0.20, rm=20, gauss=(60.0, 40.0, 35.0)),
 )
 
 PRESETS: dict[str, Preset] = {
@@ -143,7 +144,8 @@ def resolve(name: str, **sizes: float | None) -> Preset:
     chosen = {key: value for key, value in sizes.items() if value is not None}
     types = {item.name: item.type for item in fields(Preset)}
     problems = [
-        f"{key}={value} must be a whole number" for key, value in chosen.items()
+        f"{key}={value} must be a whole number"
+        for key, value in chosen.items()
         if types[key] == "int" and value != int(value)
     ]
     preset = PRESETS[name]
@@ -153,7 +155,8 @@ def resolve(name: str, **sizes: float | None) -> Preset:
         if preset.nfield_thresh is not None:
             share = preset.nfield_thresh / PRESETS[name].fields
             preset = replace(preset, nfield_thresh=max(1, math.floor(share * count)))
-    preset = replace(preset, **{key: int(value) if types[key] == "int" else value for key, value in chosen.items()})
+    changes: dict[str, Any] = {key: int(value) if types[key] == "int" else value for key, value in chosen.items()}
+    preset = replace(preset, **changes)
     problems += _problems(preset)
     if problems:
         raise ConfigError("The simulation cannot be made: " + "; ".join(problems) + ".")
@@ -163,8 +166,10 @@ def resolve(name: str, **sizes: float | None) -> Preset:
 def _problems(preset: Preset) -> list[str]:
     found = []
     if preset.channels < 2 or preset.channels == 4:
-        found.append(f"channels={preset.channels}: NRAO's pipeline takes spws of 1 or 4 channels for none of science, "
-                     "take 2, 3 or at least 5")
+        found.append(
+            f"channels={preset.channels}: NRAO's pipeline takes spws of 1 or 4 channels for none of science, "
+            "take 2, 3 or at least 5"
+        )
     for key in ("fields", "integrations", "niter"):
         if getattr(preset, key) < 1:
             found.append(f"{key}={getattr(preset, key)} must be 1 or more")
@@ -173,8 +178,10 @@ def _problems(preset: Preset) -> list[str]:
     elif preset.sources:
         reach = max(max(abs(source.dx), abs(source.dy)) for source in preset.sources) + 120.0
         if preset.pixels / 2 * preset.cell < reach:
-            found.append(f"{preset.pixels} pixels of {preset.cell} arcsec do not cover the sources: "
-                         f"take at least {math.ceil(2 * reach / preset.cell)} pixels")
+            found.append(
+                f"{preset.pixels} pixels of {preset.cell} arcsec do not cover the sources: "
+                f"take at least {math.ceil(2 * reach / preset.cell)} pixels"
+            )
     return found
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ccip_batch.casa import Casa
+from ccip_batch.casa import Casa, is_installed
 from ccip_batch.errors import CasaError, DataError
 from ccip_batch.simulate.continuum import SE_NAME, UVTAPER, make_products, pack
 from ccip_batch.simulate.observation import (
@@ -53,7 +53,10 @@ def simulate(
     files appear under their names only when all of them are whole. Raises DataError if the folder is not empty,
     ConfigError for an unknown preset or impossible sizes, CasaError if CASA fails.
     """
-    resolve(preset, **sizes)
+    if not is_installed():
+        raise CasaError("CASA is not installed here: pip install 'ccip-batch[casa]', or simulate in the container.")
+    mosaic(resolve(preset, **sizes))
+    antenna_names()
     _require_empty(folder)
     folder.mkdir(parents=True, exist_ok=True)
     work = folder / _WORK
@@ -83,8 +86,14 @@ def _run(request: dict[str, Any], work: Path, progress: Progress) -> None:
     command = [sys.executable, "-m", "ccip_batch.simulate", json.dumps(request)]
     last: deque[str] = deque(maxlen=8)
     with subprocess.Popen(
-        command, cwd=work, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, errors="replace",
+        command,
+        cwd=work,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     ) as process:
         try:
             for line in process.stdout or ():
@@ -96,7 +105,9 @@ def _run(request: dict[str, Any], work: Path, progress: Progress) -> None:
             process.kill()
             raise
     if process.returncode:
-        raise CasaError(f"The simulation failed (exit status {process.returncode}). Its last lines:\n" + "\n".join(last))
+        raise CasaError(
+            f"The simulation failed (exit status {process.returncode}). Its last lines:\n" + "\n".join(last)
+        )
 
 
 def make(preset: Preset, seed: int, progress: Progress) -> None:
@@ -135,8 +146,13 @@ def _write_lists(folder: Path, preset: Preset) -> None:
 
 
 def _truth(
-    preset: Preset, seed: int, start: float, fields: list[Field],
-    phases: dict[int, np.ndarray[Any, np.dtype[np.float64]]], fractions: dict[int, float], bursts: list[Interference],
+    preset: Preset,
+    seed: int,
+    start: float,
+    fields: list[Field],
+    phases: dict[int, np.ndarray[Any, np.dtype[np.float64]]],
+    fractions: dict[int, float],
+    bursts: list[Interference],
 ) -> dict[str, Any]:
     frequencies = {spw: spw_frequencies(spw, preset.channels) for spw in (0, 1, *SCIENCE_SPWS)}
     return {
