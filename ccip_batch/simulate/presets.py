@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from ccip_batch.errors import ConfigError
 from ccip_batch.groups import SpwGroup
@@ -76,7 +77,7 @@ _COMPACT_SKY = (
     Source("A", 84, -162, 0.150, -0.7, p=0.10, rm=35, chi0=20, v=0.010),
     Source("B", -180, 138, 0.090, -0.2, p=0.12, rm=-60, chi0=-50),
     Source("C", 168, 198, 0.060, -1.1, in_ql=False),
-    Source("E", 186, -12, 0.100, -0.8, p=0.05, rm=20, gauss=(60.0, 40.0, 35.0)),
+    Source("E", 186, -12, 0.150, -0.8, p=0.20, rm=20, gauss=(60.0, 40.0, 35.0)),
 )
 
 PRESETS: dict[str, Preset] = {
@@ -154,7 +155,8 @@ def resolve(name: str, **sizes: float | None) -> Preset:
         if preset.nfield_thresh is not None:
             share = preset.nfield_thresh / PRESETS[name].fields
             preset = replace(preset, nfield_thresh=max(1, math.floor(share * count)))
-    preset = replace(preset, **{key: int(value) if types[key] == "int" else value for key, value in chosen.items()})
+    changes: dict[str, Any] = {key: int(value) if types[key] == "int" else value for key, value in chosen.items()}
+    preset = replace(preset, **changes)
     problems += _problems(preset)
     if problems:
         raise ConfigError("The simulation cannot be made: " + "; ".join(problems) + ".")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ccip_batch.casa import Casa
+from ccip_batch.casa import Casa, is_installed
 from ccip_batch.errors import CasaError, DataError
 from ccip_batch.simulate.continuum import SE_NAME, UVTAPER, make_products, pack
 from ccip_batch.simulate.observation import (
@@ -53,7 +53,10 @@ def simulate(
     files appear under their names only when all of them are whole. Raises DataError if the folder is not empty,
     ConfigError for an unknown preset or impossible sizes, CasaError if CASA fails.
     """
-    resolve(preset, **sizes)
+    if not is_installed():
+        raise CasaError("CASA is not installed here: pip install 'ccip-batch[casa]', or simulate in the container.")
+    mosaic(resolve(preset, **sizes))
+    antenna_names()
     _require_empty(folder)
     folder.mkdir(parents=True, exist_ok=True)
     work = folder / _WORK
