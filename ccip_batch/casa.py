@@ -210,6 +210,28 @@ class Casa:
             finally:
                 tool.close()
 
+    def regrid_from(self, source: str, target: str, direction_rad: list[float]) -> None:
+        """Regrid an image as if its reference direction were another one, onto the grid that it has now.
+
+        direction_rad: right ascension and declination. The source keeps the new reference direction.
+        """
+        self._names += 1
+        name = f"image{self._names}"
+        code = (
+            f"{name} = casatools.image()\n{name}.open({source!r})\n"
+            f"nominal = {name}.coordsys()\nactual = {name}.coordsys()\n"
+            f"actual.setreferencevalue({direction_rad!r}, type='direction')\n"
+            f"{name}.setcoordsys(actual.torecord())\n"
+            f"{name}.regrid(outfile={target!r}, csys=nominal.torecord(), axes=[0, 1]).done()\n"
+            f"{name}.close()"
+        )
+        self.record(code)
+        with self._tool("image", "open", source) as tool:
+            nominal, actual = tool.coordsys(), tool.coordsys()
+            actual.setreferencevalue(direction_rad, type="direction")
+            tool.setcoordsys(actual.torecord())
+            tool.regrid(outfile=target, csys=nominal.torecord(), axes=[0, 1]).done()
+
     @contextlib.contextmanager
     def recorded_image(self, path: str) -> Iterator[RecordedImage]:
         """An image tool on an image whose calls are recorded: for what makes or changes images."""
@@ -253,5 +275,5 @@ def copy_table(source: Path, target: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(source, partial, copy_function=shutil.copyfile)
     for folder, _, _ in os.walk(partial):
-        os.chmod(folder, stat.S_IRWXU | stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH)
+        Path(folder).chmod(stat.S_IRWXU | stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH)
     partial.rename(target)

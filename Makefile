@@ -1,0 +1,42 @@
+# `make demo` shows what the package does; `make ci` is all that a change must pass. Budget of each target on two cores,
+# set-up of packages not counted:
+#   lint 1 min   test 10 min   image 6 min
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+BIN := .venv/bin
+# Another interpreter than the first that serves: make setup PYTHON=/usr/bin/python3.11
+export PYTHON ?=
+
+UV_VERSION := 0.13.9
+COMPILE := build/uv/bin/uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--no-annotate --no-header --quiet
+
+.PHONY: help setup lock lint test ci clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+setup: ## make .venv with everything that demo, tests and linters need (PYTHON=... names the interpreter)
+	@tests/setup.sh
+
+lock: ## bring the locked requirements in line with pyproject.toml (UPGRADE=1: newest versions)
+	@mkdir -p build && { test -x build/uv/bin/uv || python3 -m venv build/uv; }
+	@build/uv/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra casa --extra htcondor --extra dev \
+		--universal --python-version 3.11 -o tests/requirements.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra casa \
+		--python-version 3.13 --python-platform x86_64-manylinux_2_40 -o container/requirements.txt
+
+lint: setup ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: setup ## the fast tests
+	$(BIN)/pytest -m "not slow and not parity and not pool and not container and not browser"
+
+ci: lint test ## all that a change must pass
+
+clean: ## remove what was built; .venv stays
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

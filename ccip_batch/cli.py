@@ -1,0 +1,144 @@
+"""The single entry point: verbs, nothing else. Heavy imports wait until a verb needs them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ccip_batch import __version__
+from ccip_batch.errors import CcipError, ExitCode
+
+_PATH = click.Path(path_type=Path)
+_JOB = click.argument("job", type=click.Path(path_type=Path), metavar="JOB.yaml")
+_RUN = click.argument("run_folder", type=click.Path(path_type=Path), metavar="RUN")
+_SET = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override an option of the job, e.g. imaging.niter=100.",
+)
+
+
+def _explained(function: Callable[..., int | None]) -> Callable[..., None]:
+    """End with the exit code; failures that are explained are printed without a traceback."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        try:
+            code = function(*args, **kwargs) or 0
+        except CcipError as error:
+            click.echo(f"ccip-batch: {error}", err=True)
+            code = error.exit_code
+        except KeyboardInterrupt:
+            click.echo("ccip-batch: stopped; run the same command again to go on", err=True)
+            code = ExitCode.INTERRUPTED
+        sys.exit(int(code))
+
+    return wrapper
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="ccip-batch")
+def main() -> None:
+    """VLASS coarse-cube imaging: from a PIMS and its SE-CONT products to archive-ready FITS planes.
+
+    Exit codes: 0 done, 10 bad configuration, 11 bad or missing data, 12 run folder in use or of another job, 20 some
+    planes failed, 30 out of memory or disk, 31 failure inside CASA, 85 checkpointed, 130 interrupted.
+    """
+
+
+@main.command()
+@_JOB
+@click.option("--run-dir", type=_PATH, metavar="DIR", help="The run folder. Default: <imagename>.run here.")
+@click.option("--workers", type=click.IntRange(min=1), help="Nodes side by side. Default: one a core.")
+@_SET
+@_explained
+def run(job: Path, run_dir: Path | None, workers: int | None, overrides: tuple[str, ...]) -> int:
+    """Run a job on this machine; on an existing run folder go on where it stopped."""
+    from ccip_batch.running import run_job
+
+    if workers is not None:
+        overrides = (*overrides, f"execution.workers={workers}")
+    return run_job(job, overrides, run_dir)
+
+
+@main.command()
+@_JOB
+@_SET
+@_explained
+def validate(job: Path, overrides: tuple[str, ...]) -> int:
+    """Check a job config and all its inputs, without running anything."""
+    from ccip_batch.validate import check
+
+    findings = check(job, overrides)
+    for warning in findings.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    findings.raise_if_wrong()
+    assert findings.resolved is not None
+    groups = ", ".join(group.selection.replace(",", "+") for group in findings.resolved.groups)
+    click.echo(f"{job} is right: {findings.resolved.imagename}, spw groups {groups}")
+    return ExitCode.DONE
+
+
+@main.command()
+@_RUN
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@_explained
+def status(run_folder: Path, as_json: bool) -> int:
+    """Show the state of every node of a run."""
+    from ccip_batch.run_folder import RunFolder
+    from ccip_batch.status import print_status, read_status
+
+    rows = read_status(RunFolder.existing(run_folder))
+    if as_json:
+        click.echo(json.dumps([row.model_dump() for row in rows], indent=1))
+    else:
+        print_status(rows)
+    return ExitCode.DONE
+
+
+@main.command()
+@_RUN
+@click.argument("name", metavar="NODE")
+@_explained
+def node(run_folder: Path, name: str) -> int:
+    """Run one node of a run folder: what an engine calls, and what repeats a node by hand."""
+    from ccip_batch.node import main as node_main
+
+    return node_main(run_folder, name)
+
+
+@main.command()
+@click.argument("folder", type=_PATH, metavar="DIR")
+@click.option("--preset", default="demo", show_default=True, help="Size of the simulation: demo, small, case, custom.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same data.")
+@click.option("--channels", type=click.IntRange(min=2), help="Channels a spw (preset custom).")
+@click.option("--fields", type=click.IntRange(min=1), help="Fields of the mosaic (preset custom).")
+@click.option("--pixels", type=click.IntRange(min=64), help="Pixels a side of the images (preset custom).")
+@_explained
+def simulate(folder: Path, preset: str, seed: int, **size: int | None) -> int:
+    """Write a simulated PIMS with its SE-CONT products and a ready job.yaml into a new folder. Needs CASA."""
+    from ccip_batch.simulate import simulate as write_simulation
+
+    job = write_simulation(
+        folder, preset, seed, click.echo, **{key: value for key, value in size.items() if value is not None}
+    )
+    click.echo(f"Wrote {folder}. Next: ccip-batch run {job}")
+    return ExitCode.DONE
+
+
+@main.command()
+@_explained
+def schema() -> int:
+    """Print the JSON schema of the job config, for editors."""
+    from ccip_batch.config_page import schema as config_schema
+
+    click.echo(json.dumps(config_schema(), indent=2))
+    return ExitCode.DONE

@@ -1,0 +1,522 @@
+"""The job config: YAML in, a typed `Job`; with the parameter lists and all defaults, a `ResolvedJob`.
+
+What is said last wins: default < parameter list < job config < command line. (In NRAO's pipeline a parameter list wins
+over the arguments of a task.)
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from ccip_batch import __version__, casa, imaging, parameter_list
+from ccip_batch.fields import (
+    MOST,
+    Angle,
+    Container,
+    Count,
+    Duration,
+    Flux,
+    Fraction,
+    Frequency,
+    ImageSize,
+    InputPath,
+    Memory,
+    Number,
+    Scales,
+    SpwGroups,
+    Spws,
+    Switch,
+    Taper,
+    UvRange,
+)
+from ccip_batch.groups import SpwGroup
+from ccip_batch.parameter_list import ParameterList
+from ccip_batch.problems import Problem, failure, shown
+from ccip_batch.yaml_file import Location, YamlFile
+
+SCIENCE_SPWS = tuple(range(2, 18))
+"""The S-band spws of VLASS; 0 and 1 are X-band pointing spws."""
+
+CUBE_MODE = "VLASS-SE-CUBE"
+CONTINUUM_MODE = "VLASS-SE-CONT-MOSAIC"
+_AW_MODES = re.compile(r"VLASS-SE-CONT(-AWP.*|-AW.*)?")
+
+
+class Section(BaseModel):
+    """A section of the config: frozen, and closed to keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Inputs(Section):
+    """The files of one job. Relative paths are relative to the file that names them."""
+
+    vis: InputPath = Field(description="The PIMS, `<root>.ms`; it is only read.")
+    reimaging_resources: InputPath = Field(
+        description="`reimaging_resources.tgz` of SE-CONT: masks, model, self-calibration table, flag version."
+    )
+    seip_parameter_list: InputPath = Field(description="`SEIP_parameter.list`, the parameters of the SE-CONT run.")
+    ccip_parameter_list: InputPath = Field(description="`CCIP_parameter.list`, the parameters of the cube.")
+    flag_commands: InputPath | None = Field(
+        None, description="Extra flag commands for the target, one `flagdata` command a line, applied in stage 5."
+    )
+
+
+class CleanParameters(Section):
+    """Deconvolution: may differ between iter1, iter2 and iter3."""
+
+    niter: Annotated[int, Field(strict=True, ge=0, le=MOST)] | None = Field(
+        None, description="Largest number of minor cycle iterations."
+    )
+    nsigma: Number | None = Field(None, ge=0, description="Cleaning stops at this many times the robust rms.")
+    threshold: Flux | None = Field(None, description="Cleaning stops at this flux density, such as `0.5mJy`.")
+    cycleniter: Count | None = Field(None, description="Largest number of minor iterations in a major cycle.")
+    nmajor: Count | None = Field(None, description="Largest number of major cycles.")
+    scales: Scales | None = Field(None, description="Scales of the multi-scale clean, in pixels; 0 is a point.")
+    smallscalebias: Number | None = Field(None, ge=-1, le=1, description="Bias of multi-scale towards small scales.")
+    cyclefactor: Number | None = Field(None, gt=0, description="Factor on the psf's sidelobe level that ends a cycle.")
+
+
+class PlaneParameters(CleanParameters):
+    """What a parameter list and the job config can both say about the planes."""
+
+    spw: SpwGroups | None = Field(
+        None, description="One string a plane: `'2'`, or `'3,4'` for a plane of two spws; no ranges, no channels."
+    )
+    imsize: ImageSize | None = Field(None, description="Image size in pixels: one number or two.")
+    cell: Angle | None = Field(None, description="Pixel size with its unit.")
+    robust: Number | None = Field(None, ge=-2, le=2, description="Robustness of Briggs weighting.")
+    uvrange: UvRange | None = Field(None, description="Range of baselines, as CASA selects it.")
+    uvtaper: Taper | None = Field(None, description="Taper of the visibilities with its unit; `[]` is none.")
+    weighting: Literal["briggs", "natural", "uniform"] | None = Field(None, description="Weighting scheme.")
+    pblimit: Fraction | None = Field(None, description="Pixels where the primary beam is lower are left out.")
+    psfcutoff: Fraction | None = Field(None, description="The beam is fitted to psf pixels above this level.")
+    cycleniter: Count | None = Field(
+        None,
+        description="Largest number of minor iterations in a major cycle of iter1 and iter2; "
+        "iter3 has `cycleniter_final_image_nomask`.",
+    )
+    cycleniter_final_image_nomask: Count | None = Field(
+        None, description="Largest number of minor iterations in a major cycle of iter3."
+    )
+    pbmask: Fraction | None = Field(None, description="iter3 cleans where the primary beam is above this level.")
+
+
+class Imaging(PlaneParameters):
+    """Stage 7, the planes. A value here is for iter1 to iter3, or, where it defines the image, for all iterations."""
+
+    iter1: CleanParameters = Field(CleanParameters(), description="For iter1 (tier-1 mask) alone.")
+    iter2: CleanParameters = Field(CleanParameters(), description="For iter2 (tier-2 mask) alone.")
+    iter3: CleanParameters = Field(CleanParameters(), description="For iter3 (primary beam mask) alone.")
+
+
+class Prediction(Section):
+    """Stage 4, the repetition of SE-CONT's model prediction. Change it only if SE-CONT was run that way."""
+
+    imsize: ImageSize | None = Field(None, description="Image size in pixels: one number or two.")
+    cell: Angle | None = Field(None, description="Pixel size with its unit.")
+    robust: Number | None = Field(None, ge=-2, le=2, description="Robustness of Briggs weighting.")
+    uvrange: UvRange | None = Field(None, description="Range of baselines, as CASA selects it.")
+    uvtaper: Taper | None = Field(None, description="Taper of the visibilities with its unit; `[]` is none.")
+    weighting: Literal["briggs", "natural", "uniform"] | None = Field(None, description="Weighting scheme.")
+    pblimit: Fraction | None = Field(None, description="Pixels where the primary beam is lower are left out.")
+    reffreq: Frequency | None = Field(None, description="Reference frequency of the model's Taylor terms.")
+    nterms: int | None = Field(None, strict=True, ge=1, le=2, description="Number of Taylor terms of the model.")
+
+
+class RejectBefore(Section):
+    """Rejection by flags, before imaging."""
+
+    apply: Switch = Field(True, description="Whether planes are rejected before imaging.")
+    exclude_spw: Spws = Field((), description="A plane with one of these spws is never rejected here.")
+    flagpct_thresh: Fraction = Field(0.9, description="A field counts if more than this fraction of it is flagged.")
+    nfield_thresh: Count = Field(12, description="A plane is rejected if at least so many fields count.")
+
+
+class RejectAfter(Section):
+    """Rejection by beam and flags, after imaging: such planes are exported, and marked."""
+
+    apply: Switch = Field(True, description="Whether planes are rejected after imaging.")
+    exclude_spw: Spws = Field((), description="A plane with one of these spws is never rejected here.")
+    beamdev_thresh: Fraction = Field(0.2, description="Largest relative deviation of the beam from the expected one.")
+    flagpct_thresh: Fraction = Field(0.8, description="A plane is rejected if this fraction of it is flagged, or more.")
+
+
+class PlaneRejection(Section):
+    """Which planes are left out."""
+
+    before_imaging: RejectBefore = Field(RejectBefore(), description="By flags, before imaging.")
+    after_imaging: RejectAfter = Field(RejectAfter(), description="By beam and flags, after imaging.")
+
+
+class Execution(Section):
+    """How the job is run. Nothing here changes a product."""
+
+    engine: Literal["local", "htcondor"] = Field("local", description="Processes on this machine, or HTCondor.")
+    site: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
+        description="Name of the pool's site profile, such as `ospool`; HTCondor needs it.",
+    )
+    container: Container | None = Field(
+        None, description="Apptainer image that nodes run in: a path, or a URL such as `osdf://`; none without it."
+    )
+    workers: Count | None = Field(None, description="Nodes that run side by side; without it, all cores.")
+    memory: Memory | None = Field(
+        None, description="Memory for all nodes together, such as `12 GB`; without it, what the machine has."
+    )
+    keep: Literal["products", "debug", "all"] = Field(
+        "products", description="What stays when the export is verified: products, what helps debugging, or all."
+    )
+    checkpoint_interval: Duration = Field(3600, description="Time between checkpoints: seconds, or such as `1h`.")
+
+
+class Job(Section):
+    """The job config: one PIMS, one square degree."""
+
+    inputs: Inputs = Field(description="The files of the job.")
+    imaging: Imaging = Field(Imaging(), description="Stage 7, the planes.")
+    prediction: Prediction = Field(Prediction(), description="Stage 4, the prediction of SE-CONT's model.")
+    plane_rejection: PlaneRejection = Field(PlaneRejection(), description="Which planes are left out or marked.")
+    execution: Execution = Field(Execution(), description="How the job is run; changes no product.")
+
+
+_IMAGENAME = r"^[A-Za-z0-9][A-Za-z0-9+_-]*(\.[A-Za-z0-9+_-]+)*$"
+_CUBE_IMAGENAME = r"^[A-Za-z0-9][A-Za-z0-9+_-]*(\.[A-Za-z0-9+_-]+){4,}$"
+_PHASECENTER = r"^(J2000|ICRS|B1950) +[-+0-9.:hdms]+ +[-+0-9.:hdms]+$"
+
+
+class CubeList(PlaneParameters):
+    """What is read from CCIP_parameter.list."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    imagename: str = Field(
+        pattern=_CUBE_IMAGENAME,
+        description="Image name: letters, digits, `_`, `+`, `-`; at least five parts between dots, "
+        "the fifth of which names the object.",
+    )
+    phasecenter: str = Field(pattern=_PHASECENTER, description="Such as `J2000 13:33:35.814 +16.44.04.255`.")
+    imaging_mode: str = Field(description=f"`{CUBE_MODE}`.")
+
+
+class ContinuumList(Prediction):
+    """What is read from SEIP_parameter.list. Its cleaning parameters do not matter: the model is only predicted."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    imagename: str = Field(pattern=_IMAGENAME, description="Image name: letters, digits, `.`, `_`, `+` and `-`.")
+    phasecenter: str = Field(pattern=_PHASECENTER, description="Such as `J2000 13:33:35.814 +16.44.04.255`.")
+    imaging_mode: str = Field(description=f"`{CONTINUUM_MODE}`.")
+
+
+_WITHOUT_EFFECT = {"niter", "cycleniter", "cycleniter_final_image_nomask", "threshold", "nsigma", "scales", "nmajor"}
+_KNOWN_ELSEWHERE = {"cfcache", "cfcache_nowb", "editmode", "spw"}
+
+
+class ResolvedJob(Section):
+    """The job with everything decided: what the nodes are made from. Written as `job.resolved.yaml`."""
+
+    root: str = Field(description="Stem of the PIMS's name.")
+    inputs: Inputs = Field(description="Absolute paths of the inputs.")
+    imagename: str = Field(description="Image name of the cube, from CCIP_parameter.list.")
+    phasecenter: str = Field(description="Phase centre of the planes.")
+    imaging_mode: str = Field(description="Imaging mode of the planes.")
+    continuum_imagename: str = Field(description="Image name of SE-CONT, from SEIP_parameter.list.")
+    continuum_phasecenter: str = Field(description="Phase centre of SE-CONT.")
+    continuum_mode: str = Field(description="Imaging mode of SE-CONT.")
+    groups: SpwGroups = Field(description="The spw groups, a plane each.")
+    science_spws: Spws = Field(description="The spws of stages 2 to 5, in ascending order.")
+    prediction_call: dict[str, JsonValue] = Field(description="tclean parameters of the prediction.")
+    iteration_calls: tuple[dict[str, JsonValue], ...] = Field(description="tclean parameters of iter0 to iter3.")
+    plane_rejection: PlaneRejection = Field(description="Which planes are left out.")
+    execution: Execution = Field(description="How the job is run.")
+    versions: dict[str, str] = Field(description="Versions of ccip_batch and CASA where the job was resolved.")
+    warnings: tuple[str, ...] = Field((), description="What was noticed in the inputs, and is no error.")
+
+    def prediction(self) -> dict[str, Any]:
+        """tclean arguments of stage 4's first call, without vis, imagename, field, spw, scan and antenna."""
+        return copy.deepcopy(self.prediction_call)
+
+    def iteration(self, n: int) -> dict[str, Any]:
+        """tclean arguments of iter`n` (0 to 3), without vis, imagename, field, spw, scan, antenna, reffreq, mask."""
+        return copy.deepcopy(self.iteration_calls[n])
+
+    def to_yaml(self) -> str:
+        """As text; the same job gives the same text."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, width=120, allow_unicode=True)
+
+    @classmethod
+    def from_yaml(cls, text: str) -> ResolvedJob:
+        """Read what `to_yaml` wrote. Raises ConfigError if it is something else."""
+        try:
+            return cls.model_validate(yaml.safe_load(text))
+        except (yaml.YAMLError, ValidationError) as error:
+            raise failure(
+                [Problem("job.resolved.yaml", "", f"is damaged: {error}", "Remove the run folder.")]
+            ) from error
+
+
+Model = TypeVar("Model", bound=BaseModel)
+Where = Callable[[Location], str]
+"""Finds the place of a key, such as `('imaging', 'spw')`: `file:line`."""
+
+
+def load_job(path: Path, overrides: Sequence[str] = ()) -> Job:
+    """Read a job config.
+
+    overrides: `KEY.SUB=VALUE` texts of the command line, the value in YAML; they win over the file, and paths in them
+    are relative to it too. Raises ConfigError, listing everything that is wrong.
+    """
+    problems: list[Problem] = []
+    job, _ = read_job(path, overrides, problems)
+    if job is None:
+        raise failure(problems)
+    return job
+
+
+def read_job(path: Path, overrides: Sequence[str], problems: list[Problem]) -> tuple[Job | None, Where]:
+    """As `load_job`, but what is wrong is added to `problems`, and None returned; and what finds a key's line."""
+    before = len(problems)
+    content = YamlFile.read(path, problems)
+    if content is None:
+        return None, lambda _: str(path)
+    for text in overrides:
+        content.override(text, problems)
+    job = _validated(Job, content.data, {"base": path.absolute().parent}, content.where, problems)
+    if job is not None:
+        _check_execution(job.execution, content.where, problems)
+        _check_cycleniter(job.imaging, content.where, problems)
+    return (job if len(problems) == before else None), content.where
+
+
+def _check_execution(execution: Execution, where: Where, problems: list[Problem]) -> None:
+    if execution.engine == "htcondor" and execution.site is None:
+        problems.append(
+            Problem(
+                where(("execution", "engine")), "execution.site", "is missing", "Name a site profile, such as nrao."
+            )
+        )
+
+
+def _check_cycleniter(planes: Imaging, where: Where, problems: list[Problem]) -> None:
+    if planes.iter3.cycleniter is not None and planes.cycleniter_final_image_nomask is not None:
+        problems.append(
+            Problem(
+                where(("imaging", "iter3", "cycleniter")),
+                "imaging.iter3.cycleniter",
+                "is the same as imaging.cycleniter_final_image_nomask, and both are given",
+                "Keep one of them.",
+            )
+        )
+
+
+def resolve(job: Job) -> ResolvedJob:
+    """Read both parameter lists and decide everything. Raises ConfigError, listing everything that is wrong."""
+    problems: list[Problem] = []
+    resolved = resolve_job(job, problems)
+    if resolved is None:
+        raise failure(problems)
+    return resolved
+
+
+def resolve_job(job: Job, problems: list[Problem]) -> ResolvedJob | None:
+    """As `resolve`, but what is wrong is added to `problems`, and None returned."""
+    before = len(problems)
+    warnings: list[str] = []
+    seip = parameter_list.collect(job.inputs.seip_parameter_list, problems)
+    ccip = parameter_list.collect(job.inputs.ccip_parameter_list, problems)
+    continuum = _from_list(ContinuumList, seip, CONTINUUM_MODE, problems, warnings)
+    cube = _from_list(CubeList, ccip, CUBE_MODE, problems, warnings)
+    science = _science_spws(seip, problems)
+    if cube is None or continuum is None or science is None:
+        return None
+    groups = job.imaging.spw or cube.spw or tuple(SpwGroup((spw,)) for spw in science)
+    outside = sorted({spw for group in groups for spw in group.spws} - set(science))
+    if outside:
+        source = "the job config" if job.imaging.spw else str(job.inputs.ccip_parameter_list)
+        problems.append(
+            Problem(
+                source, "imaging.spw", f"spws {outside} are none of SE-CONT's", f"Its science spws are {list(science)}."
+            )
+        )
+    if cube.phasecenter != continuum.phasecenter:
+        warnings.append(
+            f"the phase centres of the two parameter lists differ: {continuum.phasecenter!r}, {cube.phasecenter!r}"
+        )
+    if len(problems) > before:
+        return None
+    return ResolvedJob(
+        root=job.inputs.vis.stem,
+        inputs=job.inputs,
+        imagename=cube.imagename,
+        phasecenter=cube.phasecenter,
+        imaging_mode=cube.imaging_mode,
+        continuum_imagename=continuum.imagename,
+        continuum_phasecenter=continuum.phasecenter,
+        continuum_mode=continuum.imaging_mode,
+        groups=groups,
+        science_spws=science,
+        prediction_call=_prediction_call(continuum, job.prediction),
+        iteration_calls=tuple(_iteration_call(n, cube, job.imaging) for n in range(len(imaging.ITERATIONS))),
+        plane_rejection=job.plane_rejection,
+        execution=job.execution,
+        versions={"ccip_batch": __version__, **casa.versions()},
+        warnings=tuple(warnings),
+    )
+
+
+def _prediction_call(continuum: ContinuumList, config: Prediction) -> dict[str, Any]:
+    call = {**copy.deepcopy(imaging.PREDICTION), "phasecenter": continuum.phasecenter}
+    for source in (continuum, config):
+        call.update(_given(source, tuple(Prediction.model_fields)))
+    return _without_empty_taper(call)
+
+
+def _iteration_call(n: int, cube: CubeList, config: Imaging) -> dict[str, Any]:
+    call = {**copy.deepcopy(imaging.ITERATIONS[n]), "phasecenter": cube.phasecenter}
+    for source in (cube, config):
+        call.update(_given(source, imaging.IMAGE_PARAMETERS))
+        if n == 0:
+            continue
+        clean = _given(source, imaging.CLEAN_PARAMETERS)
+        if n == 3:
+            clean.pop("cycleniter", None)
+            if source.cycleniter_final_image_nomask is not None:
+                clean["cycleniter"] = source.cycleniter_final_image_nomask
+            if source.pbmask is not None:
+                clean["pbmask"] = source.pbmask
+        call.update(clean)
+    if n > 0:
+        call.update(_given((config.iter1, config.iter2, config.iter3)[n - 1], imaging.CLEAN_PARAMETERS))
+    return _without_empty_taper(call)
+
+
+def _given(source: BaseModel, names: Sequence[str]) -> dict[str, Any]:
+    values = source.model_dump(mode="json", include=set(names))
+    return {name: values[name] for name in names if values.get(name) is not None}
+
+
+def _without_empty_taper(call: dict[str, Any]) -> dict[str, Any]:
+    if not call.get("uvtaper"):
+        call.pop("uvtaper", None)
+    return call
+
+
+def _from_list(
+    model: type[Model], values: ParameterList | None, mode: str, problems: list[Problem], warnings: list[str]
+) -> Model | None:
+    if values is None:
+        return None
+    known = set(model.model_fields) | _KNOWN_ELSEWHERE
+    warnings.extend(_fixed_parameters(model, values))
+    warnings.extend(values.unknown(known | _WITHOUT_EFFECT | set(imaging.COMMON) | set(imaging.PREDICTION)))
+    found = _validated(model, values.values, {}, lambda loc: values.where(str(loc[0]) if loc else ""), problems)
+    given = values.values.get("imaging_mode")
+    if isinstance(given, str) and given != mode:
+        problems.append(Problem(values.where("imaging_mode"), "imaging_mode", *_wrong_mode(given, mode)))
+        return None
+    return found
+
+
+def _wrong_mode(given: str, mode: str) -> tuple[str, str]:
+    if mode == CONTINUUM_MODE and _AW_MODES.fullmatch(given):
+        return (
+            f"{shown(given)} is an AW-projection mode, which is not supported (it needs a cfcache)",
+            f"Only squares whose SE-CONT was made with the mosaic gridder, {mode!r}, can be imaged.",
+        )
+    return f"{shown(given)} is not an imaging mode that belongs here", f"It must be {mode!r}."
+
+
+def _fixed_parameters(model: type[BaseModel], values: ParameterList) -> list[str]:
+    """A warning for each parameter of the list that differs from what is always used."""
+    table = imaging.ITERATIONS[0] if model is CubeList else imaging.PREDICTION
+    return [
+        f"{values.where(key)}: {key}: {shown(value)} is not used; this mode always takes {table[key]!r}"
+        for key, value in values.values.items()
+        if key in table and key not in model.model_fields and key not in _WITHOUT_EFFECT and value != table[key]
+    ]
+
+
+def _science_spws(seip: ParameterList | None, problems: list[Problem]) -> tuple[int, ...] | None:
+    """The spws of SE-CONT: `'2,3,4'`, `'2~17'`, or a list of such."""
+    if seip is None:
+        return None
+    value = seip.values.get("spw", list(SCIENCE_SPWS))
+    parts = [part for item in (value if isinstance(value, list | tuple) else [value]) for part in str(item).split(",")]
+    spws: list[int] = []
+    for part in parts:
+        found = re.fullmatch(r"(\d{1,4})(?:~(\d{1,4}))?", part.strip(), re.ASCII)
+        if found is None:
+            problems.append(
+                Problem(
+                    seip.where("spw"), "spw", f"{shown(value)} is no list of spws", "Write such as '2,3,4' or '2~17'."
+                )
+            )
+            return None
+        spws.extend(range(int(found[1]), int(found[2] or found[1]) + 1))
+    if not spws or len(set(spws)) != len(spws):
+        problems.append(
+            Problem(seip.where("spw"), "spw", f"{shown(value)} names no spw, or one twice", "Name each once.")
+        )
+        return None
+    return tuple(sorted(spws))
+
+
+def _validated(
+    model: type[Model], data: Any, context: dict[str, Any], where: Where, problems: list[Problem]
+) -> Model | None:
+    """Validate, and put each of pydantic's complaints into words. `where` finds the place of a dotted key."""
+    try:
+        return model.model_validate(data, context=context)
+    except ValidationError as error:
+        for item in error.errors(include_url=False):
+            loc = tuple(part for part in item["loc"] if not str(part).startswith(("function-", "constrained-")))
+            wrong, right = _explained(model, loc, dict(item))
+            problems.append(Problem(where(loc), ".".join(str(part) for part in loc), wrong, right))
+        return None
+
+
+def _explained(model: type[BaseModel], loc: tuple[int | str, ...], item: dict[str, Any]) -> tuple[str, str]:
+    kind = item["type"]
+    parent, description = _describe(model, loc)
+    if kind == "extra_forbidden":
+        if loc == ("imaging", "iter0"):
+            return "iter0 makes the dirty image and cleans nothing", "Its image is that of the other iterations."
+        names = list(parent.model_fields)
+        near = difflib.get_close_matches(str(loc[-1]), names, 1)
+        return "unknown key", f"Did you mean {near[0]}?" if near else f"Known here: {', '.join(names)}."
+    if kind == "missing":
+        return "is missing", description
+    if kind == "value_error":
+        wrong, _, right = str(item["ctx"]["error"]).partition("; ")
+        return wrong, right[:1].upper() + right[1:] + ("." if right else "")
+    if kind == "model_type":
+        return f"{shown(item['input'])} is no section of keys", description
+    if kind == "string_pattern_mismatch":
+        return f"{shown(item['input'])} has not the right form", description
+    message = str(item["msg"])
+    return f"{shown(item['input'])}: {message[:1].lower()}{message[1:]}", description
+
+
+def _describe(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[type[BaseModel], str]:
+    """The section that the last part of `loc` stands in, and what that option is."""
+    parent, description = model, ""
+    for name in loc:
+        field = parent.model_fields.get(str(name))
+        if field is None:
+            break
+        description = field.description or ""
+        kinds = [field.annotation, *get_args(field.annotation)]
+        section = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if section is None:
+            break
+        if name is not loc[-1]:
+            parent = section
+    return parent, description

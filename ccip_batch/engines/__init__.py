@@ -1,0 +1,1 @@
+"""Engines run the graph of a job. They know nothing of CASA."""

@@ -1,0 +1,222 @@
+"""The local engine: nodes as processes of this machine, side by side within its cores and memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import psutil
+
+from ccip_batch import process
+from ccip_batch.config import ResolvedJob
+from ccip_batch.errors import ExitCode, ResourceError
+from ccip_batch.estimates import memory_bytes
+from ccip_batch.fingerprint import is_done, read_inputs
+from ccip_batch.results import read_failure, read_result
+from ccip_batch.run_folder import RunFolder
+from ccip_batch.workflow import Graph, Node
+
+POLL_S = 0.1
+
+State = Literal["waiting", "running", "done", "failed", "blocked"]
+
+
+class Observer(Protocol):
+    """Who is told of the progress."""
+
+    def changed(self, node: Node, state: State, text: str) -> None:
+        """A node has started or ended; text says what became of it."""
+
+    def tick(self) -> None:
+        """Some time has passed."""
+
+
+@dataclass
+class _Running:
+    node: Node
+    process: subprocess.Popen[bytes]
+    memory: int
+
+
+@dataclass
+class _Engine:
+    run: RunFolder
+    job: ResolvedJob
+    observer: Observer
+    workers: int
+    memory: int
+    graph: Graph = field(init=False)
+    inputs: dict[str, str] = field(init=False)
+    states: dict[str, State] = field(init=False)
+    running: list[_Running] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.graph = self.run.graph()
+        self.inputs = read_inputs(self.run)
+        self.states = {node.name: "waiting" for node in self.graph.nodes}
+
+    def loop(self) -> ExitCode:
+        try:
+            while True:
+                self._settle()
+                self._start()
+                if not self.running:
+                    break
+                time.sleep(POLL_S)
+                self._collect()
+                self.observer.tick()
+        finally:
+            self._stop_all()
+        ok = all(state == "done" for state in self.states.values())
+        return ExitCode.DONE if ok else self._failure_code()
+
+    def _settle(self) -> None:
+        """Find out which waiting nodes need not or cannot run."""
+        for node in self.graph.nodes:
+            if self.states[node.name] != "waiting" or not self._parents_ended(node):
+                continue
+            missing = [p for p in node.parents if self.states[p] != "done" and p not in node.may_fail]
+            if missing:
+                self.states[node.name] = "blocked"
+                self.observer.changed(node, "blocked", f"needs {missing[0]}")
+            elif self._may_be_skipped(node):
+                self.states[node.name] = "done"
+                self.observer.changed(node, "done", "was done already")
+
+    def _may_be_skipped(self, node: Node) -> bool:
+        folder = self.run.node(node)
+        if not is_done(self.run, self.job, self.inputs, self.graph, node):
+            for parent in node.parents:  # what it needs may have been removed after the export
+                if self.states[parent] == "done" and self.run.node(self.graph[parent]).cleaned.exists():
+                    self._repeat(self.graph[parent])
+            return False
+        return not (folder.cleaned.exists() and self._is_needed(node))
+
+    def _is_needed(self, node: Node) -> bool:
+        """Whether a child is waiting for a node whose output was removed."""
+        return node.name in self._repeated
+
+    _repeated: set[str] = field(default_factory=set)
+
+    def _repeat(self, node: Node) -> None:
+        self._repeated.add(node.name)
+        self.states[node.name] = "waiting"
+
+    def _parents_ended(self, node: Node) -> bool:
+        return all(self.states[parent] not in ("waiting", "running") for parent in node.parents)
+
+    def _start(self) -> None:
+        """Start what is ready and fits. A node that is larger than the memory limit runs alone."""
+        for node in self.graph.nodes:
+            if len(self.running) >= self.workers:
+                return
+            if self.states[node.name] != "waiting" or not self._parents_ended(node):
+                continue
+            need = memory_bytes(self.job, node)
+            if self.running and need + sum(other.memory for other in self.running) > self.memory:
+                continue
+            child = subprocess.Popen(
+                [sys.executable, "-m", "ccip_batch", "node", str(self.run.path), node.name],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=process.child_environment(),
+                start_new_session=True,  # Ctrl-C reaches this process alone, which ends its nodes in order
+            )
+            self.running.append(_Running(node, child, need))
+            self.states[node.name] = "running"
+            self.observer.changed(node, "running", "")
+
+    def _collect(self) -> None:
+        for entry in list(self.running):
+            if entry.process.poll() is None:
+                continue
+            self.running.remove(entry)
+            folder = self.run.node(entry.node)
+            result = read_result(folder.result)
+            if entry.process.returncode == ExitCode.DONE and result is not None:
+                self.states[entry.node.name] = "done"
+                self.observer.changed(entry.node, "done", result.summary)
+            else:
+                failure = read_failure(folder.failure)
+                cause = failure.cause if failure else f"its process ended with exit code {entry.process.returncode}"
+                self.states[entry.node.name] = "failed"
+                self.observer.changed(entry.node, "failed", cause)
+
+    def _stop_all(self) -> None:
+        for entry in self.running:
+            entry.process.terminate()
+        for entry in self.running:
+            try:
+                entry.process.wait(10)
+            except subprocess.TimeoutExpired:
+                entry.process.kill()
+                entry.process.wait()
+
+    def _failure_code(self) -> ExitCode:
+        """The code of the first failure if nothing could go on, otherwise that planes failed."""
+        if self.states["restore"] == "failed":
+            failure = read_failure(self.run.node(self.graph["restore"]).failure)
+            return ExitCode(failure.exit_code) if failure else ExitCode.INTERNAL
+        return ExitCode.PLANES_FAILED
+
+
+def run_local(
+    run: RunFolder, job: ResolvedJob, observer: Observer, workers: int | None = None, memory: int | None = None
+) -> ExitCode:
+    """Run all nodes that are not done.
+
+    workers: nodes side by side, by default one a core. memory: bytes that the nodes may take together, by default
+    what the machine has. Raises ResourceError if a node needs more than that, KeyboardInterrupt on SIGINT and SIGTERM;
+    the nodes are ended first.
+    """
+    limit = memory or psutil.virtual_memory().total
+    needed = {node: memory_bytes(job, node) for node in run.graph().nodes}
+    largest = max(needed, key=lambda node: needed[node])
+    if needed[largest] > limit:
+        raise ResourceError(
+            f"{largest.name} needs some {needed[largest] / 1e9:.1f} GB of memory, more than the {limit / 1e9:.1f} GB "
+            "there are; set execution.memory higher, use a larger machine, or a smaller imaging.imsize."
+        )
+    workers = workers or os.cpu_count() or 1
+    with _recorded(run), _terminable():
+        return _Engine(run, job, observer, workers, limit).loop()
+
+
+@contextmanager
+def _recorded(run: RunFolder) -> Iterator[None]:
+    """Note when the engine was at work: the report adds the times up."""
+    started = time.time()
+    try:
+        yield
+    finally:
+        with run.history.open("a", encoding="utf-8") as out:
+            out.write(json.dumps({"engine": "local", "started": started, "ended": time.time()}) + "\n")
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM as Ctrl-C."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def node_log(run: Path, name: str) -> Path:
+    """The log of a node."""
+    return run / "nodes" / name / "node.log"

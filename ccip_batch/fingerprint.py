@@ -1,0 +1,119 @@
+"""Fingerprints: from what a node's work follows. A node is done if the fingerprint of its result is the present one.
+
+No absolute path and no time stamp goes in, so that a copied run folder stays done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from ccip_batch import __version__
+from ccip_batch.config import ResolvedJob
+from ccip_batch.model import write_whole
+from ccip_batch.results import read_result
+from ccip_batch.run_folder import RunFolder
+from ccip_batch.workflow import Graph, Node
+
+_WHOLE = 1 << 20
+"""Files up to this size are hashed as a whole, larger ones by samples."""
+_SAMPLE = 1 << 16
+_SAMPLES = 16
+_FAILED = "failed"
+
+
+def of_path(path: Path) -> str:
+    """Fingerprint of a file, or of a folder: names, sizes, contents of small files and samples of large ones.
+
+    `table.lock` is left out: reading a CASA table may touch it.
+    """
+    digest = hashlib.sha256()
+    if path.is_dir():
+        for file in sorted(entry for entry in path.rglob("*") if entry.is_file()):
+            if file.name != "table.lock":
+                digest.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
+                _add_content(digest, file)
+    else:
+        digest.update(f"{path.stat().st_size}\0".encode())
+        _add_content(digest, path)
+    return digest.hexdigest()
+
+
+def _add_content(digest: Any, path: Path) -> None:
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        if size <= _WHOLE:
+            digest.update(stream.read())
+            return
+        for sample in range(_SAMPLES):
+            stream.seek((size - _SAMPLE) * sample // (_SAMPLES - 1))
+            digest.update(stream.read(_SAMPLE))
+
+
+def of_inputs(job: ResolvedJob) -> dict[str, str]:
+    """Fingerprint of each input of a job."""
+    paths = {name: getattr(job.inputs, name) for name in type(job.inputs).model_fields}
+    return {name: of_path(path) for name, path in paths.items() if path is not None}
+
+
+def save_inputs(run: RunFolder, inputs: Mapping[str, str]) -> None:
+    """Keep the inputs' fingerprints in the run folder, where nodes read them."""
+    run.dag.mkdir(parents=True, exist_ok=True)
+    write_whole(run.inputs, json.dumps(dict(inputs), indent=1) + "\n")
+
+
+def read_inputs(run: RunFolder) -> dict[str, str]:
+    """What `save_inputs` kept; empty if there is nothing."""
+    try:
+        return TypeAdapter(dict[str, str]).validate_json(run.inputs.read_bytes())
+    except (OSError, ValueError):
+        return {}
+
+
+def of_node(run: RunFolder, job: ResolvedJob, inputs: Mapping[str, str], graph: Graph, node: Node) -> str:
+    """Fingerprint of a node's work as it would be now: its parameters, and the results of its parents as they are."""
+    parents = {}
+    for name in node.parents:
+        result = read_result(run.node(graph[name]).result)
+        parents[name] = result.fingerprint if result else _FAILED
+    parts = {
+        "versions": [__version__, job.versions.get("casatools", "")],
+        "node": node.name,
+        "parameters": _parameters(job, node),
+        "inputs": dict(inputs) if node.kind == "restore" else {},
+        "parents": parents,
+    }
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _parameters(job: ResolvedJob, node: Node) -> Any:
+    """The part of the job that matters to a node itself; what matters to its parents comes in through them."""
+    everything = job.model_dump(mode="json")
+    keys: dict[str, tuple[str, ...]] = {
+        "restore": (
+            "root", "imagename", "phasecenter", "continuum_imagename", "continuum_phasecenter",
+            "groups", "science_spws", "prediction_call",
+        ),
+        "image": ("iteration_calls",),
+        "analyze": (),
+        "export": (),
+        "publish": ("imagename",),
+    }  # fmt: skip
+    chosen = {key: everything[key] for key in keys[node.kind]}
+    if node.kind == "restore":
+        chosen["rejection"] = everything["plane_rejection"]["before_imaging"]
+    if node.kind == "analyze":
+        chosen["rejection"] = everything["plane_rejection"]["after_imaging"]
+    return chosen
+
+
+def is_done(run: RunFolder, job: ResolvedJob, inputs: Mapping[str, str], graph: Graph, node: Node) -> bool:
+    """Whether a node's result is there and is that of its present parameters and parents."""
+    result = read_result(run.node(node).result)
+    return result is not None and result.fingerprint == of_node(run, job, inputs, graph, node)

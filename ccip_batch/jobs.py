@@ -1,0 +1,76 @@
+"""From a job config to a run folder that an engine can run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from ccip_batch import validate
+from ccip_batch.config import ResolvedJob
+from ccip_batch.errors import ResourceError, RunFolderError
+from ccip_batch.estimates import disk_bytes
+from ccip_batch.fingerprint import of_inputs, read_inputs, save_inputs
+from ccip_batch.measurement_set import folder_bytes
+from ccip_batch.model import write_whole
+from ccip_batch.run_folder import RunFolder
+
+
+def default_run_folder(job: ResolvedJob) -> Path:
+    """Where a job runs if nothing is said: `<imagename>.run` in the current folder."""
+    return Path(f"{job.imagename}.run")
+
+
+def open_run(config: Path, overrides: Sequence[str], folder: Path | None) -> tuple[RunFolder, ResolvedJob, list[str]]:
+    """Check a job and make its run folder, or open the one that is there, which must be of the same job.
+
+    Gives the run folder, the job, and warnings. Raises ConfigError or DataError with all that is wrong, ResourceError
+    if the disk is too small, RunFolderError if the folder is another job's.
+    """
+    findings = validate.check(config, overrides)
+    findings.raise_if_wrong()
+    job = findings.resolved
+    assert job is not None
+    run = RunFolder(folder or default_run_folder(job))
+    _check_same_job(run, job)
+    if not run.resolved.exists():
+        _check_disk(run, job)
+    return run, job, list(findings.warnings)
+
+
+def write_job(run: RunFolder, config: Path, job: ResolvedJob) -> list[str]:
+    """Write the job into its run folder, which the caller has locked; gives what has changed since the last time."""
+    changes = []
+    old = read_inputs(run)
+    inputs = of_inputs(job)
+    changes += [f"inputs.{name} has changed" for name in inputs if old and old.get(name) != inputs[name]]
+    run.dag.mkdir(parents=True, exist_ok=True)
+    if config.resolve() != run.job.resolve():
+        shutil.copyfile(config, run.job)
+    write_whole(run.resolved, job.to_yaml())
+    save_inputs(run, inputs)
+    return changes
+
+
+def _check_same_job(run: RunFolder, job: ResolvedJob) -> None:
+    if run.resolved.is_file():
+        there = run.read_job()
+        if (there.root, there.imagename) != (job.root, job.imagename):
+            raise RunFolderError(
+                f"{run.path} is the run folder of another job ({there.imagename} from {there.root}.ms, not "
+                f"{job.imagename} from {job.root}.ms). Give another one with --run-dir."
+            )
+    elif run.path.exists() and any(entry.name != ".lock" for entry in run.path.iterdir()):
+        raise RunFolderError(f"{run.path} is there and is no run folder. Give another one with --run-dir.")
+
+
+def _check_disk(run: RunFolder, job: ResolvedJob) -> None:
+    """Compare the estimate with the free space of the nearest folder that exists."""
+    needed = disk_bytes(job, folder_bytes(job.inputs.vis))
+    place = next(folder for folder in (run.path, *run.path.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise ResourceError(
+            f"{place} has {free / 1e9:.1f} GB free, but the run needs some {needed / 1e9:.1f} GB. "
+            "Make room, or give another folder with --run-dir."
+        )

@@ -1,0 +1,240 @@
+"""Runs one node: its folder, its worker process, what became of it, the exit code.
+
+The supervisor here never touches CASA: CASA may abort its process, and somebody must be left to say what happened.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from ccip_batch import __version__, casa, process
+from ccip_batch.errors import CcipError, ConfigError, DataError, ExitCode, RunFolderError
+from ccip_batch.fingerprint import is_done, of_node, read_inputs
+from ccip_batch.results import NodeFailure, NodeResult, StageRecord, Usage, read_failure, read_result
+from ccip_batch.run_folder import NodeFolder, RunFolder, lock_file
+from ccip_batch.worker import OUTCOME, Outcome
+from ccip_batch.workflow import Node
+
+LOG_TAIL = 25
+"""Lines of the log that a failure keeps."""
+
+_MEMORY_WORDS = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory")
+_DISK_WORDS = ("No space left on device", "Disk quota exceeded")
+
+
+class Stopped(BaseException):
+    """SIGTERM or SIGINT came."""
+
+
+def run_node(run: RunFolder, name: str) -> ExitCode:
+    """Run a node unless it is done, and say on standard error what went wrong if something did."""
+    job, graph = run.read_job(), run.graph()
+    if name not in graph:
+        raise ConfigError(f"{run.path} has no node {name}; it has {', '.join(node.name for node in graph.nodes)}.")
+    node = graph[name]
+    folder = run.node(node)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with lock_file(folder.lock) as descriptor:
+        if descriptor is None:
+            raise RunFolderError(f"node {name} is being run by another process.")
+        inputs = read_inputs(run)
+        if is_done(run, job, inputs, graph, node) and not folder.cleaned.exists():
+            print(f"{name} is done already", flush=True)
+            return ExitCode.DONE
+        for parent in node.parents:
+            if parent not in node.may_fail and read_result(run.node(graph[parent]).result) is None:
+                raise DataError(f"{name} needs {parent}, which is not done; run it first.")
+        print_code = _Attempt(run, node, folder, of_node(run, job, inputs, graph, node), descriptor).run()
+    return print_code
+
+
+class _Attempt:
+    """One try at a node."""
+
+    def __init__(self, run: RunFolder, node: Node, folder: NodeFolder, fingerprint: str, lock: int) -> None:
+        self.run_folder = run
+        self.node = node
+        self.folder = folder
+        self.fingerprint = fingerprint
+        self.lock = lock
+        before = read_failure(folder.failure) or read_result(folder.result)
+        self.attempts = 1 + (before.attempts if before and before.fingerprint == fingerprint else 0)
+        self.started = time.time()
+
+    def run(self) -> ExitCode:
+        self._prepare()
+        try:
+            code, usage = self._work()
+        except Stopped:
+            print(f"{self.node.name}: stopped by the user", file=sys.stderr, flush=True)
+            return ExitCode.INTERRUPTED
+        if code == 0 and (self.folder.work / OUTCOME).is_file():
+            self._finish(usage)
+            return ExitCode.DONE
+        return self._fail(code, usage)
+
+    def _prepare(self) -> None:
+        """Empty the folder of what an earlier try left, but for its logs, which are kept aside once."""
+        folder = self.folder
+        for path in (
+            folder.result,
+            folder.failure,
+            folder.error,
+            folder.cleaned,
+            folder.progress,
+            folder.casa_commands,
+        ):
+            path.unlink(missing_ok=True)
+        for path in (folder.work, folder.stages):
+            shutil.rmtree(path, ignore_errors=True)
+            path.mkdir()
+        shutil.rmtree(folder.path / "replay", ignore_errors=True)
+        folder.out_now.mkdir()
+        for log in (folder.casa_log, folder.log):
+            if log.exists():
+                log.replace(log.with_name(log.name + ".before"))
+
+    def _work(self) -> tuple[int, Usage]:
+        """Run the worker to its end; gives its exit code (negative: the signal) and what it used."""
+        clock = time.monotonic()
+        with self.folder.log.open("w") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "ccip_batch.worker", str(self.run_folder.path), self.node.name],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**process.child_environment(), "OMP_NUM_THREADS": "1"},
+                pass_fds=(self.lock,),  # whoever is left of the two keeps the node to itself
+            )
+        signals = (signal.SIGTERM, signal.SIGINT)
+        before = {number: signal.signal(number, _stop) for number in signals}
+        try:
+            _, status, used = os.wait4(worker.pid, 0)
+        except Stopped:
+            worker.kill()
+            worker.wait()
+            raise
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        worker.returncode = os.waitstatus_to_exitcode(status)
+        return worker.returncode, Usage(
+            cpu_s=used.ru_utime + used.ru_stime,
+            peak_memory_bytes=used.ru_maxrss * 1024,
+            wall_s=time.monotonic() - clock,
+        )
+
+    def _finish(self, usage: Usage) -> None:
+        """Give the output its place, then write the result: in this order, for the result says that all is there."""
+        folder = self.folder
+        outcome = Outcome.model_validate_json((folder.work / OUTCOME).read_bytes())
+        shutil.rmtree(folder.out, ignore_errors=True)
+        folder.out.parent.mkdir(parents=True, exist_ok=True)
+        folder.out_now.rename(folder.out)
+        stages = [StageRecord.model_validate_json(path.read_bytes()) for path in sorted(folder.stages.glob("*.json"))]
+        result = NodeResult(
+            node=self.node.name,
+            kind=self.node.kind,
+            spw=self.node.group.selection if self.node.group else None,
+            fingerprint=self.fingerprint,
+            summary=outcome.summary,
+            started=self.started,
+            ended=time.time(),
+            host=socket.gethostname(),
+            attempts=self.attempts,
+            usage=usage,
+            versions={"ccip_batch": __version__, "python": sys.version.split()[0], **casa.versions()},
+            stages=stages,
+            files=outcome.files,
+        )
+        result.save(folder.result)
+        shutil.rmtree(folder.stages, ignore_errors=True)
+        folder.progress.unlink(missing_ok=True)
+        if self.run_folder.read_job().execution.keep != "all":
+            shutil.rmtree(folder.work, ignore_errors=True)
+            shutil.rmtree(folder.path / "casa_home", ignore_errors=True)
+        print(f"{self.node.name}: {outcome.summary}", flush=True)
+
+    def _fail(self, code: int, usage: Usage) -> ExitCode:
+        tail = _tail(self.folder.log)
+        exit_code, cause = self._judge(code, "\n".join(tail))
+        failure = NodeFailure(
+            node=self.node.name,
+            fingerprint=self.fingerprint,
+            exit_code=int(exit_code),
+            cause=cause,
+            stage=self._stage(),
+            started=self.started,
+            ended=time.time(),
+            host=socket.gethostname(),
+            attempts=self.attempts,
+            usage=usage,
+            log_tail=tail,
+            command=repeat_command(self.run_folder.path, self.node.name),
+        )
+        failure.save(self.folder.failure)
+        print(f"{self.node.name} failed: {cause}", file=sys.stderr, flush=True)
+        return exit_code
+
+    def _judge(self, code: int, tail: str) -> tuple[ExitCode, str]:
+        """Exit code and cause of a failure, from what the worker said or, if it could not, from how it ended."""
+        try:
+            said = json.loads(self.folder.error.read_bytes())
+            return ExitCode(said["exit_code"]), str(said["cause"])
+        except (OSError, ValueError, KeyError):
+            pass
+        if any(word in tail for word in _DISK_WORDS):
+            return ExitCode.RESOURCES, "the disk is full"
+        if any(word in tail for word in _MEMORY_WORDS):
+            return ExitCode.RESOURCES, "out of memory"
+        if code < 0:
+            name = signal.Signals(-code).name
+            if -code == signal.SIGKILL:
+                return (
+                    ExitCode.CASA,
+                    f"the process was killed ({name}): by a person, or by the system for want of memory",
+                )
+            return ExitCode.CASA, f"CASA aborted the process ({name})"
+        return ExitCode.INTERNAL, f"the process ended with exit code {code} and said nothing"
+
+    def _stage(self) -> str | None:
+        try:
+            return str(json.loads(self.folder.progress.read_bytes())["stage"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+
+def repeat_command(run: Path, name: str) -> str:
+    """The command line that runs a node again."""
+    return shlex.join(["ccip-batch", "node", str(run), name])
+
+
+def _stop(number: int, frame: object) -> None:
+    raise Stopped
+
+
+def _tail(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    return [line for line in lines if line.strip()][-LOG_TAIL:]
+
+
+def main(run_folder: Path, name: str) -> ExitCode:
+    """What `ccip-batch node` does. Errors that have an explanation are printed; the exit code is returned."""
+    process.die_with_parent()
+    try:
+        return run_node(RunFolder.existing(run_folder), name)
+    except CcipError as error:
+        print(f"{name}: {error}", file=sys.stderr, flush=True)
+        return error.exit_code

@@ -1,0 +1,105 @@
+"""What a node leaves behind: its result if it is done, a failure if it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import JsonValue, ValidationError
+
+from ccip_batch.errors import DataError
+from ccip_batch.model import Model
+from ccip_batch.products import ProductFile
+
+T = TypeVar("T", bound=Model)
+
+
+class StageRecord(Model):
+    """One stage as a node ran it."""
+
+    name: str
+    started: float
+    """Seconds since 1970, UTC."""
+    elapsed_s: float
+    cpu_s: float
+    casa_cpu_s: float
+    """CPU seconds inside CASA calls."""
+    result: JsonValue
+    """What the stage returned, as its own type writes it."""
+
+
+class Usage(Model):
+    """What a node used."""
+
+    cpu_s: float
+    peak_memory_bytes: int
+    """Largest resident set of the process that did the work."""
+    wall_s: float
+
+
+class NodeResult(Model):
+    """A node that is done."""
+
+    node: str
+    kind: str
+    spw: str | None
+    fingerprint: str
+    summary: str
+    """What became of it, in a sentence."""
+    started: float
+    ended: float
+    host: str
+    attempts: int
+    usage: Usage
+    versions: dict[str, str]
+    stages: list[StageRecord]
+    files: tuple[ProductFile, ...] = ()
+    """Files that it gives to the user, with checksums."""
+
+    def stage(self, name: str) -> Any:
+        """What a stage returned, as JSON data. Raises DataError if the node did not run it."""
+        for record in self.stages:
+            if record.name == name:
+                return record.result
+        raise DataError(f"node {self.node} has no result of stage {name}")
+
+    def has_stage(self, name: str) -> bool:
+        """Whether the node ran that stage."""
+        return any(record.name == name for record in self.stages)
+
+
+class NodeFailure(Model):
+    """A node that failed."""
+
+    node: str
+    fingerprint: str
+    exit_code: int
+    cause: str
+    stage: str | None
+    """The stage that it was in."""
+    started: float
+    ended: float
+    host: str
+    attempts: int
+    usage: Usage
+    log_tail: list[str]
+    """The last lines of its log."""
+    command: str
+    """What repeats it."""
+
+
+def read_result(path: Path) -> NodeResult | None:
+    """A node's result; None if there is none or it is damaged, so that the node is run again."""
+    return _read(path, NodeResult)
+
+
+def read_failure(path: Path) -> NodeFailure | None:
+    """A node's failure; None if there is none or it is damaged."""
+    return _read(path, NodeFailure)
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None

@@ -1,0 +1,118 @@
+"""The run folder: one job's whole memory. Its layout stands here and nowhere else.
+
+job.yaml  job.resolved.yaml        the config as given; with everything decided
+dag/                               fingerprints of the inputs; what an engine writes to run the job
+nodes/<node>/                      a node's work, logs and result
+planes/<group>/                    the FITS files of a plane
+products/                          what goes to the archive
+report/index.html
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ccip_batch.config import ResolvedJob
+from ccip_batch.errors import RunFolderError
+from ccip_batch.workflow import Graph, Node, build_graph
+
+
+class NodeFolder:
+    """The folder of one node, and where it leaves what the next nodes need."""
+
+    def __init__(self, run: Path, node: Node) -> None:
+        self.path = run / "nodes" / node.name
+        self.work = self.path / "work"
+        """CASA's working folder, removed when the node is done."""
+        self.result = self.path / "result.json"
+        """Written last: if it is there and fits, the node is done."""
+        self.failure = self.path / "failure.json"
+        self.error = self.path / "error.json"
+        """What the worker process says of its failure, before its supervisor judges it."""
+        self.progress = self.path / "progress.json"
+        self.stages = self.path / "stages"
+        """A JSON file a stage, while the node runs."""
+        self.log = self.path / "node.log"
+        self.casa_log = self.path / "casa.log"
+        self.casa_commands = self.path / "casa_commands.py"
+        self.lock = self.path / ".lock"
+        self.out_now = self.work / "out"
+        """Where the running node puts what it gives to others."""
+        self.cleaned = self.path / "cleaned"
+        """There when what the node gave to others was removed after the export."""
+        if node.kind == "export" and node.group is not None:
+            self.out = run / "planes" / node.group.name
+        elif node.kind == "publish":
+            self.out = run / "products"
+        else:
+            self.out = self.path / "out"
+
+
+class RunFolder:
+    """A run folder and what is read from it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.job = self.path / "job.yaml"
+        self.resolved = self.path / "job.resolved.yaml"
+        self.dag = self.path / "dag"
+        self.inputs = self.dag / "inputs.json"
+        self.history = self.dag / "history.jsonl"
+        """A line each time an engine starts and ends."""
+        self.products = self.path / "products"
+        self.planes = self.path / "planes"
+        self.report = self.path / "report"
+
+    @classmethod
+    def existing(cls, path: Path) -> RunFolder:
+        """A run folder that is there. Raises RunFolderError if it is none."""
+        run = cls(path)
+        if not run.resolved.is_file():
+            raise RunFolderError(f"{path} is not a run folder: it has no {run.resolved.name}.")
+        return run
+
+    def read_job(self) -> ResolvedJob:
+        """The resolved job. Raises RunFolderError or ConfigError."""
+        try:
+            return ResolvedJob.from_yaml(self.resolved.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise RunFolderError(f"{self.path} is not a run folder: {error}") from error
+
+    def graph(self) -> Graph:
+        """The graph of its job."""
+        return build_graph(self.read_job().groups)
+
+    def node(self, node: Node) -> NodeFolder:
+        """The folder of a node."""
+        return NodeFolder(self.path, node)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other engines out. Raises RunFolderError if one is at work here."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with lock_file(self.path / ".lock") as held:
+            if held is None:
+                raise RunFolderError(f"{self.path} is in use by another run. Wait for it, or stop it, and try again.")
+            yield
+
+
+@contextmanager
+def lock_file(path: Path) -> Iterator[int | None]:
+    """Hold a lock on a file; gives its descriptor, or None if somebody else holds it.
+
+    The lock ends with the last process that has the descriptor, however that process ends.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+        else:
+            yield descriptor
+    finally:
+        os.close(descriptor)

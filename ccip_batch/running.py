@@ -1,0 +1,54 @@
+"""`ccip-batch run`: a job on this machine, from its config to its verified products."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ccip_batch.cleaning import clean, verify_products
+from ccip_batch.engines.local import run_local
+from ccip_batch.errors import ConfigError, DataError, ExitCode
+from ccip_batch.jobs import open_run, write_job
+from ccip_batch.progress import Progress
+from ccip_batch.results import read_failure
+from ccip_batch.run_folder import RunFolder
+
+
+def run_job(config: Path, overrides: Sequence[str], folder: Path | None) -> ExitCode:
+    """Run a job, or go on with it. Raises the errors of `open_run`; failures of nodes give an exit code."""
+    run, job, warnings = open_run(config, overrides, folder)
+    if job.execution.engine != "local":
+        raise ConfigError(f"{config}: execution.engine is {job.execution.engine}; `run` is for the engine local.")
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    with run.locked():
+        for change in write_job(run, config, job):
+            click.echo(f"{change}: what depends on it is repeated", err=True)
+        workers = job.execution.workers or os.cpu_count() or 1
+        with Progress(run, job, workers) as progress:
+            code = run_local(run, job, progress, workers, job.execution.memory)
+        if code != ExitCode.DONE:
+            _tell_failures(run)
+            return code
+        complaints = verify_products(run)
+        if complaints:
+            raise DataError("\n".join(complaints))
+        if job.execution.keep == "products":
+            clean(run)
+    click.echo(f"Products: {run.products}")
+    return code
+
+
+def _tell_failures(run: RunFolder) -> None:
+    """Print each failure with the last lines of its log and the command that repeats it."""
+    for node in run.graph().nodes:
+        failure = read_failure(run.node(node).failure)
+        if failure is None:
+            continue
+        click.echo(f"\n{node.name} failed in {failure.stage or 'its start'}: {failure.cause}", err=True)
+        for line in failure.log_tail[-10:]:
+            click.echo(f"    {line}", err=True)
+        click.echo(f"  log: {run.node(node).log}\n  again: {failure.command}", err=True)

@@ -1,0 +1,43 @@
+"""Directions on the sky: phase centres as parameter lists write them, offsets of fields from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+
+from ccip_batch.errors import ConfigError
+from ccip_batch.measurement_set import Field
+
+_FRAMES = {"J2000": "fk5", "ICRS": "icrs"}
+
+
+def phase_centre(text: str) -> SkyCoord:
+    """Read a phase centre such as `J2000 13:33:35.814 +16.44.04.255` (CASA's way: dots in the declination).
+
+    Raises ConfigError.
+    """
+    parts = text.split()
+    if len(parts) != 3 or parts[0] not in _FRAMES:
+        raise ConfigError(f"phasecenter {text!r} is not 'J2000 hh:mm:ss.s +dd.mm.ss.s'")
+    degrees, _, rest = parts[2].partition(".")
+    minutes, _, seconds = rest.partition(".")
+    try:
+        return SkyCoord(parts[1], f"{degrees}:{minutes}:{seconds}", unit=(u.hourangle, u.deg), frame=_FRAMES[parts[0]])
+    except ValueError as error:
+        raise ConfigError(f"phasecenter {text!r} is not a direction: {error}") from error
+
+
+def fields_within(fields: Sequence[Field], centre: SkyCoord, limit_arcsec: float) -> list[int]:
+    """Ids of the fields whose offsets from the centre, in longitude and in latitude, are both less than a limit.
+
+    The offsets are `SkyCoord.spherical_offsets_to`; the limit itself is outside.
+    """
+    if not fields:
+        return []
+    directions = SkyCoord([f.ra_rad for f in fields] * u.rad, [f.dec_rad for f in fields] * u.rad, frame="fk5")
+    longitude, latitude = centre.transform_to("fk5").spherical_offsets_to(directions)
+    inside = (np.abs(longitude.arcsec) < limit_arcsec) & (np.abs(latitude.arcsec) < limit_arcsec)
+    return [field.id for field, ok in zip(fields, inside, strict=True) if ok]

@@ -1,0 +1,95 @@
+"""What looks at all planes together: rejection after imaging, stage 11, the common beam."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from ccip_batch.casa import Casa
+from ccip_batch.common_beam import common_beam
+from ccip_batch.config import RejectAfter
+from ccip_batch.images import Beam
+from ccip_batch.model import Model
+from ccip_batch.plane_rejection import ImagedPlane, Judgement, judge
+from ccip_batch.results import NodeResult
+from ccip_batch.samples import Samples
+from ccip_batch.stages.analyzestokescubes import PlaneSamples, StokesAnalysis, analyzestokescubes
+from ccip_batch.stages.editimlist import CubeTargets
+from ccip_batch.stages.exportvlassdata import NativeExport
+from ccip_batch.stages.makecutoutimages import CutoutResult
+from ccip_batch.stages.makeimages import PlaneImages
+
+
+class CubeAnalysis(Model):
+    """The cube as a whole."""
+
+    judgements: list[Judgement]
+    """Of the planes that were imaged."""
+    not_imaged: dict[str, str]
+    """Planes that are empty or rejected before imaging, and why."""
+    failed: list[str]
+    """Planes that are missing because their imaging failed."""
+    stokes: StokesAnalysis
+    common_beam: Beam | None
+    """Of all imaged planes, rejected ones too; None if there are none."""
+    kept_common_beam: Beam | None
+    """Of the kept planes alone, which can be smaller."""
+
+    def sentence(self) -> str:
+        """How many planes are what."""
+        kept = sum(1 for one in self.judgements if one.kept)
+        parts = [f"{kept} planes kept", f"{len(self.judgements) - kept} rejected after imaging"]
+        parts += [f"{len(self.not_imaged)} not imaged"] if self.not_imaged else []
+        parts += [f"{len(self.failed)} failed"] if self.failed else []
+        return ", ".join(parts)
+
+
+def analyze_planes(
+    casa: Callable[[], Casa],
+    targets: CubeTargets,
+    images: Mapping[str, tuple[NodeResult, Path]],
+    failed: Sequence[str],
+    rejection: RejectAfter,
+) -> CubeAnalysis:
+    """Judge and compare all imaged planes. images: for each spw group the result of its node and its samples."""
+    facts, samples, exports = [], {}, {}
+    cutouts: dict[str, CutoutResult] = {}
+    for plane in targets.planes:
+        if plane.spw not in images:
+            continue
+        result, path = images[plane.spw]
+        facts.append(
+            ImagedPlane(
+                spw=plane.spw,
+                frequency_hz=plane.reffreq_ghz * 1e9,
+                beam=PlaneImages.model_validate(result.stage("makeimages")).beam,
+                flagged_fraction=plane.flagged_fraction,
+            )
+        )
+        samples[plane.spw] = Samples.load(path)
+        exports[plane.spw] = NativeExport.model_validate(result.stage("exportnative"))
+        cutouts[plane.spw] = CutoutResult.model_validate(result.stage("makecutoutimages"))
+
+    judgements = judge(facts, rejection)
+    kept = {one.spw for one in judgements if one.kept}
+    rows = [
+        PlaneSamples(
+            spw=fact.spw,
+            frequency_hz=fact.frequency_hz,
+            kept=fact.spw in kept,
+            rms_median={stokes: one.rms_median for stokes, one in cutouts[fact.spw].statistics.items()},
+            samples=samples[fact.spw],
+        )
+        for fact in facts
+    ]
+    header = next(iter(exports.values())).nominal_wcs if exports else {}
+    beams = {spw: cutout.beam for spw, cutout in cutouts.items()}
+    kept_beams = [beam for spw, beam in beams.items() if spw in kept]
+    return CubeAnalysis(
+        judgements=judgements,
+        not_imaged={plane.spw: f"{plane.state}: {plane.reason}" for plane in targets.planes if plane.state != "imaged"},
+        failed=list(failed),
+        stokes=analyzestokescubes(rows, header),
+        common_beam=common_beam(casa(), list(beams.values())) if beams else None,
+        kept_common_beam=common_beam(casa(), kept_beams) if kept_beams else None,
+    )

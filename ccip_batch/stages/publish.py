@@ -1,0 +1,90 @@
+"""The end of stage 12: the products of all planes in one folder, with manifest and checksums."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+from ccip_batch import __version__
+from ccip_batch.config import ResolvedJob
+from ccip_batch.model import Model
+from ccip_batch.products import ProductFile
+from ccip_batch.results import NodeResult
+
+MANIFEST = "pipeline_manifest.xml"
+CHECKSUMS = "SHA256SUMS"
+
+
+class Published(Model):
+    """The files in the products folder."""
+
+    files: list[ProductFile]
+    failed: list[str]
+    """Planes that are not among them because a node failed."""
+
+
+def publish_products(
+    job: ResolvedJob,
+    planes: Mapping[str, tuple[Path, NodeResult]],
+    failed: Sequence[str],
+    nodes: Path,
+    folder: Path,
+) -> Published:
+    """Fill the products folder.
+
+    planes: for each spw group the folder of its FITS files and the result of its export. nodes: the folder of all
+    nodes, for their logs.
+    """
+    files = []
+    for source, result in planes.values():
+        for file in result.files:
+            _link(source / file.name, folder / file.name)
+            files.append(file)
+    for given in (job.inputs.seip_parameter_list, job.inputs.ccip_parameter_list):
+        shutil.copyfile(given, folder / given.name)
+        files.append(ProductFile.of(folder / given.name))
+    logs = f"{job.imagename}.logs.tgz"
+    _pack_logs(nodes, folder / logs)
+    files.append(ProductFile.of(folder / logs))
+    _write_manifest(job, files, logs, folder / MANIFEST)
+    files.append(ProductFile.of(folder / MANIFEST))
+    sums = "".join(f"{file.sha256}  {file.name}\n" for file in files)
+    (folder / CHECKSUMS).write_text(sums, encoding="utf-8")
+    files.append(ProductFile.of(folder / CHECKSUMS))
+    return Published(files=files, failed=list(failed))
+
+
+def _link(source: Path, target: Path) -> None:
+    """A second name for a file, or a copy where the file system has no hard links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _pack_logs(nodes: Path, target: Path) -> None:
+    with tarfile.open(target, "w:gz") as tar:
+        for log in sorted(nodes.glob("*/*")):
+            if log.name in ("casa.log", "casa_commands.py", "node.log"):
+                tar.add(log, arcname=str(log.relative_to(nodes)))
+
+
+def _write_manifest(job: ResolvedJob, files: Sequence[ProductFile], logs: str, target: Path) -> None:
+    """The manifest as the archive reads it; `.com.fits` files are not in it."""
+    root = ElementTree.Element("piperesults", name=job.imagename)
+    ElementTree.SubElement(root, "procedure", name="ccip_batch", version=__version__, mode=job.imaging_mode)
+    for file in files:
+        if file.name.endswith(".fits") and not file.name.endswith(".com.fits"):
+            kind = "rms" if ".rms." in file.name else "image"
+            ElementTree.SubElement(
+                root, "image", imtype=kind, name=file.name, bytes=str(file.bytes), sha256=file.sha256
+            )
+    for path in (job.inputs.seip_parameter_list, job.inputs.ccip_parameter_list):
+        ElementTree.SubElement(root, "parameter_list", name=path.name)
+    ElementTree.SubElement(root, "logs", name=logs)
+    ElementTree.indent(root)
+    ElementTree.ElementTree(root).write(target, encoding="utf-8", xml_declaration=True)

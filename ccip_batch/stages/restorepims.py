@@ -1,0 +1,152 @@
+"""Stage 4, hifv_restorepims: FLAG, WEIGHT and CORRECTED_DATA as the last imaging stage of SE-CONT had them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ccip_batch.casa import Casa
+from ccip_batch.errors import CasaError, DataError
+from ccip_batch.measurement_set import row_chunks
+from ccip_batch.model import Model
+
+INITIAL_FLAGS = "hifv_restorepims_initial"
+"""Name of the flag version that keeps the flags as stage 3 left them."""
+CONTINUUM_FLAGS = "statwt_1"
+"""Name of the flag version of SE-CONT's last imaging stage."""
+
+
+class RestoreResult(Model):
+    """What the restoring did."""
+
+    rerun: bool
+    """Whether the measurement set had been restored before, and was taken back first."""
+    model_peak_jy: float
+    """Largest absolute value of MODEL_DATA after the prediction, Jy."""
+    selfcal_table: str
+    spwmap: list[int]
+
+
+def restorepims(
+    casa: Casa, vis: str, prediction: Mapping[str, Any], models: Sequence[str], selfcal_table: str
+) -> RestoreResult:
+    """Restore a measurement set of stage 3, in the current folder with SE-CONT's resources beside it.
+
+    prediction: the tclean parameters of the model prediction, `imagename` among them. models: the continuum model
+    images, `.tt0` first. Running it again gives the same columns. Raises DataError if the flag version does not fit the
+    measurement set, CasaError if a step left no result.
+    """
+    rerun = _has_model(casa, vis)
+    _save_or_restore_initial(casa, vis, rerun)
+    casa.task("delmod", vis=vis, otf=True, scr=False)
+    peak = _predict(casa, vis, prediction, models)
+
+    _check_flag_version(casa, vis)
+    casa.task("flagmanager", vis=vis, mode="restore", versionname=CONTINUUM_FLAGS)
+    casa.task(
+        "statwt",
+        vis=vis,
+        combine="field,scan,state,corr",
+        chanbin=1,
+        timebin="1yr",
+        datacolumn="residual_data",
+        flagbackup=False,
+    )
+    spws, lowest = _science_spws(casa, vis)
+    spwmap = [lowest] * spws
+    casa.task(
+        "applycal",
+        vis=vis,
+        gaintable=selfcal_table,
+        interp=["nearest"],
+        spwmap=spwmap,
+        calwt=False,
+        parang=False,
+        applymode="calonly",
+        flagbackup=False,
+    )
+    with casa.table(vis) as table:
+        if "CORRECTED_DATA" not in table.colnames():
+            raise CasaError(f"applycal made no CORRECTED_DATA in {vis}; see casa.log.")
+    return RestoreResult(rerun=rerun, model_peak_jy=peak, selfcal_table=selfcal_table, spwmap=spwmap)
+
+
+def _has_model(casa: Casa, vis: str) -> bool:
+    with casa.table(vis) as table:
+        return "MODEL_DATA" in table.colnames()
+
+
+def _flag_versions(vis: str) -> list[str]:
+    return sorted(path.name.removeprefix("flags.") for path in Path(f"{vis}.flagversions").glob("flags.*"))
+
+
+def _save_or_restore_initial(casa: Casa, vis: str, rerun: bool) -> None:
+    saved = INITIAL_FLAGS in _flag_versions(vis)
+    if rerun and not saved:
+        raise DataError(
+            f"{vis} has a MODEL_DATA column but no flag version {INITIAL_FLAGS}: it was changed by something else. "
+            "Start again from the PIMS."
+        )
+    if rerun:
+        casa.task("flagmanager", vis=vis, mode="restore", versionname=INITIAL_FLAGS)
+        casa.task("initweights", vis=vis, wtmode="nyq")
+    elif not saved:
+        casa.task("flagmanager", vis=vis, mode="save", versionname=INITIAL_FLAGS, comment="before restorepims")
+
+
+def _predict(casa: Casa, vis: str, prediction: Mapping[str, Any], models: Sequence[str]) -> float:
+    """Fill MODEL_DATA from the continuum model; gives its largest absolute value, Jy.
+
+    psf and weights are made first under a name that is not the model's, and the model copied beside them: with
+    `startmodel` tclean would regrid it where only latpole differs.
+    """
+    name = prediction["imagename"]
+    for old in sorted(Path().glob(f"{name}.*")):
+        casa.remove(old.name)
+    casa.task("tclean", vis=vis, **prediction)
+    for model in models:
+        casa.copy(model, f"{name}.model.{model.rsplit('.', 1)[1]}")
+    second = {**prediction, "savemodel": "modelcolumn", "calcpsf": False, "restart": True}
+    casa.task("tclean", vis=vis, **second)
+    peak = 0.0
+    with casa.table(vis) as table:
+        if "MODEL_DATA" not in table.colnames():
+            raise CasaError(f"tclean filled no MODEL_DATA in {vis}: the prediction failed; see casa.log.")
+        for description in np.unique(table.getcol("DATA_DESC_ID")):
+            part = table.query(f"DATA_DESC_ID=={description}", columns="MODEL_DATA")
+            for start, number in row_chunks(part.nrows()):
+                peak = max(peak, float(np.abs(part.getcol("MODEL_DATA", start, number)).max()))
+            part.close()
+    if not peak > 0:
+        raise CasaError(f"MODEL_DATA of {vis} is zero everywhere after the prediction from {models[0]}.")
+    return peak
+
+
+def _check_flag_version(casa: Casa, vis: str) -> None:
+    """Flags are restored row by row: another number of rows would be silently wrong."""
+    version = f"{vis}.flagversions/flags.{CONTINUUM_FLAGS}"
+    if not Path(version).is_dir():
+        raise DataError(f"{version} is missing.")
+    with casa.table(version) as table:
+        flags = table.nrows()
+    with casa.table(vis) as table:
+        rows = table.nrows()
+    if flags != rows:
+        raise DataError(
+            f"{version} has {flags} rows but {vis} has {rows}: the flags are of another selection of fields and spws. "
+            "Check that SEIP_parameter.list and reimaging_resources.tgz are of this PIMS."
+        )
+
+
+def _science_spws(casa: Casa, vis: str) -> tuple[int, int]:
+    """(number of all spws, lowest spw with data)."""
+    with casa.table(f"{vis}/SPECTRAL_WINDOW") as table:
+        spws = table.nrows()
+    with casa.table(f"{vis}/DATA_DESCRIPTION") as table:
+        spw_of = np.asarray(table.getcol("SPECTRAL_WINDOW_ID"))
+    with casa.table(vis) as table:
+        used = spw_of[np.unique(table.getcol("DATA_DESC_ID"))]
+    return int(spws), int(used.min())

@@ -1,0 +1,354 @@
+"""The process that does a node's work: it runs the node's stages, one after the other, in the node's work folder.
+
+It may be killed, or aborted by CASA, at any moment; its supervisor (node.py) outlives it and judges what it left. It
+writes a file a stage, and `error.json` if a stage raised. Run as `python -m ccip_batch.worker RUN NODE`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from ccip_batch import process
+from ccip_batch.casa import Casa
+from ccip_batch.config import ResolvedJob
+from ccip_batch.errors import CcipError, ConfigError, DataError, ExitCode, ResourceError
+from ccip_batch.groups import SpwGroup
+from ccip_batch.measurement_set import MsSummary
+from ccip_batch.model import Model, write_whole
+from ccip_batch.products import ProductFile
+from ccip_batch.results import NodeResult, StageRecord, read_result
+from ccip_batch.run_folder import NodeFolder, RunFolder
+from ccip_batch.stages.editimlist import CubeTargets, PlaneTarget
+from ccip_batch.workflow import Graph, Node
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+OUTCOME = "outcome.json"
+"""In the work folder: what became of the node in a sentence, and the files that it gives to the user."""
+
+
+class Outcome(Model):
+    """What a worker tells its supervisor when it is done."""
+
+    summary: str
+    files: tuple[ProductFile, ...] = ()
+
+
+class Worker:
+    """What a node's work needs: its job, its folder, results of its parents, CASA when it is first asked for."""
+
+    def __init__(self, run: RunFolder, node: Node) -> None:
+        self.run = run
+        self.node = node
+        self.folder: NodeFolder = run.node(node)
+        self.job: ResolvedJob = run.read_job()
+        self.graph: Graph = run.graph()
+        self.out = self.folder.out_now
+        self._casa: Casa | None = None
+
+    @property
+    def casa(self) -> Casa:
+        """The CASA session of this process."""
+        if self._casa is None:
+            self._casa = Casa(self.folder.casa_log, self.folder.casa_commands, title=f"node {self.node.name}")
+        return self._casa
+
+    @property
+    def group(self) -> SpwGroup:
+        """The node's spw group."""
+        assert self.node.group is not None
+        return self.node.group
+
+    def parent(self, name: str) -> NodeResult:
+        """The result of another node. Raises DataError if it is not done."""
+        result = read_result(self.run.node(self.graph[name]).result)
+        if result is None:
+            raise DataError(f"node {name} is not done, but {self.node.name} needs its result; run it first.")
+        return result
+
+    def parent_out(self, name: str) -> str:
+        """Where another node left its output, relative to the work folder so that histories hold no machine's paths."""
+        return os.path.relpath(self.run.node(self.graph[name]).out)
+
+    def stage(self, name: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a stage and record its result, times and CPU seconds."""
+        write_whole(self.folder.progress, json.dumps({"stage": name, "since": time.time()}))
+        started, clock, cpu = time.time(), time.monotonic(), time.process_time()
+        casa_cpu = self._casa.cpu if self._casa else 0.0
+        result = function(*args, **kwargs)
+        record = StageRecord(
+            name=name,
+            started=started,
+            elapsed_s=time.monotonic() - clock,
+            cpu_s=time.process_time() - cpu,
+            casa_cpu_s=(self._casa.cpu if self._casa else 0.0) - casa_cpu,
+            result=json.loads(result.model_dump_json()) if hasattr(result, "model_dump_json") else None,
+        )
+        number = len(list(self.folder.stages.glob("*.json")))
+        record.save(self.folder.stages / f"{number:02d}_{name}.json")
+        return result
+
+
+def restore(work: Worker) -> Outcome:
+    """Stages 1 to 6, and a measurement set for each group that is imaged."""
+    from ccip_batch import resources
+    from ccip_batch.stages.editimlist import continuum_target, cube_targets
+    from ccip_batch.stages.flagtargetsdata import flagtargetsdata
+    from ccip_batch.stages.importdata import importdata
+    from ccip_batch.stages.restorepims import restorepims
+    from ccip_batch.stages.splitgroups import splitgroups
+    from ccip_batch.stages.transformimagedata import transformimagedata
+
+    job, inputs = work.job, work.job.inputs
+    vis = f"{job.root}_split.ms"
+    found = work.stage("resources", resources.inspect, inputs.reimaging_resources, job.root, job.continuum_imagename)
+    found.require()
+    pims = work.stage("importdata", importdata, work.casa, inputs.vis, job.groups)
+    continuum = work.stage(
+        "editimlist_continuum",
+        continuum_target,
+        pims,
+        job.continuum_imagename,
+        job.continuum_phasecenter,
+        job.science_spws,
+    )
+    split = work.stage(
+        "transformimagedata",
+        transformimagedata,
+        work.casa,
+        str(inputs.vis),
+        vis,
+        continuum.fields,
+        continuum.science_spws,
+    )
+    resources.extract(inputs.reimaging_resources, Path(), found)
+    prediction = {
+        **job.prediction(),
+        "imagename": f"{job.continuum_imagename}.I.iter0",
+        "spw": ",".join(map(str, continuum.science_spws)),
+        **_selection(continuum.fields, continuum.scans, continuum.antennas),
+    }
+    work.stage("restorepims", restorepims, work.casa, vis, prediction, found.models, found.selfcal_table)
+    flags = work.stage("flagtargetsdata", flagtargetsdata, work.casa, vis, inputs.flag_commands)
+    targets = work.stage(
+        "editimlist_cube",
+        cube_targets,
+        split,
+        flags.after,
+        job.imagename,
+        job.phasecenter,
+        job.groups,
+        job.plane_rejection.before_imaging,
+    )
+    imaged = [SpwGroup.parse(plane.spw) for plane in targets.planes if plane.state == "imaged"]
+    work.stage("splitgroups", splitgroups, work.casa, vis, imaged, work.out)
+    for mask, name in ((found.tier1_mask, "tier1.mask"), (found.tier2_mask, "tier2.mask")):
+        Path(mask).rename(work.out / name)
+    return Outcome(summary=f"{len(imaged)} of {len(job.groups)} spw groups are to be imaged")
+
+
+def _selection(fields: Sequence[int], scans: Sequence[int], antennas: int) -> dict[str, str]:
+    """tclean's selection of fields, scans and antennas (all of them, with each other)."""
+    return {
+        "field": ",".join(map(str, fields)),
+        "scan": ",".join(map(str, scans)),
+        "antenna": ",".join(map(str, range(antennas))) + "&",
+    }
+
+
+def _target(work: Worker) -> tuple[PlaneTarget, MsSummary]:
+    """The node's plane, and the measurement set of stage 3."""
+    restored = work.parent("restore")
+    targets = CubeTargets.model_validate(restored.stage("editimlist_cube"))
+    plane = next(plane for plane in targets.planes if plane.spw == work.group.selection)
+    return plane, MsSummary.model_validate(restored.stage("transformimagedata"))
+
+
+def image(work: Worker) -> Outcome:
+    """Stages 7 to 10 for one plane, its native FITS files, and what `analyze` and the report need of its pixels."""
+    plane, split = _target(work)
+    if plane.state != "imaged":
+        return Outcome(summary=f"{plane.state}: {plane.reason}")
+
+    from ccip_batch.samples import take_samples
+    from ccip_batch.stages.editimlist import select_fields
+    from ccip_batch.stages.exportvlassdata import export_native
+    from ccip_batch.stages.makecutoutimages import makecutoutimages
+    from ccip_batch.stages.makeimages import makeimages
+    from ccip_batch.stages.makermsimages import makermsimages
+    from ccip_batch.stages.pbcor import pbcor
+
+    casa, job = work.casa, work.job
+    given = work.parent_out("restore")
+    selection: dict[str, Any] = {
+        "vis": f"{given}/{work.group.name}.ms",
+        "spw": plane.spw,
+        "datacolumn": "data",
+        "reffreq": plane.reffreq,
+        **_selection(select_fields(split, job.phasecenter), split.target_scans, len(split.antennas)),
+    }
+    masks = [f"{given}/tier1.mask", f"{given}/tier2.mask"]
+    images = work.stage(
+        "makeimages", makeimages, casa, f"{plane.imagename}.IQUV", selection, job.iteration, masks, lambda n, name: None
+    )
+    corrected = work.stage("pbcor", pbcor, casa, images.imagename)
+    work.stage("makermsimages", makermsimages, casa, corrected.image)
+    cutouts = work.stage("makecutoutimages", makecutoutimages, casa, images.imagename)
+    subim, rms_subim = cutouts.images["image.pbcor"], cutouts.images["image.pbcor.rms"]
+    native = work.stage("exportnative", export_native, casa, subim, rms_subim, plane, split, job.phasecenter, work.out)
+    samples = take_samples(
+        casa,
+        subim,
+        rms_subim,
+        images.imagename.replace(".iter3", ".iter2") + ".cleanmask",
+        f"{images.imagename}.mask",
+        (cutouts.blc[0], cutouts.blc[1]),
+    )
+    samples.save(work.out / "samples.npz")
+    Path(subim).rename(work.out / "image.pbcor.subim")
+    beam = images.beam
+    return Outcome(
+        summary=f"imaged: beam {beam.major_arcsec:.3g} x {beam.minor_arcsec:.3g} arcsec, peak {native.peak:.3g} Jy/beam"
+    )
+
+
+def analyze(work: Worker) -> Outcome:
+    """Plane rejection after imaging, stage 11, the common beam. It goes on with the planes there are."""
+    from ccip_batch.stages.analyzeplanes import analyze_planes
+
+    restored = work.parent("restore")
+    targets = CubeTargets.model_validate(restored.stage("editimlist_cube"))
+    images: dict[str, tuple[NodeResult, Path]] = {}
+    failed = []
+    for plane in targets.planes:
+        node = work.graph[f"image_{SpwGroup.parse(plane.spw).name}"]
+        result = read_result(work.run.node(node).result)
+        if result is None:
+            failed.append(plane.spw)
+        elif plane.state == "imaged":
+            images[plane.spw] = (result, work.run.node(node).out / "samples.npz")
+    result_of_all = work.stage(
+        "analyzestokescubes",
+        analyze_planes,
+        lambda: work.casa,
+        targets,
+        images,
+        failed,
+        work.job.plane_rejection.after_imaging,
+    )
+    return Outcome(summary=result_of_all.sentence())
+
+
+def export(work: Worker) -> Outcome:
+    """Stage 12 for one plane: the common-beam set, and the mark of rejection in all files."""
+    from ccip_batch.stages.analyzeplanes import CubeAnalysis
+    from ccip_batch.stages.exportvlassdata import NativeExport, PlaneExport, export_common, mark_rejection
+
+    plane, split = _target(work)
+    if plane.state != "imaged":
+        return Outcome(summary=f"nothing to export: {plane.state}")
+    image_node = f"image_{work.group.name}"
+    imaged = work.parent(image_node)
+    analysis = CubeAnalysis.model_validate(work.parent("analyze").stage("analyzestokescubes"))
+    native = NativeExport.model_validate(imaged.stage("exportnative"))
+    judgement = next(one for one in analysis.judgements if one.spw == plane.spw)
+    given = work.parent_out(image_node)
+    assert analysis.common_beam is not None
+
+    def export_plane() -> PlaneExport:
+        assert analysis.common_beam is not None
+        source = f"{Path(imaged.stage('makecutoutimages')['images']['image.pbcor']).name}"
+        work.casa.copy(f"{given}/image.pbcor.subim", source)
+        common = export_common(
+            work.casa,
+            source,
+            analysis.common_beam,
+            native,
+            (plane, split, work.job.phasecenter),
+            not judgement.kept,
+            work.out,
+        )
+        marked = mark_rejection(Path(given), native.files, not judgement.kept, work.out)
+        return PlaneExport(native=marked, common=common)
+
+    exported = work.stage("exportvlassdata", export_plane)
+    state = "kept" if judgement.kept else "rejected"
+    files = (*exported.native, *exported.common)
+    return Outcome(summary=f"{len(files)} FITS files, plane {state}", files=files)
+
+
+def publish(work: Worker) -> Outcome:
+    """Collect the products: FITS files, manifest, checksums, parameter lists."""
+    from ccip_batch.stages.publish import publish_products
+
+    planes: dict[str, tuple[Path, NodeResult]] = {}
+    failed = []
+    for name in work.node.parents:
+        node = work.graph[name]
+        if node.kind != "export" or node.group is None:
+            continue
+        result = read_result(work.run.node(node).result)
+        if result is None or not read_result(work.run.node(work.graph[f"image_{node.group.name}"]).result):
+            failed.append(node.group.selection)
+        else:
+            planes[node.group.selection] = (work.run.node(node).out, result)
+    files = work.stage("publish", publish_products, work.job, planes, failed, work.run.path / "nodes", work.out)
+    missing = f"; missing because they failed: spw {'; '.join(failed)}" if failed else ""
+    return Outcome(summary=f"{len(files.files)} files{missing}", files=tuple(files.files))
+
+
+WORK: dict[str, Callable[[Worker], Outcome]] = {
+    "restore": restore,
+    "image": image,
+    "analyze": analyze,
+    "export": export,
+    "publish": publish,
+}
+
+
+def main(run_folder: str, name: str) -> ExitCode:
+    """Do a node's work. The exit code tells how it ended; what failed is in `error.json`."""
+    run = RunFolder.existing(Path(run_folder))
+    graph = run.graph()
+    if name not in graph:
+        raise ConfigError(f"{run.path} has no node {name}; it has {', '.join(node.name for node in graph.nodes)}")
+    work = Worker(run, graph[name])
+    os.chdir(work.folder.work)
+    try:
+        outcome = WORK[work.node.kind](work)
+        outcome.save(Path(OUTCOME))
+    except CcipError as error:
+        _tell(work, str(error), type(error).exit_code)
+        return type(error).exit_code
+    except MemoryError:
+        _tell(work, "out of memory", ResourceError.exit_code)
+        return ResourceError.exit_code
+    except OSError as error:
+        full = error.errno in (28, 122)  # ENOSPC, EDQUOT
+        code = ExitCode.RESOURCES if full else ExitCode.INTERNAL
+        _tell(work, f"the disk is full: {error}" if full else f"{type(error).__name__}: {error}", code)
+        traceback.print_exc()
+        return code
+    except Exception as error:
+        _tell(work, f"{type(error).__name__}: {error}", ExitCode.INTERNAL)
+        traceback.print_exc()
+        return ExitCode.INTERNAL
+    return ExitCode.DONE
+
+
+def _tell(work: Worker, cause: str, code: ExitCode) -> None:
+    print(f"ccip-batch: {cause}", file=sys.stderr, flush=True)
+    write_whole(work.folder.error, json.dumps({"cause": cause, "exit_code": int(code)}))
+
+
+if __name__ == "__main__":
+    process.die_with_parent()
+    sys.exit(main(sys.argv[1], sys.argv[2]))
