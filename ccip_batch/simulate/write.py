@@ -194,6 +194,8 @@ def _job(preset: Preset) -> str:
             "ccip_parameter_list": "CCIP_parameter.list",
         }
     }
+    if preset.imaging:
+        job["imaging"] = preset.imaging
     if preset.nfield_thresh is not None:
         job["plane_rejection"] = {"before_imaging": {"nfield_thresh": preset.nfield_thresh}}
     job["execution"] = {"engine": "local"}
