@@ -49,7 +49,7 @@ def test_every_problem_is_told_at_once_and_nothing_is_written(small_job: Path, t
 
 def test_a_missing_file_is_named(small_job: Path, tmp_path: Path) -> None:
     done = ccip_batch("run", changed(small_job, tmp_path, inputs__vis="nowhere.ms"), "--run-dir", tmp_path / "run")
-    assert done.returncode == 11
+    assert done.returncode == 10
     assert "nowhere.ms" in done.stderr and "inputs.vis" in done.stderr
     assert not (tmp_path / "run").exists()
 
