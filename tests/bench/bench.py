@@ -57,10 +57,8 @@ def bench_a_and_b(job: Path) -> Path:
     folder = fresh("run")
     _, cpu = measured(run_command(job, folder, 2))
     inside = sum(stage["casa_cpu_s"] for node in results(folder).values() for stage in node["stages"])
-    print(
     share = (cpu - inside) / cpu
     print(f"a  CPU outside CASA calls: {cpu - inside:.1f} of {cpu:.1f} s = {share:.1%} of the run (goal 5%)")
-    )
     pair = {}
     for workers in (2, 1):
         for node in folder.glob("nodes/*"):
