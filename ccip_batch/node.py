@@ -20,9 +20,17 @@ from ccip_batch import __version__, casa, process
 from ccip_batch.checkpoint import Checkpoint
 from ccip_batch.errors import CcipError, ConfigError, DataError, ExitCode, RunFolderError
 from ccip_batch.fingerprint import is_done, of_node, read_inputs
-from ccip_batch.results import NodeFailure, NodeResult, StageRecord, Usage, read_failure, read_result
+from ccip_batch.results import (
+    OUTCOME,
+    NodeFailure,
+    NodeResult,
+    Outcome,
+    StageRecord,
+    Usage,
+    read_failure,
+    read_result,
+)
 from ccip_batch.run_folder import NodeFolder, RunFolder, lock_file
-from ccip_batch.worker import OUTCOME, Outcome
 from ccip_batch.workflow import Node
 
 LOG_TAIL = 25
