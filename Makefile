@@ -1,6 +1,6 @@
 # `make demo` shows what the package does; `make ci` is all that a change must pass. Budget of each target on two cores,
 # set-up of packages not counted:
-#   lint 1 min   test 10 min   image 6 min
+#   lint 1 min   demo 6 min   test 10 min   parity-ci 8 min   image 6 min
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
@@ -12,7 +12,11 @@ UV_VERSION := 0.13.9
 COMPILE := build/uv/bin/uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--no-annotate --no-header --quiet
 
-.PHONY: help setup lock lint test ci clean
+# What parity images in CI: the lowest and the highest plane among them, so places and common beam are those of all.
+PLANES := 2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17
+CI_PLANES := 2,5,10,17
+
+.PHONY: help setup lock lint demo test parity parity-ci bench ci clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -36,7 +40,22 @@ lint: setup ## ruff and mypy --strict
 test: setup ## the fast tests
 	$(BIN)/pytest -m "not slow and not parity and not pool and not container and not browser"
 
-ci: lint test ## all that a change must pass
+demo: setup ## simulate a square degree, image it, and print what was recovered
+	@test -f build/demo/job.yaml || $(BIN)/ccip-batch simulate build/demo --preset demo
+	@$(BIN)/ccip-batch run build/demo/job.yaml --run-dir build/demo/run
+	@$(BIN)/python -m ccip_batch.simulate.recovery build/demo/run/products build/demo/truth.json
+	@echo "FITS files: build/demo/run/products"
+
+parity: setup ## hold the products against those of NRAO's pipeline (PLANES=2,5 images only these)
+	CCIP_PARITY_PLANES=$(PLANES) $(BIN)/pytest -m parity -s tests/parity
+
+parity-ci: setup
+	CCIP_PARITY_PLANES=$(CI_PLANES) $(BIN)/pytest -m parity tests/parity
+
+bench: setup ## measure; nothing passes or fails
+	$(BIN)/python tests/bench/bench.py
+
+ci: lint test parity-ci ## all that a change must pass
 
 clean: ## remove what was built; .venv stays
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from ccip_batch import __version__, casa, process
+from ccip_batch.checkpoint import Checkpoint
 from ccip_batch.errors import CcipError, ConfigError, DataError, ExitCode, RunFolderError
 from ccip_batch.fingerprint import is_done, of_node, read_inputs
 from ccip_batch.results import NodeFailure, NodeResult, StageRecord, Usage, read_failure, read_result
@@ -53,8 +54,7 @@ def run_node(run: RunFolder, name: str) -> ExitCode:
         for parent in node.parents:
             if parent not in node.may_fail and read_result(run.node(graph[parent]).result) is None:
                 raise DataError(f"{name} needs {parent}, which is not done; run it first.")
-        print_code = _Attempt(run, node, folder, of_node(run, job, inputs, graph, node), descriptor).run()
-    return print_code
+        return _Attempt(run, node, folder, of_node(run, job, inputs, graph, node), descriptor).run()
 
 
 class _Attempt:
@@ -85,14 +85,12 @@ class _Attempt:
     def _prepare(self) -> None:
         """Empty the folder of what an earlier try left, but for its logs, which are kept aside once."""
         folder = self.folder
-        for path in (
-            folder.result,
-            folder.failure,
-            folder.error,
-            folder.cleaned,
-            folder.progress,
-            folder.casa_commands,
-        ):
+        old = [folder.result, folder.failure, folder.error, folder.cleaned, folder.progress]
+        checkpoint = Checkpoint(folder.checkpoint, self.fingerprint)
+        if checkpoint.load() is None:
+            checkpoint.clear()
+            old.append(folder.casa_commands)
+        for path in old:
             path.unlink(missing_ok=True)
         for path in (folder.work, folder.stages):
             shutil.rmtree(path, ignore_errors=True)
@@ -158,6 +156,7 @@ class _Attempt:
         )
         result.save(folder.result)
         shutil.rmtree(folder.stages, ignore_errors=True)
+        shutil.rmtree(folder.checkpoint, ignore_errors=True)
         folder.progress.unlink(missing_ok=True)
         if self.run_folder.read_job().execution.keep != "all":
             shutil.rmtree(folder.work, ignore_errors=True)

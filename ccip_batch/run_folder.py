@@ -39,6 +39,8 @@ class NodeFolder:
         self.log = self.path / "node.log"
         self.casa_log = self.path / "casa.log"
         self.casa_commands = self.path / "casa_commands.py"
+        self.checkpoint = self.path / "checkpoint"
+        """Saves of the imaging, there until the node is done."""
         self.lock = self.path / ".lock"
         self.out_now = self.work / "out"
         """Where the running node puts what it gives to others."""

@@ -19,6 +19,7 @@ from ccip_batch import process
 from ccip_batch.casa import Casa
 from ccip_batch.config import ResolvedJob
 from ccip_batch.errors import CcipError, ConfigError, DataError, ExitCode, ResourceError
+from ccip_batch.fingerprint import of_node, read_inputs
 from ccip_batch.groups import SpwGroup
 from ccip_batch.measurement_set import MsSummary
 from ccip_batch.model import Model, write_whole
@@ -52,6 +53,7 @@ class Worker:
         self.job: ResolvedJob = run.read_job()
         self.graph: Graph = run.graph()
         self.out = self.folder.out_now
+        self.fingerprint = of_node(run, self.job, read_inputs(run), self.graph, node)
         self._casa: Casa | None = None
 
     @property
@@ -178,11 +180,12 @@ def image(work: Worker) -> Outcome:
     if plane.state != "imaged":
         return Outcome(summary=f"{plane.state}: {plane.reason}")
 
+    from ccip_batch.checkpoint import Checkpoint
     from ccip_batch.samples import take_samples
     from ccip_batch.stages.editimlist import select_fields
     from ccip_batch.stages.exportvlassdata import export_native
     from ccip_batch.stages.makecutoutimages import makecutoutimages
-    from ccip_batch.stages.makeimages import makeimages
+    from ccip_batch.stages.makeimages import Saves, makeimages
     from ccip_batch.stages.makermsimages import makermsimages
     from ccip_batch.stages.pbcor import pbcor
 
@@ -197,7 +200,15 @@ def image(work: Worker) -> Outcome:
     }
     masks = [f"{given}/tier1.mask", f"{given}/tier2.mask"]
     images = work.stage(
-        "makeimages", makeimages, casa, f"{plane.imagename}.IQUV", selection, job.iteration, masks, lambda n, name: None
+        "makeimages",
+        makeimages,
+        casa,
+        f"{plane.imagename}.IQUV",
+        selection,
+        job.iteration,
+        masks,
+        Saves(Checkpoint(work.folder.checkpoint, work.fingerprint), job.execution.checkpoint_interval, lambda: None),
+        lambda iteration, name: None,
     )
     corrected = work.stage("pbcor", pbcor, casa, images.imagename)
     work.stage("makermsimages", makermsimages, casa, corrected.image)
