@@ -621,5 +621,5 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except PoolError as error:
+    except (PoolError, OSError) as error:
         sys.exit(f"pool: {error}")

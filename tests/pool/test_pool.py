@@ -13,6 +13,7 @@ from running_pool import SCRIPT, RunningPool, call
 from ccip_batch.engines.events import JobState, read_nodes
 
 pytest.importorskip("htcondor2")
+pytestmark = pytest.mark.pool
 
 SUBMIT = """\
 executable = /bin/sh
