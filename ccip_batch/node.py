@@ -36,6 +36,9 @@ from ccip_batch.workflow import Node
 LOG_TAIL = 25
 """Lines of the log that a failure keeps."""
 
+LOCK_WAIT_S = 20.0
+"""How long a process of the node that was killed may take to go."""
+
 _MEMORY_WORDS = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory")
 _DISK_WORDS = ("No space left on device", "Disk quota exceeded")
 
@@ -52,7 +55,7 @@ def run_node(run: RunFolder, name: str) -> ExitCode:
     node = graph[name]
     folder = run.node(node)
     folder.path.mkdir(parents=True, exist_ok=True)
-    with lock_file(folder.lock) as descriptor:
+    with lock_file(folder.lock, LOCK_WAIT_S) as descriptor:
         if descriptor is None:
             raise RunFolderError(f"node {name} is being run by another process.")
         inputs = read_inputs(run)
