@@ -16,7 +16,7 @@ COMPILE := build/uv/bin/uv pip compile pyproject.toml --generate-hashes --no-emi
 PLANES := 2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17
 CI_PLANES := 2,5,10,17
 
-.PHONY: help setup lock lint demo test parity parity-ci bench ci clean
+.PHONY: help setup lock lint demo test recover parity parity-ci bench ci clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -45,6 +45,9 @@ demo: setup ## simulate a square degree, image it, and print what was recovered
 	@$(BIN)/ccip-batch run build/demo/job.yaml --run-dir build/demo/run
 	@$(BIN)/python -m ccip_batch.simulate.recovery build/demo/run/products build/demo/truth.json
 	@echo "FITS files: build/demo/run/products"
+
+recover: setup ## hold three simulated skies against what their FITS files show
+	$(BIN)/pytest -m slow -s tests/test_recovered_truth.py
 
 parity: setup ## hold the products against those of NRAO's pipeline (PLANES=2,5 images only these)
 	CCIP_PARITY_PLANES=$(PLANES) $(BIN)/pytest -m parity -s tests/parity

@@ -43,10 +43,10 @@ def make_simulation(preset: str, seed: int = 1) -> Path:
     return folder / "job.yaml"
 
 
-def make_run(job: Path) -> Path:
-    """A finished run of a job under build/, made once, with all that nodes gave to each other; gives its folder."""
-    folder = job.parent / f"run-{source_hash('ccip_batch')}"
-    done = ccip_batch("run", job, "--run-dir", folder, "--set", "execution.keep=all")
+def make_run(job: Path, keep: str = "all") -> Path:
+    """A finished run of a job under build/, made once; gives its folder. keep: what `execution.keep` says."""
+    folder = job.parent / f"run-{keep}-{source_hash('ccip_batch')}"
+    done = ccip_batch("run", job, "--run-dir", folder, "--set", f"execution.keep={keep}")
     assert done.returncode == 0, done.stderr
     return folder
 
