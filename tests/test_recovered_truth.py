@@ -1,4 +1,4 @@
-"""The FITS files of simulated jobs hold the sky that was put in: three skies' noise, phases and interference by seed."""
+"""The FITS files of simulated jobs hold the sky that was put in: three seeds of noise, phases and interference."""
 
 from __future__ import annotations
 
