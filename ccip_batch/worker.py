@@ -121,6 +121,7 @@ def restore(work: Worker) -> Outcome:
         continuum.science_spws,
     )
     resources.extract(inputs.reimaging_resources, Path(), found)
+    work.casa.record(_unpacking(inputs.reimaging_resources, found.tables()))
     prediction = {
         **job.prediction(),
         "imagename": f"{job.continuum_imagename}.I.iter0",
@@ -142,8 +143,16 @@ def restore(work: Worker) -> Outcome:
     imaged = [SpwGroup.parse(plane.spw) for plane in targets.planes if plane.state == "imaged"]
     work.stage("splitgroups", splitgroups, work.casa, vis, imaged, work.out)
     for mask, name in ((found.tier1_mask, "tier1.mask"), (found.tier2_mask, "tier2.mask")):
-        Path(mask).rename(work.out / name)
+        work.casa.move(mask, f"{work.out.name}/{name}")
     return Outcome(summary=f"{len(imaged)} of {len(job.groups)} spw groups are to be imaged")
+
+
+def _unpacking(archive: Path, tables: Sequence[str]) -> str:
+    """Python that unpacks what stage 4 needs, for `casa_commands.py`."""
+    return (
+        f"import tarfile\nwanted = {list(tables)!r}\nwith tarfile.open({str(archive)!r}) as archive:\n"
+        "    archive.extractall(members=[member for member in archive if member.name.split('/')[0] in wanted])"
+    )
 
 
 def _selection(fields: Sequence[int], scans: Sequence[int], antennas: int) -> dict[str, str]:
