@@ -12,7 +12,7 @@ UV_VERSION := 0.13.9
 COMPILE := build/uv/bin/uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--no-annotate --no-header --quiet
 
-.PHONY: help setup lock lint test ci clean
+.PHONY: help setup lock lint test image ci clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -35,6 +35,9 @@ lint: setup ## ruff and mypy --strict
 
 test: setup ## the fast tests
 	$(BIN)/pytest -m "not slow and not parity and not pool and not container and not browser"
+
+image: setup ## build/ccip-<version>.sif, its SBOM, and a table of where the bytes are (BASE=auto, docker or debian)
+	@$(BIN)/python container/build.py --base $(or $(BASE),auto)
 
 ci: lint test ## all that a change must pass
 
