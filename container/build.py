@@ -8,6 +8,7 @@ same files, as long as Debian's packages are the same: every time in the image i
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -65,6 +66,24 @@ def revision_and_epoch() -> tuple[str, int]:
     return revision, int(epoch)
 
 
+def fingerprint() -> str:
+    """What the image is made from: a digest of the files of the checkout that go into it or build it."""
+    digest = hashlib.sha256()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "ccip_batch", "configs", "condor", "container"):
+        path = ROOT / name
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                content = hashlib.sha256(file.read_bytes()).hexdigest()
+                digest.update(f"{file.relative_to(ROOT)} {content}\n".encode())
+    return digest.hexdigest()
+
+
+def bind(source: Path) -> list[str]:
+    """Apptainer's options to bind a folder at /mnt, whatever characters its path has."""
+    quoted = str(source).replace('"', '""')
+    return ["--mount", f'type=bind,"source={quoted}",destination=/mnt,ro']
+
+
 def fetch_packages(epoch: int) -> None:
     """Fill the folder that the build sees at /mnt: wheels, requirements, CASA's data, the list of Debian packages.
 
@@ -115,6 +134,10 @@ def labels(version: str, revision: str, epoch: int, base: str) -> str:
         "org.opencontainers.image.revision": revision,
         "org.opencontainers.image.created": datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "org.opencontainers.image.base.name": base,
+        "org.opencontainers.image.licenses": "BSD-3-Clause and those of the SBOM",
+        # Apptainer's own label would tell the hour of the build.
+        "org.label-schema.build-date": datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "ccip.source": fingerprint(),
         "ccip.casatools.version": pinned["casatools"],
         "ccip.casatasks.version": pinned["casatasks"],
         "ccip.casadata.version": pinned["casadata"],
@@ -139,7 +162,7 @@ def choose_base(apptainer: str, wanted: str, epoch: int) -> tuple[str, str]:
     packages = ",".join((CONTAINER / "packages.txt").read_text().split())
     command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", SUITE, str(base)]
     run(*command, env=os.environ | {"SOURCE_DATE_EPOCH": str(epoch)})
-    return "localimage", str(base)
+    return "localimage", str(base.relative_to(ROOT))
 
 
 def write_sbom(inventory: dict[str, Any], target: Path, version: str, revision: str, epoch: int) -> None:
@@ -178,28 +201,44 @@ def print_sizes(inventory: dict[str, Any], total: int) -> None:
     print(f"{'the image':28}{sum(e['bytes'] for e in inventory['sizes'].values()) / 1e6:8.1f}{total / 1e6:16.1f}")
 
 
-def build(target: Path, wanted_base: str) -> None:
-    """Build the image, its SBOM and its inventory; the image appears under its name only when it is whole."""
+def is_current(apptainer: str, target: Path, sbom: Path) -> bool:
+    """Whether the image that is there was made from the files that are here."""
+    if not (target.is_file() and sbom.is_file()):
+        return False
+    done = subprocess.run([apptainer, "inspect", "--json", str(target)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        return False
+    found = json.loads(done.stdout)["data"]["attributes"]["labels"] or {}
+    return bool(found.get("ccip.source") == fingerprint())
+
+
+def build(target: Path, wanted_base: str, force: bool) -> None:
+    """Build the image and its SBOM; the image appears under its name only when it is whole."""
     os.umask(0o022)
     WORK.mkdir(parents=True, exist_ok=True)
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     revision, epoch = revision_and_epoch()
+    sbom = target.with_suffix(".cdx.json")
     apptainer = run(CONTAINER / "setup_apptainer.sh").strip()
+    if not force and is_current(apptainer, target, sbom):
+        print(f"image: {target} is up to date")
+        return
     fetch_packages(epoch)
     bootstrap, source = choose_base(apptainer, wanted_base, epoch)
-    (INPUT / "labels").write_text(labels(version, revision, epoch, source if bootstrap == "docker" else SUITE))
+    base_name = DOCKER_BASE if bootstrap == "docker" else f"debian:{SUITE}"
+    (INPUT / "labels").write_text(labels(version, revision, epoch, base_name))
 
     part = target.with_name(target.name + ".part")
     arguments = {"bootstrap": bootstrap, "from": source, "version": version, "revision": revision, "epoch": epoch}
-    command: list[str | Path] = [apptainer, "build", "--force", "--bind", f"{INPUT}:/mnt:ro"]
+    command: list[str | Path] = [apptainer, "build", "--force", *bind(INPUT)]
     for key, value in arguments.items():
         command += ["--build-arg", f"{key}={value}"]
     environment = os.environ | {"SOURCE_DATE_EPOCH": str(epoch)}
-    run(*command, part, CONTAINER / "ccip.def", env=environment)
+    run(*command, part, CONTAINER / "ccip.def", env=environment, cwd=ROOT)
+    shutil.rmtree(WORK / "base", ignore_errors=True)
 
-    command = [apptainer, "exec", "--containall", "--bind", f"{CONTAINER}:/mnt:ro", part]
+    command = [apptainer, "exec", "--containall", *bind(CONTAINER), part]
     inventory = json.loads(run(*command, "python", "/mnt/inventory.py"))
-    sbom = target.with_suffix(".cdx.json")
     write_sbom(inventory, sbom, version, revision, epoch)
     part.replace(target)
     print_sizes(inventory, target.stat().st_size)
@@ -216,8 +255,9 @@ def main() -> None:
     parser.add_argument(
         "--base", choices=("auto", "docker", "debian"), default="auto", help="where the base comes from"
     )
+    parser.add_argument("--force", action="store_true", help="build also when the image is up to date")
     given = parser.parse_args()
-    build(given.target.resolve(), given.base)
+    build(given.target.resolve(), given.base, given.force)
 
 
 if __name__ == "__main__":
