@@ -145,6 +145,15 @@ def labels(version: str, revision: str, epoch: int, base: str) -> str:
     return "".join(f"{key} {value}\n" for key, value in entries.items())
 
 
+def remove_base(base: Path) -> None:
+    """Remove the folder made from Debian's packages, unless something is mounted in it."""
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    if any(Path(mount).is_relative_to(base) for mount in mounts):
+        sys.exit(f"image: something is mounted below {base}; unmount it, then try again")
+    if base.exists():
+        shutil.rmtree(base)
+
+
 def choose_base(apptainer: str, wanted: str, epoch: int) -> tuple[str, str]:
     """The bootstrap agent and its source: Debian's image where a registry of images answers, else Debian's packages."""
     if wanted in ("auto", "docker"):
@@ -157,10 +166,12 @@ def choose_base(apptainer: str, wanted: str, epoch: int) -> tuple[str, str]:
             sys.exit(f"image: docker://{DOCKER_BASE} cannot be fetched: {reason}")
         print(f"image: no registry of images answers, the base is made from Debian's packages ({reason})", flush=True)
     base = WORK / "base"
-    if base.exists():
-        shutil.rmtree(base)
+    remove_base(base)
     packages = ",".join((CONTAINER / "packages.txt").read_text().split())
     command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", SUITE, str(base)]
+    if os.geteuid() == 0:
+        # What it mounts below the base must not outlive it, even if it is killed.
+        command = ["unshare", "--mount", *command]
     run(*command, env=os.environ | {"SOURCE_DATE_EPOCH": str(epoch)})
     return "localimage", str(base.relative_to(ROOT))
 
@@ -235,7 +246,7 @@ def build(target: Path, wanted_base: str, force: bool) -> None:
         command += ["--build-arg", f"{key}={value}"]
     environment = os.environ | {"SOURCE_DATE_EPOCH": str(epoch)}
     run(*command, part, CONTAINER / "ccip.def", env=environment, cwd=ROOT)
-    shutil.rmtree(WORK / "base", ignore_errors=True)
+    remove_base(WORK / "base")
 
     command = [apptainer, "exec", "--containall", *bind(CONTAINER), part]
     inventory = json.loads(run(*command, "python", "/mnt/inventory.py"))
