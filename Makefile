@@ -1,6 +1,6 @@
 # `make demo` shows what the package does; `make ci` is all that a change must pass. Budget of each target on two cores,
 # set-up of packages not counted:
-#   lint 1 min   test 10 min   image 6 min
+#   lint 1 min   test 10 min   image 6 min   image-test-quick 2 min (image-test: 10 min)
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
@@ -12,7 +12,7 @@ UV_VERSION := 0.13.9
 COMPILE := build/uv/bin/uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--no-annotate --no-header --quiet
 
-.PHONY: help setup lock lint test image ci clean
+.PHONY: help setup lock lint test image image-test image-test-quick ci clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -39,7 +39,13 @@ test: setup ## the fast tests
 image: setup ## build/ccip-<version>.sif, its SBOM, and a table of where the bytes are (BASE=auto, docker or debian)
 	@$(BIN)/python container/build.py --base $(or $(BASE),auto)
 
-ci: lint test ## all that a change must pass
+image-test: image ## everything that is tested in the image
+	$(BIN)/pytest -m container tests/container
+
+image-test-quick: image ## what CI tests in the image: all but a second build
+	$(BIN)/pytest -m "container and not slow" tests/container
+
+ci: lint test image-test-quick ## all that a change must pass
 
 clean: ## remove what was built; .venv stays
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
