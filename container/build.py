@@ -135,8 +135,6 @@ def labels(version: str, revision: str, epoch: int, base: str) -> str:
         "org.opencontainers.image.created": datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "org.opencontainers.image.base.name": base,
         "org.opencontainers.image.licenses": "BSD-3-Clause and those of the SBOM",
-        # Apptainer's own label would tell the hour of the build.
-        "org.label-schema.build-date": datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "ccip.source": fingerprint(),
         "ccip.casatools.version": pinned["casatools"],
         "ccip.casatasks.version": pinned["casatasks"],
