@@ -129,9 +129,11 @@ def test_newer_measures_data_can_be_bound_in(inside: Runner, tmp_path: Path) -> 
     assert done.stdout.strip() == "['mark']", done.stderr
 
 
-def test_packages_of_the_user_do_not_get_in(inside: Runner, tmp_path: Path) -> None:
+def test_packages_of_the_host_do_not_get_in(apptainer: str, image: Path, tmp_path: Path) -> None:
     (tmp_path / "numpy.py").write_text("raise SystemExit('the wrong numpy')")
-    done = inside("ccip-batch", "--help", options=("--env", f"PYTHONPATH={tmp_path}"))
+    words = [apptainer, "exec", "--bind", str(tmp_path), "--pwd", "/", str(image), "python", "-c", "import numpy"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
