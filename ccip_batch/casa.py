@@ -139,6 +139,15 @@ class Casa:
             with self._script.open("a") as out:
                 out.write(line + "\n")
 
+    def script_bytes(self) -> int:
+        """Length of `casa_commands.py` now."""
+        return self._script.stat().st_size if self._script is not None else 0
+
+    def cut_script(self, length: int) -> None:
+        """Forget what was recorded after a checkpoint was saved."""
+        if self._script is not None and self._script.stat().st_size > length:
+            os.truncate(self._script, length)
+
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:
         started = time.process_time()

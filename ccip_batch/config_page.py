@@ -18,7 +18,7 @@ One YAML file is one job: one PIMS, one square degree. `configs/` holds commente
 `ccip-batch validate JOB.yaml` checks one, and `ccip-batch schema` prints a JSON schema for editors.
 
 * Relative paths are relative to the folder of the file, those given on the command line too.
-* What is said last wins: **default < parameter list < job config < command line** (`KEY.SUB=VALUE`). In NRAO's
+* What is said last wins: **default < parameter list < job config < command line** (`--set KEY.SUB=VALUE`). In NRAO's
   pipeline a value of a parameter list wins over the arguments of a task; here it does not.
 * `spw` is a list with one string a plane: `['2', '3,4']` makes two planes, the second from spws 3 and 4 together.
   Numbers and spaces are put right. A bare string, a range (`'1~4'`), a channel selection (`'2:0~15'`), and an spw that

@@ -17,15 +17,27 @@ import time
 from pathlib import Path
 
 from ccip_batch import __version__, casa, process
+from ccip_batch.checkpoint import Checkpoint
 from ccip_batch.errors import CcipError, ConfigError, DataError, ExitCode, RunFolderError
 from ccip_batch.fingerprint import is_done, of_node, read_inputs
-from ccip_batch.results import NodeFailure, NodeResult, StageRecord, Usage, read_failure, read_result
+from ccip_batch.results import (
+    OUTCOME,
+    NodeFailure,
+    NodeResult,
+    Outcome,
+    StageRecord,
+    Usage,
+    read_failure,
+    read_result,
+)
 from ccip_batch.run_folder import NodeFolder, RunFolder, lock_file
-from ccip_batch.worker import OUTCOME, Outcome
 from ccip_batch.workflow import Node
 
 LOG_TAIL = 25
 """Lines of the log that a failure keeps."""
+
+LOCK_WAIT_S = 20.0
+"""How long a process of the node that was killed may take to go."""
 
 _MEMORY_WORDS = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory")
 _DISK_WORDS = ("No space left on device", "Disk quota exceeded")
@@ -43,7 +55,7 @@ def run_node(run: RunFolder, name: str) -> ExitCode:
     node = graph[name]
     folder = run.node(node)
     folder.path.mkdir(parents=True, exist_ok=True)
-    with lock_file(folder.lock) as descriptor:
+    with lock_file(folder.lock, LOCK_WAIT_S) as descriptor:
         if descriptor is None:
             raise RunFolderError(f"node {name} is being run by another process.")
         inputs = read_inputs(run)
@@ -53,8 +65,7 @@ def run_node(run: RunFolder, name: str) -> ExitCode:
         for parent in node.parents:
             if parent not in node.may_fail and read_result(run.node(graph[parent]).result) is None:
                 raise DataError(f"{name} needs {parent}, which is not done; run it first.")
-        print_code = _Attempt(run, node, folder, of_node(run, job, inputs, graph, node), descriptor).run()
-    return print_code
+        return _Attempt(run, node, folder, of_node(run, job, inputs, graph, node), descriptor).run()
 
 
 class _Attempt:
@@ -85,14 +96,12 @@ class _Attempt:
     def _prepare(self) -> None:
         """Empty the folder of what an earlier try left, but for its logs, which are kept aside once."""
         folder = self.folder
-        for path in (
-            folder.result,
-            folder.failure,
-            folder.error,
-            folder.cleaned,
-            folder.progress,
-            folder.casa_commands,
-        ):
+        old = [folder.result, folder.failure, folder.error, folder.cleaned, folder.progress]
+        checkpoint = Checkpoint(folder.checkpoint, self.fingerprint)
+        if checkpoint.load() is None:
+            checkpoint.clear()
+            old.append(folder.casa_commands)
+        for path in old:
             path.unlink(missing_ok=True)
         for path in (folder.work, folder.stages):
             shutil.rmtree(path, ignore_errors=True)
@@ -158,6 +167,7 @@ class _Attempt:
         )
         result.save(folder.result)
         shutil.rmtree(folder.stages, ignore_errors=True)
+        shutil.rmtree(folder.checkpoint, ignore_errors=True)
         folder.progress.unlink(missing_ok=True)
         if self.run_folder.read_job().execution.keep != "all":
             shutil.rmtree(folder.work, ignore_errors=True)

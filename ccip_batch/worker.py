@@ -19,27 +19,17 @@ from ccip_batch import process
 from ccip_batch.casa import Casa
 from ccip_batch.config import ResolvedJob
 from ccip_batch.errors import CcipError, ConfigError, DataError, ExitCode, ResourceError
+from ccip_batch.fingerprint import of_node, read_inputs
 from ccip_batch.groups import SpwGroup
 from ccip_batch.measurement_set import MsSummary
-from ccip_batch.model import Model, write_whole
-from ccip_batch.products import ProductFile
-from ccip_batch.results import NodeResult, StageRecord, read_result
+from ccip_batch.model import write_whole
+from ccip_batch.results import OUTCOME, NodeResult, Outcome, StageRecord, read_result
 from ccip_batch.run_folder import NodeFolder, RunFolder
 from ccip_batch.stages.editimlist import CubeTargets, PlaneTarget
 from ccip_batch.workflow import Graph, Node
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-OUTCOME = "outcome.json"
-"""In the work folder: what became of the node in a sentence, and the files that it gives to the user."""
-
-
-class Outcome(Model):
-    """What a worker tells its supervisor when it is done."""
-
-    summary: str
-    files: tuple[ProductFile, ...] = ()
 
 
 class Worker:
@@ -52,6 +42,7 @@ class Worker:
         self.job: ResolvedJob = run.read_job()
         self.graph: Graph = run.graph()
         self.out = self.folder.out_now
+        self.fingerprint = of_node(run, self.job, read_inputs(run), self.graph, node)
         self._casa: Casa | None = None
 
     @property
@@ -164,25 +155,25 @@ def _selection(fields: Sequence[int], scans: Sequence[int], antennas: int) -> di
     }
 
 
-def _target(work: Worker) -> tuple[PlaneTarget, MsSummary]:
-    """The node's plane, and the measurement set of stage 3."""
+def _target(work: Worker) -> tuple[PlaneTarget, CubeTargets, MsSummary]:
+    """The node's plane, all planes, and the measurement set of stage 3."""
     restored = work.parent("restore")
     targets = CubeTargets.model_validate(restored.stage("editimlist_cube"))
     plane = next(plane for plane in targets.planes if plane.spw == work.group.selection)
-    return plane, MsSummary.model_validate(restored.stage("transformimagedata"))
+    return plane, targets, MsSummary.model_validate(restored.stage("transformimagedata"))
 
 
 def image(work: Worker) -> Outcome:
     """Stages 7 to 10 for one plane, its native FITS files, and what `analyze` and the report need of its pixels."""
-    plane, split = _target(work)
+    plane, targets, split = _target(work)
     if plane.state != "imaged":
         return Outcome(summary=f"{plane.state}: {plane.reason}")
 
+    from ccip_batch.checkpoint import Checkpoint
     from ccip_batch.samples import take_samples
-    from ccip_batch.stages.editimlist import select_fields
     from ccip_batch.stages.exportvlassdata import export_native
     from ccip_batch.stages.makecutoutimages import makecutoutimages
-    from ccip_batch.stages.makeimages import makeimages
+    from ccip_batch.stages.makeimages import Saves, makeimages
     from ccip_batch.stages.makermsimages import makermsimages
     from ccip_batch.stages.pbcor import pbcor
 
@@ -193,11 +184,19 @@ def image(work: Worker) -> Outcome:
         "spw": plane.spw,
         "datacolumn": "data",
         "reffreq": plane.reffreq,
-        **_selection(select_fields(split, job.phasecenter), split.target_scans, len(split.antennas)),
+        **_selection(targets.fields, split.target_scans, len(split.antennas)),
     }
     masks = [f"{given}/tier1.mask", f"{given}/tier2.mask"]
     images = work.stage(
-        "makeimages", makeimages, casa, f"{plane.imagename}.IQUV", selection, job.iteration, masks, lambda n, name: None
+        "makeimages",
+        makeimages,
+        casa,
+        f"{plane.imagename}.IQUV",
+        selection,
+        job.iteration,
+        masks,
+        Saves(Checkpoint(work.folder.checkpoint, work.fingerprint), job.execution.checkpoint_interval, lambda: None),
+        lambda iteration, name: None,
     )
     corrected = work.stage("pbcor", pbcor, casa, images.imagename)
     work.stage("makermsimages", makermsimages, casa, corrected.image)
@@ -252,7 +251,7 @@ def export(work: Worker) -> Outcome:
     from ccip_batch.stages.analyzeplanes import CubeAnalysis
     from ccip_batch.stages.exportvlassdata import NativeExport, PlaneExport, export_common, mark_rejection
 
-    plane, split = _target(work)
+    plane, _, split = _target(work)
     if plane.state != "imaged":
         return Outcome(summary=f"nothing to export: {plane.state}")
     image_node = f"image_{work.group.name}"

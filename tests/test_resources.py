@@ -193,6 +193,16 @@ def test_a_damaged_archive_is_refused_or_read_right(tmp_path: Path) -> None:
     assert refused > 50
 
 
+def test_a_damaged_header_is_not_taken_for_the_end(tmp_path: Path) -> None:
+    plain = bytearray(gzip.decompress(make_archive(tmp_path / "whole.tgz").read_bytes()))
+    last = plain.rindex(b"FLAG_VERSION_LIST")  # no resource is behind it: only the damage can be complained of
+    plain[last] ^= 1
+    bad = tmp_path / "bad.tgz"
+    bad.write_bytes(gzip.compress(plain))
+    with pytest.raises(DataError, match="truncated or damaged"):
+        look(bad)
+
+
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x1f\x8b", gzip.compress(b"hello" * 500), b"x" * 20_000])
 def test_what_is_no_tarball(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "r.tgz").write_bytes(content)

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, Protocol
 
 import psutil
@@ -58,6 +57,8 @@ class _Engine:
     inputs: dict[str, str] = field(init=False)
     states: dict[str, State] = field(init=False)
     running: list[_Running] = field(default_factory=list)
+    repeated: set[str] = field(default_factory=set)
+    """Nodes that are done, but whose output was removed after the export and is needed again."""
 
     def __post_init__(self) -> None:
         self.graph = self.run.graph()
@@ -93,23 +94,16 @@ class _Engine:
                 self.observer.changed(node, "done", "was done already")
 
     def _may_be_skipped(self, node: Node) -> bool:
-        folder = self.run.node(node)
-        if not is_done(self.run, self.job, self.inputs, self.graph, node):
-            for parent in node.parents:  # what it needs may have been removed after the export
-                if self.states[parent] == "done" and self.run.node(self.graph[parent]).cleaned.exists():
-                    self._repeat(self.graph[parent])
+        """Whether a node is done. If not, parents whose output was removed after the export are repeated."""
+        if node.name in self.repeated:
             return False
-        return not (folder.cleaned.exists() and self._is_needed(node))
-
-    def _is_needed(self, node: Node) -> bool:
-        """Whether a child is waiting for a node whose output was removed."""
-        return node.name in self._repeated
-
-    _repeated: set[str] = field(default_factory=set)
-
-    def _repeat(self, node: Node) -> None:
-        self._repeated.add(node.name)
-        self.states[node.name] = "waiting"
+        if is_done(self.run, self.job, self.inputs, self.graph, node):
+            return True
+        for parent in node.parents:
+            if self.states[parent] == "done" and self.run.node(self.graph[parent]).cleaned.exists():
+                self.repeated.add(parent)
+                self.states[parent] = "waiting"
+        return False
 
     def _parents_ended(self, node: Node) -> bool:
         return all(self.states[parent] not in ("waiting", "running") for parent in node.parents)
@@ -215,8 +209,3 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def node_log(run: Path, name: str) -> Path:
-    """The log of a node."""
-    return run / "nodes" / name / "node.log"

@@ -79,9 +79,9 @@ def model(sources: tuple[Source, ...], spw: int, channels: int, fields: list[Fie
             continue
         waves = rows.uvw[:, chosen][:, None, :] * (frequency / LIGHT_SPEED)[None, :, None]
         for source in sources:
-            l, m, n = direction_cosines(*source.direction(*PHASE_CENTRE), field.ra, field.dec)
+            east, north, n = direction_cosines(*source.direction(*PHASE_CENTRE), field.ra, field.dec)
             beam = primary_beam(spw, np.arccos(min(n, 1.0)), frequency)
-            fringe = np.exp(2j * np.pi * (waves[0] * l + waves[1] * m + waves[2] * (n - 1.0)))
+            fringe = np.exp(2j * np.pi * (waves[0] * east + waves[1] * north + waves[2] * (n - 1.0)))
             if source.gauss:
                 fringe = fringe * _gaussian(source.gauss, waves[0], waves[1])
             i, q, u, v = (part * beam for part in source.stokes(frequency))
@@ -94,7 +94,8 @@ def _gaussian(gauss: tuple[float, float, float], u: Floats, v: Floats) -> Floats
     major, minor, angle = gauss[0] * ARCSEC, gauss[1] * ARCSEC, np.radians(gauss[2])
     along = u * np.sin(angle) + v * np.cos(angle)
     across = u * np.cos(angle) - v * np.sin(angle)
-    return np.exp(-(np.pi**2) / (4 * np.log(2)) * ((major * along) ** 2 + (minor * across) ** 2))
+    fade: Floats = np.exp(-(np.pi**2) / (4 * np.log(2)) * ((major * along) ** 2 + (minor * across) ** 2))
+    return fade
 
 
 def corrupt(seen: Complexes, rows: Rows, phases: dict[int, Floats], spw: int, seed: int) -> Complexes:
@@ -106,7 +107,8 @@ def corrupt(seen: Complexes, rows: Rows, phases: dict[int, Floats], spw: int, se
     random = np.random.default_rng([seed, 2, spw])
     sigma = noise(seen.shape[1])
     thermal = random.normal(0.0, sigma, seen.shape) + 1j * random.normal(0.0, sigma, seen.shape)
-    return seen * np.exp(1j * error) + thermal
+    measured: Complexes = seen * np.exp(1j * error) + thermal
+    return measured
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ccip_batch.casa import Casa
+from ccip_batch.casa import Casa, is_installed
 from ccip_batch.errors import CasaError, DataError
 from ccip_batch.simulate.continuum import SE_NAME, UVTAPER, make_products, pack
 from ccip_batch.simulate.observation import (
@@ -53,7 +53,10 @@ def simulate(
     files appear under their names only when all of them are whole. Raises DataError if the folder is not empty,
     ConfigError for an unknown preset or impossible sizes, CasaError if CASA fails.
     """
-    resolve(preset, **sizes)
+    if not is_installed():
+        raise CasaError("CASA is not installed here: pip install 'ccip-batch[casa]', or simulate in the container.")
+    mosaic(resolve(preset, **sizes))
+    antenna_names()
     _require_empty(folder)
     folder.mkdir(parents=True, exist_ok=True)
     work = folder / _WORK
@@ -79,7 +82,8 @@ def _require_empty(folder: Path) -> None:
 def _run(request: dict[str, Any], work: Path, progress: Progress) -> None:
     """Run `make` in a process of its own, passing its lines of progress on."""
     package = str(Path(__file__).parents[2])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([package, *os.environ.get("PYTHONPATH", "").split(":")])}
+    paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-m", "ccip_batch.simulate", json.dumps(request)]
     last: deque[str] = deque(maxlen=8)
     with subprocess.Popen(
@@ -191,6 +195,8 @@ def _job(preset: Preset) -> str:
             "ccip_parameter_list": "CCIP_parameter.list",
         }
     }
+    if preset.imaging:
+        job["imaging"] = preset.imaging
     if preset.nfield_thresh is not None:
         job["plane_rejection"] = {"before_imaging": {"nfield_thresh": preset.nfield_thresh}}
     job["execution"] = {"engine": "local"}

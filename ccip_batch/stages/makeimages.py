@@ -6,52 +6,22 @@ wherever the primary beam is above pbmask.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ccip_batch.casa import Casa
+from ccip_batch.checkpoint import Checkpoint, State
+from ccip_batch.convergence import STOP_REASONS, Convergence, IterationResult, joined, read_convergence
 from ccip_batch.errors import CasaError
-from ccip_batch.images import STOKES, Beam, image_shape, restoring_beam
+from ccip_batch.images import Beam, image_shape, restoring_beam
 from ccip_batch.model import Model
 
 LAST_ITERATION = 3
-
-STOP_REASONS = {
-    0: "not stopped",
-    1: "iteration limit",
-    2: "threshold",
-    3: "no iterations asked for",
-    4: "no change of the peak residual over two major cycles",
-    5: "peak residual grew more than 3 times since the last major cycle",
-    6: "peak residual grew more than 3 times above its minimum",
-    7: "empty mask",
-    8: "n-sigma threshold",
-    9: "limit of major cycles",
-}
-"""tclean's stop codes in words."""
-
-
-class Convergence(Model):
-    """Course of one cleaning call for one Stokes plane, an entry a major cycle."""
-
-    iterations: list[int]
-    peak_residual_jy: list[float]
-    """At the end of the minor cycles, inside the mask, Jy/beam."""
-    model_flux_jy: list[float]
-
-
-class IterationResult(Model):
-    """One of iter0 to iter3."""
-
-    iteration: int
-    cleanmask: str
-    iterations: int
-    major_cycles: int
-    stopcode: int
-    stop_reason: str
-    convergence: dict[str, Convergence]
-    """Keyed by Stokes."""
+_LIMIT_OF_MAJOR_CYCLES = 9
+_LIMIT_OF_ITERATIONS = 1
 
 
 class PlaneImages(Model):
@@ -65,39 +35,131 @@ class PlaneImages(Model):
     iterations: list[IterationResult]
 
 
+@dataclass(frozen=True)
+class Saves:
+    """When and where the imaging is saved."""
+
+    checkpoint: Checkpoint
+    interval_s: float
+    """A cleaning call is cut at a major cycle when about so much time has passed; this changes no bit."""
+    saved: Callable[[], None]
+    """Called after each save: the place to end the process, if a pool wants that."""
+
+
 def makeimages(
     casa: Casa,
     name: str,
     selection: Mapping[str, Any],
     parameters: Callable[[int], Mapping[str, Any]],
     masks: Sequence[str],
+    saves: Saves,
     after: Callable[[int, str], None],
 ) -> PlaneImages:
-    """Image a plane in the current folder.
+    """Image a plane in the current folder, from its last checkpoint on if there is one.
 
     name: of the plane's images, without `.iter<n>`. selection: tclean parameters that select data (vis, field, spw,
-    scan, antenna, datacolumn) and `reffreq`; they win over
-    parameters, which gives those of the workflow's table for an iteration. masks: the
-    tier-1 and tier-2 mask. after: called with the iteration and its imagename when its images are whole.
-    Raises CasaError if an iteration left no image.
+    scan, antenna, datacolumn) and `reffreq`; they win over `parameters`, which gives those of the workflow's table for
+    an iteration. masks: the tier-1 and tier-2 mask. after: called with the iteration and its imagename when its images
+    are whole and before they are saved. Raises CasaError if an iteration left no image.
     """
-    results = []
-    for iteration in range(LAST_ITERATION + 1):
+    state = saves.checkpoint.load()
+    if state:
+        saves.checkpoint.restore(casa, f"{name}.iter{state.iteration}", state)
+    plane = _Cleaning(casa, saves, state)
+    for iteration in range(len(plane.results), LAST_ITERATION + 1):
         imagename = f"{name}.iter{iteration}"
-        if iteration:
+        resumed = state is not None and state.iteration == iteration
+        if iteration and not resumed:
             _hand_over(casa, f"{name}.iter{iteration - 1}", imagename)
         cleanmask, mask = _clean_mask(casa, imagename, iteration, masks)
-        record = casa.task("tclean", imagename=imagename, **{**parameters(iteration), **selection, **mask})
-        if not Path(f"{imagename}.image.tt0").is_dir():
-            raise CasaError(f"tclean left no {imagename}.image.tt0; see casa.log.")
-        results.append(_iteration_result(iteration, cleanmask, record))
+        call = {"imagename": imagename, **parameters(iteration), **selection, **mask}
+        plane.iterate(iteration, cleanmask, call, state if resumed else None)
         after(iteration, imagename)
+        plane.save(imagename, ended=True)
+    imagename = f"{name}.iter{LAST_ITERATION}"
     return PlaneImages(
         imagename=imagename,
         shape=image_shape(casa, f"{imagename}.image.tt0"),
         beam=restoring_beam(casa, f"{imagename}.psf.tt0"),
-        iterations=results,
+        iterations=plane.results,
     )
+
+
+class _Cleaning:
+    """The cleaning of a plane: one call an iteration, or several that are cut between major cycles."""
+
+    def __init__(self, casa: Casa, saves: Saves, state: State | None) -> None:
+        self.casa = casa
+        self.saves = saves
+        self.results = list(state.results) if state else []
+        self.cycle_s = state.cycle_s if state else 0.0
+        self._start(0, None)
+
+    def _start(self, iteration: int, state: State | None) -> None:
+        self.iteration = iteration
+        self.iterations = state.iterations if state else 0
+        self.major_cycles = state.major_cycles if state else 0
+        self.convergence: dict[str, Convergence] = dict(state.convergence) if state else {}
+
+    def iterate(self, iteration: int, cleanmask: str, call: Mapping[str, Any], state: State | None) -> None:
+        """Make an iteration, or the rest of one that was saved in the middle."""
+        self._start(iteration, state)
+        stopcode = self._part(call)
+        while stopcode is None:
+            self.save(call["imagename"], ended=False)
+            stopcode = self._part(call)
+        self.results.append(
+            IterationResult(
+                iteration=iteration,
+                cleanmask=cleanmask,
+                iterations=self.iterations,
+                major_cycles=self.major_cycles,
+                stopcode=stopcode,
+                stop_reason=STOP_REASONS.get(stopcode, f"code {stopcode}"),
+                convergence=self.convergence,
+            )
+        )
+
+    def _part(self, call: Mapping[str, Any]) -> int | None:
+        """Call tclean for as many major cycles as fit the interval; gives its stop code, None if it was cut."""
+        part = dict(call)
+        cut = False
+        if "nmajor" in part:
+            left = part["nmajor"] - self.major_cycles
+            part["nmajor"] = min(left, max(1, int(self.saves.interval_s / self.cycle_s))) if self.cycle_s else left
+            part["niter"] -= self.iterations
+            cut = part["nmajor"] < left
+            self.casa.remove(f"{part['imagename']}.mask")  # tclean must make it again from the one it is given
+        started = time.monotonic()
+        record = self.casa.task("tclean", **part)
+        if not Path(f"{part['imagename']}.image.tt0").is_dir():
+            raise CasaError(f"tclean left no {part['imagename']}.image.tt0; see casa.log.")
+        cycles = int(record["nmajordone"])
+        self.cycle_s = (time.monotonic() - started) / max(1, cycles)
+        self.iterations += int(record["iterdone"])
+        self.major_cycles += cycles
+        self.convergence = joined(self.convergence, read_convergence(record))
+        stopcode = int(record["stopcode"])
+        if cut and stopcode == _LIMIT_OF_MAJOR_CYCLES:
+            return None if self.iterations < call["niter"] else _LIMIT_OF_ITERATIONS
+        return stopcode
+
+    def save(self, imagename: str, ended: bool) -> None:
+        """Save the images as they are now."""
+        state = State(
+            fingerprint=self.saves.checkpoint.fingerprint,
+            iteration=self.iteration,
+            ended=ended,
+            iterations=self.iterations,
+            major_cycles=self.major_cycles,
+            convergence=self.convergence,
+            results=self.results,
+            cycle_s=self.cycle_s,
+            script_bytes=self.casa.script_bytes(),
+            folder=f"save_{self.iteration}_{self.major_cycles}{'_ended' if ended else ''}",
+        )
+        self.saves.checkpoint.save(imagename, state, final=ended and self.iteration == LAST_ITERATION)
+        self.saves.saved()
 
 
 def _hand_over(casa: Casa, before: str, now: str) -> None:
@@ -105,18 +167,20 @@ def _hand_over(casa: Casa, before: str, now: str) -> None:
     for kind in ("model", "pb", "psf", "sumwt", "weight"):
         casa.move(f"{before}.{kind}.tt0", f"{now}.{kind}.tt0")
     for kind in ("image", "residual"):
-        casa.copy(f"{before}.{kind}.tt0", f"{now}.{kind}.tt0")
+        if Path(f"{before}.{kind}.tt0").is_dir():  # a checkpoint has no image: tclean makes the next one anew
+            casa.copy(f"{before}.{kind}.tt0", f"{now}.{kind}.tt0")
     casa.remove(f"{before}.mask")
 
 
 def _clean_mask(casa: Casa, imagename: str, iteration: int, masks: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """Name of the mask for the report, and tclean's parameters for it."""
+    """Name of the mask for the report, and tclean's parameter for it; copies the SE mask into the current folder."""
     if iteration == 0:
         return "none", {}
     if iteration == LAST_ITERATION:
         return "pb", {}
     source = masks[iteration - 1]
     target = f"{imagename}.cleanmask"
+    casa.remove(target)
     if image_shape(casa, source)[:2] == image_shape(casa, f"{imagename}.psf.tt0")[:2]:
         casa.copy(source, target)
     else:
@@ -129,25 +193,3 @@ def _clean_mask(casa: Casa, imagename: str, iteration: int, masks: Sequence[str]
             interpolation="nearest",
         )
     return Path(source).name, {"mask": target}
-
-
-def _iteration_result(iteration: int, cleanmask: str, record: Mapping[str, Any]) -> IterationResult:
-    stopcode = int(record["stopcode"])
-    planes = record.get("summaryminor", {}).get(0, {}).get(0, {})
-    return IterationResult(
-        iteration=iteration,
-        cleanmask=cleanmask,
-        iterations=int(record["iterdone"]),
-        major_cycles=int(record["nmajordone"]),
-        stopcode=stopcode,
-        stop_reason=STOP_REASONS.get(stopcode, f"code {stopcode}"),
-        convergence={
-            stokes: Convergence(
-                iterations=[int(n) for n in planes[plane]["iterDone"]],
-                peak_residual_jy=[float(x) for x in planes[plane]["peakRes"]],
-                model_flux_jy=[float(x) for x in planes[plane]["modelFlux"]],
-            )
-            for plane, stokes in enumerate(STOKES)
-            if plane in planes
-        },
-    )

@@ -1,0 +1,130 @@
+"""The command line: help, exit codes, bad input that must end before anything is written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ccip_batch
+
+VERBS = ("run", "validate", "status", "node", "simulate", "schema")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([verb, "--help"] for verb in VERBS)])
+def test_help_imports_neither_casa_nor_anything_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom ccip_batch.cli import main\n"
+        f"try:\n    main({arguments!r})\nexcept SystemExit:\n    pass\n"
+        "print([name for name in ('casatools', 'casatasks', 'numpy', 'astropy', 'pydantic') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "Usage:" in done.stdout
+    assert done.stdout.strip().endswith("[]"), done.stdout + done.stderr
+
+
+def changed(job: Path, folder: Path, **keys: object) -> Path:
+    """A copy of a job with some keys changed: `inputs__vis=...`."""
+    config = yaml.safe_load(job.read_text())
+    for name, value in config["inputs"].items():
+        config["inputs"][name] = str(job.parent / value)
+    for key, value in keys.items():
+        section, name = key.split("__")
+        config.setdefault(section, {})[name] = value
+    target = folder / "job.yaml"
+    target.write_text(yaml.safe_dump(config))
+    return target
+
+
+def test_every_problem_is_told_at_once_and_nothing_is_written(small_job: Path, tmp_path: Path) -> None:
+    job = changed(small_job, tmp_path, imaging__spw=["1~4"], imaging__nitre=5, inputs__vis="nowhere.ms")
+    done = ccip_batch("run", job, "--run-dir", tmp_path / "run")
+    assert done.returncode == 10
+    for word in ("1~4", "nitre", "niter"):
+        assert word in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_file_is_named(small_job: Path, tmp_path: Path) -> None:
+    done = ccip_batch("run", changed(small_job, tmp_path, inputs__vis="nowhere.ms"), "--run-dir", tmp_path / "run")
+    assert done.returncode == 10
+    assert "nowhere.ms" in done.stderr and "inputs.vis" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_run_folder_of_another_job_is_left_alone(small_job: Path, finished: Path, tmp_path: Path) -> None:
+    other = tmp_path / "CCIP_parameter.list"
+    there = (small_job.parent / "CCIP_parameter.list").read_text()
+    other.write_text(there.replace("VLASS", "OTHER", 1))
+    before = (finished / "job.resolved.yaml").read_bytes()
+    done = ccip_batch(
+        "run", changed(small_job, tmp_path, inputs__ccip_parameter_list=str(other)), "--run-dir", finished
+    )
+    assert done.returncode == 12 and "another job" in done.stderr
+    assert (finished / "job.resolved.yaml").read_bytes() == before
+
+
+def test_a_folder_of_something_else_is_left_alone(small_job: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    done = ccip_batch("run", small_job, "--run-dir", tmp_path)
+    assert done.returncode == 12 and "no run folder" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_two_runs_in_one_folder(small_job: Path, finished: Path) -> None:
+    from ccip_batch.run_folder import RunFolder
+
+    with RunFolder(finished).locked():
+        done = ccip_batch("run", small_job, "--run-dir", finished)
+    assert done.returncode == 12 and "in use" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "word"), [("imaging.imsize=90000", "GB of memory"), ("execution.memory=200 MB", "GB of memory")]
+)
+def test_not_enough_memory(small_job: Path, tmp_path: Path, option: str, word: str) -> None:
+    done = ccip_batch("run", small_job, "--run-dir", tmp_path / "run", "--set", option)
+    assert done.returncode == 30
+    assert word in done.stderr or "GB free" in done.stderr
+
+
+def test_not_enough_disk(small_job: Path, tmp_path: Path) -> None:
+    done = ccip_batch("run", small_job, "--run-dir", tmp_path / "run", "--set", "imaging.imsize=100000")
+    assert done.returncode == 30 and "GB free" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_node_that_is_not_there(finished: Path) -> None:
+    done = ccip_batch("node", finished, "image_spw99")
+    assert done.returncode == 10 and "image_spw17" in done.stderr
+
+
+def test_a_node_whose_parents_are_not_done(finished: Path, tmp_path: Path) -> None:
+    import shutil
+
+    for name in ("job.yaml", "job.resolved.yaml"):
+        shutil.copy(finished / name, tmp_path / name)
+    done = ccip_batch("node", tmp_path, "image_spw17")
+    assert done.returncode == 11 and "restore" in done.stderr
+
+
+def test_status_of_no_run_folder(tmp_path: Path) -> None:
+    done = ccip_batch("status", tmp_path)
+    assert done.returncode == 12 and "not a run folder" in done.stderr
+
+
+def failing_run(job: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    done = ccip_batch("run", job, "--run-dir", tmp_path / "run")
+    assert (tmp_path / "run" / "nodes" / "restore" / "failure.json").is_file()
+    return done
+
+
+def test_no_field_near_the_phase_centre(small_job: Path, tmp_path: Path) -> None:
+    lists = tmp_path / "SEIP_parameter.list"
+    text = (small_job.parent / "SEIP_parameter.list").read_text().splitlines()
+    lists.write_text("\n".join("phasecenter='J2000 01:00:00.0 +10.00.00.0'" if "phase" in t else t for t in text))
+    done = failing_run(changed(small_job, tmp_path, inputs__seip_parameter_list=str(lists)), tmp_path)
+    assert done.returncode == 11
+    assert "no target field within" in done.stderr and "ccip-batch node" in done.stderr

@@ -1,0 +1,242 @@
+"""A whole job on simulated visibilities, with CASA: what it makes, and that it can be repeated and gone on with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from conftest import ccip_batch
+
+IMAGENAME_GROUPS = {"10": "10", "12,13": "12_13", "17": "17"}
+KINDS = ("image.pbcor.tt0.subim", "image.pbcor.tt0.rms.subim", "image.pbcor.tt0.subim.com")
+
+
+def result(run: Path, node: str) -> dict[str, Any]:
+    return json.loads((run / "nodes" / node / "result.json").read_text())
+
+
+def stage(run: Path, node: str, name: str) -> Any:
+    return next(record["result"] for record in result(run, node)["stages"] if record["name"] == name)
+
+
+def imagename(run: Path) -> str:
+    return next(run.glob("products/*.spw17.IQU.*")).name.split(".spw17")[0]
+
+
+def pixel_sums(products: Path) -> dict[str, str]:
+    sums = {}
+    for path in sorted(products.glob("*.fits")):
+        sums[path.name] = hashlib.sha256(fits.getdata(path).tobytes()).hexdigest()
+    return sums
+
+
+def test_products_of_every_plane(finished: Path) -> None:
+    name = imagename(finished)
+    expected = {
+        f"{name}.spw{label}.{stokes}.iter3.{kind}.fits"
+        for label in IMAGENAME_GROUPS.values()
+        for stokes in ("IQU", "V")
+        for kind in KINDS
+    }
+    assert {path.name for path in finished.glob("products/*.fits")} == expected
+
+
+def test_checksums_fit(finished: Path) -> None:
+    lines = (finished / "products" / "SHA256SUMS").read_text().splitlines()
+    assert len(lines) == len(list((finished / "products").iterdir())) - 1
+    for line in lines:
+        digest, name = line.split("  ")
+        assert hashlib.sha256((finished / "products" / name).read_bytes()).hexdigest() == digest, name
+
+
+def test_manifest_leaves_common_beam_files_out(finished: Path) -> None:
+    from xml.etree import ElementTree
+
+    root = ElementTree.parse(finished / "products" / "pipeline_manifest.xml").getroot()
+    names = {element.get("name") for element in root.iter("image")}
+    native = {path.name for path in finished.glob("products/*.fits") if not path.name.endswith(".com.fits")}
+    assert names == native
+    assert {element.get("name") for element in root.iter("parameter_list")} == {
+        "SEIP_parameter.list",
+        "CCIP_parameter.list",
+    }
+
+
+@pytest.mark.parametrize("spw", IMAGENAME_GROUPS)
+def test_headers(finished: Path, spw: str) -> None:
+    targets = stage(finished, "restore", "editimlist_cube")["planes"]
+    target = next(one for one in targets if one["spw"] == spw)
+    for path in finished.glob(f"products/*.spw{IMAGENAME_GROUPS[spw]}.*.fits"):
+        with fits.open(path) as hdus:
+            hdus.verify("exception")
+            header, data = hdus[0].header, hdus[0].data
+        assert header["VLASSSPW"] == spw
+        assert header["VLASSPL"] == ("IQU" if ".IQU." in path.name else "V")
+        assert header["NAXIS4"] == len(header["VLASSPL"])
+        assert header["VLASSITY"] == ("RMS_TT0" if ".rms." in path.name else "INTENSITY_PBCOR_TT0")
+        assert header["VLASSRJ"] is False
+        assert header["VLASSBWN"] == pytest.approx(128e6 * len(spw.split(",")))
+        assert header["VLASSBW"] == pytest.approx(target["bandwidth_hz"])
+        assert header["CRVAL3"] == pytest.approx(target["reffreq_ghz"] * 1e9)
+        assert header["OBJECT"] == path.name.split(".")[4]
+        assert "+" not in header["DATE-OBS"] and header["DATE-OBS"] < header["DATE-END"]
+        assert np.isfinite(data).any() and np.nanmax(np.abs(data)) > 0
+        common = path.name.endswith(".com.fits")
+        assert ("ZD" in header) is not common
+        assert ("Position correction (" in str(header["HISTORY"])) is not common
+        assert not any(str(finished) in str(card) for card in header["HISTORY"])
+
+
+def test_common_beam_is_common(finished: Path) -> None:
+    beams = {
+        tuple(fits.getheader(path)[key] for key in ("BMAJ", "BMIN", "BPA"))
+        for path in finished.glob("products/*.com.fits")
+    }
+    assert len(beams) == 1
+    native = [fits.getheader(path)["BMAJ"] for path in finished.glob("products/*.IQU.*tt0.subim.fits")]
+    assert beams.pop()[0] >= max(native)
+
+
+def test_empty_group_is_told_and_has_no_products(finished: Path) -> None:
+    assert "empty: completely flagged" in result(finished, "image_spw09")["summary"]
+    assert not list(finished.glob("products/*.spw9.*"))
+    assert not list((finished / "nodes" / "image_spw09" / "out").iterdir())
+
+
+def test_a_second_run_repeats_nothing(small_job: Path, finished: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.glob("nodes/*/result.json")}
+    done = ccip_batch("run", small_job, "--run-dir", finished, "--set", "execution.keep=all")
+    assert done.returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in finished.glob("nodes/*/result.json")} == before
+
+
+def test_status_of_a_finished_run(finished: Path) -> None:
+    done = ccip_batch("status", finished, "--json")
+    rows = {row["node"]: row for row in json.loads(done.stdout)}
+    assert {row["state"] for row in rows.values()} == {"done"}
+    assert next(iter(rows)) == "restore" and list(rows)[-1] == "publish"
+    assert rows["image_spw17"]["cpu_s"] > 0 and rows["image_spw17"]["peak_memory_bytes"] > 1e8
+
+
+def test_casa_commands_repeat_a_plane(finished: Path, tmp_path: Path) -> None:
+    """The script of an image node, run by itself, makes the same images to the last bit."""
+    copy = tmp_path / "run"
+    for name in ("restore", "image_spw17"):
+        shutil.copytree(finished / "nodes" / name, copy / "nodes" / name, ignore=shutil.ignore_patterns("work"))
+    script = copy / "nodes" / "image_spw17" / "casa_commands.py"
+    site = finished / "nodes" / "image_spw17" / "casa_home" / "casasiteconfig.py"
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        env={"CASASITECONFIG": str(site), "HOME": str(tmp_path), "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 0, done.stderr
+    read = (
+        "import sys, casatools\n"
+        "tools = [casatools.image(), casatools.image()]\n"
+        "[tool.open(path) for tool, path in zip(tools, sys.argv[1:])]\n"
+        "print((tools[0].getchunk() == tools[1].getchunk()).all())"
+    )
+    last = f"{imagename(finished)}.spw17.IQUV.iter3"
+    for kind in ("image.tt0", "image.pbcor.tt0.rms", "residual.tt0"):
+        images = [finished / "nodes/image_spw17/work" / f"{last}.{kind}", script.parent / "replay" / f"{last}.{kind}"]
+        same = subprocess.run(
+            [sys.executable, "-c", read, *map(str, images)],
+            capture_output=True,
+            text=True,
+            env={"CASASITECONFIG": str(site), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+            cwd=tmp_path,
+        )
+        assert same.stdout.strip().endswith("True"), (kind, same.stderr)
+
+
+def test_changed_threshold_repeats_only_what_it_touches(small_job: Path, finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy, symlinks=True)
+    images = {path: path.read_bytes() for path in copy.glob("nodes/image_*/result.json")}
+    thresholds = "plane_rejection.after_imaging.flagpct_thresh=0.0001"
+    done = ccip_batch("run", small_job, "--run-dir", copy, "--set", "execution.keep=all", "--set", thresholds)
+    assert done.returncode == 0, done.stderr
+    assert {path: path.read_bytes() for path in copy.glob("nodes/image_*/result.json")} == images
+    rejected = {fits.getheader(path)["VLASSSPW"] for path in copy.glob("products/*.fits") if _is_rejected(path)}
+    assert rejected == {"10", "12,13"}  # the planes with flags
+    assert pixel_sums(copy / "products") == pixel_sums(finished / "products")
+
+
+def _is_rejected(path: Path) -> bool:
+    return bool(fits.getheader(path)["VLASSRJ"])
+
+
+@pytest.mark.parametrize("victim", ["run", "worker"])
+def test_killed_in_the_middle_it_goes_on(small_job: Path, finished: Path, tmp_path: Path, victim: str) -> None:
+    """kill -9 of the run, or of the process of one plane, while it cleans: the same pixels after another run."""
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy, symlinks=True)
+    for name in ("image_spw17", "analyze", "export_spw17", "publish"):
+        shutil.rmtree(copy / "nodes" / name)
+    shutil.rmtree(copy / "products")
+    command = [sys.executable, "-m", "ccip_batch", "run", str(small_job), "--run-dir", str(copy)]
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    state = copy / "nodes" / "image_spw17" / "checkpoint" / "state.json"
+    _wait_for(lambda: state.exists() and json.loads(state.read_text())["iteration"] >= 1)
+    worker = _worker_of(copy, "image_spw17")
+    if victim == "run":
+        first.kill()
+        first.wait()
+        _wait_for(lambda: not Path(f"/proc/{worker}").exists())
+    else:
+        Path(f"/proc/{worker}")
+        subprocess.run(["kill", "-9", str(worker)], check=True)
+        assert first.wait() == 20
+        failure = json.loads((copy / "nodes/image_spw17/failure.json").read_text())
+        assert failure["exit_code"] == 31 and signal.SIGKILL.name in failure["cause"]
+        assert failure["command"] in (first.stderr.read() if first.stderr else "")
+    second = ccip_batch("run", small_job, "--run-dir", copy, "--set", "execution.keep=all")
+    assert second.returncode == 0, second.stderr
+    assert "restore: done: was done already" in second.stderr
+    assert pixel_sums(copy / "products") == pixel_sums(finished / "products")
+    made = stage(copy, "image_spw17", "makeimages")["iterations"]
+    assert made == stage(finished, "image_spw17", "makeimages")["iterations"]
+
+
+def _wait_for(condition: Any) -> None:
+    for _ in range(6000):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not happen")
+
+
+def _worker_of(run: Path, node: str) -> int:
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"ccip_batch.worker" in words and str(run).encode() in words and node.encode() in words:
+            return int(process.name)
+    raise AssertionError(f"no worker of {node}")
+
+
+def test_checkpoints_inside_an_iteration_change_no_bit(small_job: Path, finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy, symlinks=True)
+    for name in ("image_spw17", "analyze", "export_spw17", "publish"):
+        shutil.rmtree(copy / "nodes" / name)
+    options = ("--set", "execution.keep=all", "--set", "execution.checkpoint_interval=1")
+    done = ccip_batch("run", small_job, "--run-dir", copy, *options)
+    assert done.returncode == 0, done.stderr
+    calls = (copy / "nodes/image_spw17/casa_commands.py").read_text().count("casatasks.tclean(")
+    assert calls > 4
+    assert pixel_sums(copy / "products") == pixel_sums(finished / "products")
