@@ -17,6 +17,29 @@ PLANES := 2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17
 CI_PLANES := 2,5,10,17
 
 .PHONY: help setup lock lint demo test recover parity parity-ci bench image image-test image-test-quick ci clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+setup: ## make .venv with everything that demo, tests and linters need (PYTHON=... names the interpreter)
+	@tests/setup.sh
+
+lock: ## bring the locked requirements in line with pyproject.toml (UPGRADE=1: newest versions)
+	@mkdir -p build && { test -x build/uv/bin/uv || python3 -m venv build/uv; }
+	@build/uv/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION)
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra casa --extra htcondor --extra dev \
+		--universal --python-version 3.11 -o tests/requirements.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra casa \
+		--python-version 3.13 --python-platform x86_64-manylinux_2_40 -o container/requirements.txt
+
+lint: setup ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: setup ## the fast tests
+	$(BIN)/pytest -m "not slow and not parity and not pool and not container and not browser"
+
 demo: setup ## simulate a square degree, image it, and print what was recovered
 	@test -f build/demo/job.yaml || $(BIN)/ccip-batch simulate build/demo --preset demo
 	@$(BIN)/ccip-batch run build/demo/job.yaml --run-dir build/demo/run
