@@ -257,12 +257,13 @@ def analyze(work: Worker) -> Outcome:
 
 def export(work: Worker) -> Outcome:
     """Stage 12 for one plane: the common-beam set, and the mark of rejection in all files."""
-    from ccip_batch.stages.analyzeplanes import CubeAnalysis
-    from ccip_batch.stages.exportvlassdata import NativeExport, PlaneExport, export_common, mark_rejection
-
     plane, _, split = _target(work)
     if plane.state != "imaged":
         return Outcome(summary=f"nothing to export: {plane.state}")
+
+    from ccip_batch.stages.analyzeplanes import CubeAnalysis
+    from ccip_batch.stages.exportvlassdata import NativeExport, PlaneExport, export_common, mark_rejection
+
     image_node = f"image_{work.group.name}"
     imaged = work.parent(image_node)
     analysis = CubeAnalysis.model_validate(work.parent("analyze").stage("analyzestokescubes"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import make_run, make_simulation
+from jobs import make_run, make_simulation
 
 from ccip_batch.simulate.recovery import noise, print_table, recover
 

@@ -23,7 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from conftest import BUILD, make_simulation
+from jobs import BUILD, make_simulation
 
 COMMAND = [sys.executable, "-m", "ccip_batch"]
 
