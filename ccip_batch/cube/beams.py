@@ -16,12 +16,12 @@ ENLARGE = 1.00001
 """The common beam is made larger by this, so that no plane's kernel vanishes by rounding (stage 12)."""
 _VARIANCE = 8 * math.log(2)
 _SLACK = 1e-4
-"""A kernel variance this far below zero, as a share of the beam's own, is rounding of header values and taken as zero."""
+"""A kernel variance this far below zero, as a share of the beam's own, is rounding of header values: zero."""
 
 
 @dataclass(frozen=True)
 class Beam:
-    """An elliptical Gaussian beam. Full widths at half maximum in degrees, position angle in degrees, north through east."""
+    """An elliptical Gaussian beam: full widths at half maximum and position angle (north through east), degrees."""
 
     bmaj: float
     bmin: float

@@ -69,7 +69,7 @@ class Shift:
 
 
 def shift_of(wcs: WCS, grid: Grid) -> Shift:
-    """The shift that a position correction makes, taken in the middle of the grid. Raises DataError if it is no shift."""
+    """The shift that a position correction makes, in the middle of the grid. Raises DataError if it is no shift."""
     rows, columns = grid.shape
     x = np.array([grid.crpix[0] - 1, 0, 0, columns - 1, columns - 1])
     y = np.array([grid.crpix[1] - 1, 0, rows - 1, 0, rows - 1])
@@ -77,7 +77,9 @@ def shift_of(wcs: WCS, grid: Grid) -> Shift:
     dx, dy = px - x, py - y
     spread = float(np.nanmax(np.hypot(dx - dx[0], dy - dy[0])))
     if not spread < 1:
-        raise DataError(f"A plane's grid differs from the cube's by more than a shift ({spread:.1f} pixels in a corner).")
+        raise DataError(
+            f"A plane's grid differs from the cube's by more than a shift ({spread:.1f} pixels in a corner)."
+        )
     return Shift(float(dx[0]), float(dy[0]), spread)
 
 
@@ -89,7 +91,9 @@ class Transfer:
     which loses nothing, but rings by some 1e-2 of the noise next to blank pixels.
     """
 
-    def __init__(self, old: Beam, new: Beam, shape: tuple[int, int], grid: Grid, shift: Shift, interpolation: str) -> None:
+    def __init__(
+        self, old: Beam, new: Beam, shape: tuple[int, int], grid: Grid, shift: Shift, interpolation: str
+    ) -> None:
         moments = kernel(old, new)
         if moments is None:
             raise DataError(f"A beam of {old} cannot be convolved to the smaller {new}.")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ccip_batch.cube.beams import Beam, BeamReport, common_beam, compare_common_beams, kernel
 from ccip_batch.cube.convolve import Grid, Shift, Transfer, nominal_grid, shift_of
 from ccip_batch.cube.planes import Plane, find_planes
-from ccip_batch.cube.write import STOKES_VALUE, CubeFile, base_header, free_space, frequency_table
+from ccip_batch.cube.write import CubeFile, base_header, free_space, frequency_table
 from ccip_batch.errors import DataError, ResourceError
 
 SPACING = 128e6
@@ -82,7 +82,7 @@ class CubeResult:
 def make_cube(
     source: Path, out: Path, options: Options | None = None, progress: Callable[[str], None] | None = None
 ) -> CubeResult:
-    """Write `<imagename>.{I,Q,U}.cube.fits`, `<imagename>.frequencies.txt` and `<imagename>.noise.txt` into folder `out`.
+    """Write `<imagename>.{I,Q,U}.cube.fits`, `.frequencies.txt` (Hz) and `.noise.txt` (Jy/beam) into folder `out`.
 
     source: a run folder, or any folder with its planes or the archive's (`find_planes`). Each cube has its image in the
     primary HDU, axes RA, DEC, FREQ, STOKES; blanks are NaN. Frequencies are an array (CTYPE3 `FREQ-TAB`, table WCS-TAB)
@@ -105,12 +105,17 @@ def make_cube(
     shifts = {plane.group: shift_of(plane.wcs, grid) for plane in planes}
     spread = max(shift.spread for shift in shifts.values())
     if spread > _FAR_OFF:
-        warnings.append(f"Position corrections are taken as constant over the image; in the corners they differ by {spread:.2f} pixels.")
+        warnings.append(
+            "Position corrections are taken as constant over the image; "
+            f"in the corners they differ by {spread:.2f} pixels."
+        )
 
     name = planes[0].imagename
     cubes = {stokes: out / f"{name}.{stokes}.cube.fits" for stokes in "IQU"}
     frequencies, noise = out / f"{name}.frequencies.txt", out / f"{name}.noise.txt"
-    _check_out(out, [*cubes.values(), frequencies, noise], len(channels) * int(np.prod(grid.shape)) * 12, options.overwrite)
+    _check_out(
+        out, [*cubes.values(), frequencies, noise], len(channels) * int(np.prod(grid.shape)) * 12, options.overwrite
+    )
 
     axis = np.array([channel.frequency for channel in channels])
     rms: dict[str, list[tuple[float, float]]] = {stokes: [] for stokes in "IQU"}
@@ -121,7 +126,10 @@ def make_cube(
         }
         pool = stack.enter_context(ThreadPoolExecutor(max(1, min(options.workers, 3))))
         for number, channel in enumerate(channels, 1):
-            say(f"{number}/{len(channels)}: {channel.frequency / 1e6:.1f} MHz, spw {channel.group or '-'}, {channel.state}")
+            say(
+                f"{number}/{len(channels)}: {channel.frequency / 1e6:.1f} MHz, "
+                f"spw {channel.group or '-'}, {channel.state}"
+            )
             work = _ChannelWork(channel, beam, grid, shifts, options.interpolation)
             for stokes, measured in zip("IQU", pool.map(lambda s, w=work: w.write(s, files[s]), "IQU"), strict=True):
                 rms[stokes].append(measured)
@@ -159,7 +167,8 @@ def _beam_for(planes: list[Plane], given: Beam | None) -> Beam:
     larger = [plane.group for plane in planes if kernel(plane.beam, given) is None]
     if larger:
         raise DataError(
-            f"The given beam, {given}, does not hold the beams of spw {', '.join(larger)}; the smallest that does is {smallest}."
+            f"The given beam, {given}, does not hold the beams of spw {', '.join(larger)}; "
+            f"the smallest that does is {smallest}."
         )
     return given
 
@@ -173,14 +182,15 @@ def _channels(found: list[Plane], planes: list[Plane], options: Options) -> tupl
         channels += extra
         if unknown:
             warnings.append(
-                f"No blank plane for spw {', '.join(unknown)}: no plane of the same baseband (2-9, 10-17) tells the frequency."
+                f"No blank plane for spw {', '.join(unknown)}: "
+                "no plane of the same baseband (2-9, 10-17) tells the frequency."
             )
     channels.sort(key=lambda channel: channel.frequency)
     return (_on_linear_axis(channels) if options.regular else channels), warnings
 
 
 def _missing(found: list[Plane], spws: Sequence[str] | None) -> tuple[list[Channel], list[str]]:
-    """Blank channels for the spectral windows without a file; frequency from the nearest window of the same baseband."""
+    """Blank channels for spectral windows without a file; frequency from the nearest one of the same baseband."""
     there = {spw for plane in found for spw in plane.spws}
     single = {plane.spws[0]: plane.frequency for plane in found if len(plane.spws) == 1}
     channels, unknown = [], []
@@ -206,9 +216,9 @@ def _on_linear_axis(channels: list[Channel]) -> list[Channel]:
     if off.max() > _REGULAR:
         bad = int(np.argmax(off > _REGULAR))
         raise DataError(
-            f"No regular cube: spw {channels[bad].group} ({axis[bad] / 1e6:g} MHz) is no multiple of {step / 1e6:g} MHz "
-            f"above {axis[0] / 1e6:g} MHz. The two basebands (spw 2-9 and 10-17) are regular each: choose one by spw, or "
-            "leave the axis uneven."
+            f"No regular cube: spw {channels[bad].group} ({axis[bad] / 1e6:g} MHz) is no multiple of "
+            f"{step / 1e6:g} MHz above {axis[0] / 1e6:g} MHz. The two basebands (spw 2-9 and 10-17) are regular each: "
+            "choose one by spw, or leave the axis uneven."
         )
     at = {round(place): channel for place, channel in zip(places, channels, strict=True)}
     return [at.get(n, Channel(float(axis[0] + n * step), "", "filler", None)) for n in range(max(at) + 1)]
@@ -224,13 +234,23 @@ def _check_out(out: Path, files: list[Path], size: int, overwrite: bool) -> None
 
 
 def _header(
-    planes: list[Plane], grid: Grid, stokes: str, beam: Beam, axis: NDArray[np.float64], options: Options, channels: list[Channel]
+    planes: list[Plane],
+    grid: Grid,
+    stokes: str,
+    beam: Beam,
+    axis: NDArray[np.float64],
+    options: Options,
+    channels: list[Channel],
 ) -> fits.Header:
     header = base_header(planes, grid, stokes)
     header["NAXIS3"] = len(axis)
     set_beam(header, beam)
     if options.regular:
-        step = float((axis[-1] - axis[0]) / (len(axis) - 1)) if len(axis) > 1 else float(planes[0].header.get("CDELT3", SPACING))
+        step = (
+            float((axis[-1] - axis[0]) / (len(axis) - 1))
+            if len(axis) > 1
+            else float(planes[0].header.get("CDELT3", SPACING))
+        )
         values = {"CTYPE3": "FREQ", "CRVAL3": float(axis[0]), "CDELT3": step, "CRPIX3": 1.0, "CUNIT3": "Hz"}
     else:
         # Axis 3 counts channels from 1; the array FREQ of table WCS-TAB says what each is (FITS WCS paper III, 6).
@@ -298,7 +318,9 @@ def scatter(image: NDArray[np.float32]) -> float:
     return float(1.4826 * np.median(np.abs(sample - np.median(sample))))
 
 
-def _planes_table(channels: list[Channel], rms: list[tuple[float, float]], shifts: dict[str, Shift]) -> fits.BinTableHDU:
+def _planes_table(
+    channels: list[Channel], rms: list[tuple[float, float]], shifts: dict[str, Shift]
+) -> fits.BinTableHDU:
     beams = [channel.plane.beam if channel.plane else None for channel in channels]
     moved = [shifts[channel.plane.group] if channel.plane else None for channel in channels]
     noise = np.array([after for _, after in rms])
@@ -328,6 +350,3 @@ def _planes_table(channels: list[Channel], rms: list[tuple[float, float]], shift
         text("FILE", [channel.plane.path.name if channel.plane else "" for channel in channels]),
     ]
     return fits.BinTableHDU.from_columns(columns, name="PLANES")
-
-
-__all__ = ["STOKES_VALUE", "Channel", "CubeResult", "Options", "make_cube", "scatter", "set_beam"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -96,7 +97,7 @@ class Plane:
         return found[1], found[2]
 
     def read(self, stokes: str) -> NDArray[np.float32]:
-        """The pixels of one Stokes parameter, (rows, columns), Jy/beam, blanks NaN. Raises DataError if they cannot be read."""
+        """The pixels of one Stokes parameter: (rows, columns), Jy/beam, blanks NaN. DataError if they cannot be read."""
         return _read(self.path, self.stokes.index(stokes))
 
     def read_rms(self, stokes: str) -> NDArray[np.float32] | None:
@@ -131,7 +132,7 @@ def _read(path: Path, index: int) -> NDArray[np.float32]:
 
 
 def product_folder(source: Path) -> Path:
-    """Where the planes are: `products/` of a run folder, else the folder itself. Raises DataError if it is no folder."""
+    """Where planes are: `products/` of a run folder, else the folder itself. Raises DataError if it is no folder."""
     if not source.is_dir():
         raise DataError(f"{source} is not a folder. Name a run folder, or a folder with planes (*.subim.fits).")
     return source / "products" if (source / "products").is_dir() else source
@@ -141,8 +142,8 @@ def find_planes(source: Path, polarisation: str = "IQU", spws: Sequence[str] | N
     """The planes in a run folder or a folder of FITS planes, in order of frequency, rejected ones too.
 
     polarisation: `IQU` or `V`, which kind of file. spws: only these groups (`["2", "3_4"]`). Common-beam files are left
-    out: they carry the beam of all planes. Raises DataError if there is none, if the folder holds more than one image, if
-    a file is no such plane, or if planes do not fit together.
+    out: they carry the beam of all planes. Raises DataError if there is none, if the folder holds more than one image,
+    if a file is no such plane, or if planes do not fit together.
     """
     folder = product_folder(source)
     named = [(match, path) for path in sorted(folder.iterdir()) if (match := _NAME.fullmatch(path.name))]
@@ -154,12 +155,13 @@ def find_planes(source: Path, polarisation: str = "IQU", spws: Sequence[str] | N
     if not images:
         hint = " There are common-beam files (.com.fits), but the planes themselves are needed." if named else ""
         raise DataError(
-            f"{folder} holds no plane named <imagename>.spw<group>.{polarisation}.iter3.image.pbcor.tt0.subim.fits.{hint}"
+            f"{folder} holds no plane named "
+            f"<imagename>.spw<group>.{polarisation}.iter3.image.pbcor.tt0.subim.fits.{hint}"
         )
     names = sorted({match["image"] for match, _ in images})
     if len(names) > 1:
         raise DataError(
-            f"{folder} holds planes of {len(names)} images: {', '.join(names)}. Put each image's planes into a folder of its own."
+            f"{folder} holds planes of {len(names)} images: {', '.join(names)}. Give each image a folder of its own."
         )
     planes = [
         Plane(path, rms.get(path.name.replace(".tt0.subim", ".tt0.rms.subim")), match["image"], match["group"], header)
@@ -198,7 +200,9 @@ def _header(path: Path, polarisation: str) -> fits.Header:
     if [str(header.get(f"CTYPE{axis}", "")).strip() for axis in range(1, 5)] != list(_AXES):
         raise DataError(f"{path.name}: the axes must be {', '.join(_AXES)}.")
     if header.get("NAXIS") != 4 or header["NAXIS3"] != 1 or header["NAXIS4"] != len(STOKES[polarisation]):
-        raise DataError(f"{path.name}: a {polarisation} plane has one frequency and {len(STOKES[polarisation])} Stokes parameters.")
+        raise DataError(
+            f"{path.name}: a {polarisation} plane has one frequency and {len(STOKES[polarisation])} Stokes parameters."
+        )
     if not header["CRVAL3"] > 0:
         raise DataError(f"{path.name}: CRVAL3 = {header['CRVAL3']} is no frequency.")
     header["VLASSPL"] = polarisation
@@ -212,21 +216,25 @@ def _check_together(planes: list[Plane]) -> None:
             cell, other = first.header[f"CDELT{axis}"], plane.header[f"CDELT{axis}"]
             if not np.isclose(cell, other, rtol=1e-6, atol=0):
                 raise DataError(
-                    f"{plane.path.name}: its cells of {abs(other) * 3600:g} arcsec differ from the {abs(cell) * 3600:g} arcsec "
-                    f"of {first.path.name}; planes of one cube have the same cells."
+                    f"{plane.path.name}: its cells of {abs(other) * 3600:g} arcsec differ from the "
+                    f"{abs(cell) * 3600:g} arcsec of {first.path.name}; planes of one cube have the same cells."
                 )
         apart = _apart(*first.nominal, *plane.nominal)
         if apart > 2 * abs(first.header["CDELT2"]):
             raise DataError(
-                f"{plane.path.name} is centred {apart * 3600:.2f} arcsec from {first.path.name}: planes of different squares, "
-                "or with a position correction that their history does not tell. Keep one square in a folder."
+                f"{plane.path.name} is centred {apart * 3600:.2f} arcsec from {first.path.name}: planes of different "
+                "squares, or with a position correction that their history does not tell. Keep one square in a folder."
             )
-    for one, two in zip(planes, planes[1:], strict=False):
+    for one, two in itertools.pairwise(planes):
         if one.frequency == two.frequency:
-            raise DataError(f"{one.path.name} and {two.path.name} have the same frequency, {one.frequency / 1e6:g} MHz.")
+            raise DataError(
+                f"{one.path.name} and {two.path.name} have the same frequency, {one.frequency / 1e6:g} MHz."
+            )
     claimed: dict[int, Plane] = {}
     for plane in planes:
         for spw in plane.spws:
             if spw in claimed:
-                raise DataError(f"spw {spw} is in {claimed[spw].path.name} and in {plane.path.name}; choose groups with spws.")
+                raise DataError(
+                    f"spw {spw} is in {claimed[spw].path.name} and in {plane.path.name}; choose groups with spws."
+                )
             claimed[spw] = plane

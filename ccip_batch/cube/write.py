@@ -157,7 +157,7 @@ def _fold(total: int) -> int:
 
 
 def _encode(value: int) -> str:
-    """The 16 characters of a FITS checksum: digits and letters whose four words add up to `value` (standard, appendix J)."""
+    """The 16 characters of a FITS checksum: alphanumeric, their four words add up to `value` (standard, appendix J)."""
     code = [""] * 16
     for byte in range(4):
         number = value >> (24 - 8 * byte) & 0xFF
