@@ -85,10 +85,10 @@ def extract(
 ) -> Table:
     """I, Q, U, V at each position in each plane of a run folder or a folder of planes: a row a position and plane.
 
-    Values (Jy/beam) are interpolated (cubic) at the position in the plane's own, corrected WCS; errors are the
-    rms image's value there. NaN where a plane is blank, where the position is outside it, and for errors where the rms image has no
-    positive value. V is NaN for planes without a V file. Rejected planes have a row too, see column `state`. A position
-    outside of all planes is an error (DataError), since it is probably a slip.
+    Values (Jy/beam) are interpolated (cubic) at the position in the plane's own, corrected WCS; errors are the rms
+    image's value there (which is large next to a bright source). NaN where a plane is blank, where the position is
+    outside it, and for errors where the rms image has no positive value. V is NaN for planes without a V file. Rejected
+    planes have a row too, see column `state`. A position outside of all planes is an error (DataError): a slip.
 
     in_common_beam: convolve a box around each position to the common beam of the kept planes, or to `beam`, first; the
     errors are then scaled by what the convolution makes of noise that is correlated over a beam, the square root of the

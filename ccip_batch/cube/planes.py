@@ -97,7 +97,7 @@ class Plane:
         return found[1], found[2]
 
     def read(self, stokes: str) -> NDArray[np.float32]:
-        """The pixels of one Stokes parameter: (rows, columns), Jy/beam, blanks NaN. DataError if they cannot be read."""
+        """The pixels of one Stokes parameter: (rows, columns), Jy/beam, blanks NaN. DataError if it fails."""
         return _read(self.path, self.stokes.index(stokes))
 
     def read_rms(self, stokes: str) -> NDArray[np.float32] | None:

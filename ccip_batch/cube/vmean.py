@@ -37,9 +37,10 @@ def mean_v(
     """Write the mean of the kept planes' V to the file `out`: axes RA, DEC, FREQ, STOKES, Jy/beam.
 
     planes: V planes (`find_planes(folder, "V")`), rejected ones are passed over. beam: theirs in common if None. A
-    pixel's value is the plain mean of its values that are not blank, without the smallest and the largest where there are at
-    least four. The header's frequency is the mean of the planes'; keywords NPLANES and NREJ and the history say what
-    went in. Four images are in memory at a time. Raises DataError if no plane is kept, or if the file exists.
+    pixel's value is the plain mean of its values that are not blank, without the smallest and the largest where there
+    are at least four. The header's frequency is the mean of the planes'; keywords NPLANES and NREJ and the history say
+    what went in. Besides the plane at hand, a sum, extremes and a count are in memory. Raises DataError if no plane is
+    kept, or if the file exists.
     """
     kept = [plane for plane in planes if not plane.rejected]
     if not kept:
