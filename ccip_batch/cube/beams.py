@@ -15,6 +15,8 @@ from ccip_batch.errors import DataError
 ENLARGE = 1.00001
 """The common beam is made larger by this, so that no plane's kernel vanishes by rounding (stage 12)."""
 _VARIANCE = 8 * math.log(2)
+_OUTLINE = 360
+"""Directions at which the outline of several beams is taken."""
 _SLACK = 1e-4
 """A kernel variance this far below zero, as a share of the beam's own, is rounding of header values: zero."""
 
@@ -82,36 +84,53 @@ def kernel(old: Beam, new: Beam) -> NDArray[np.float64] | None:
 def common_beam(beams: Sequence[Beam]) -> Beam:
     """The smallest beam that all of `beams` can be convolved to, enlarged by `ENLARGE`.
 
-    Where one beam holds all others it is that beam, as in CASA; else radio-beam finds it. Raises DataError if there are
-    no beams, or if none is found.
+    Where one beam holds all others it is that beam, as in CASA. Else it is the ellipse of least area around all, a convex
+    problem that is solved on the outline of their union: milliseconds, where radio-beam's search takes 10 s for 16 beams
+    and ends at up to the same area. Raises DataError if there are no beams.
     """
     if not beams:
         raise DataError("There is no beam to find a common beam of.")
     largest = max(beams, key=lambda beam: beam.area)
     if all(kernel(beam, largest) is not None for beam in beams):
         return largest.enlarged(ENLARGE)
+    scale = largest.bmaj**2 / _VARIANCE
+    moments = [beam.covariance() / scale for beam in beams]
+    shape = _least_ellipse(moments)
+    # The outline is sampled: enlarge until every beam is inside, which takes some 1e-5.
+    shape *= max(float(np.linalg.eigvals(np.linalg.solve(shape, one)).real.max()) for one in moments)
+    values, vectors = np.linalg.eigh(shape * scale * _VARIANCE)
+    east, north = vectors[:, 1]
+    angle = (math.degrees(math.atan2(east, north)) + 90) % 180 - 90
+    return Beam(math.sqrt(values[1]), math.sqrt(values[0]), angle).enlarged(ENLARGE)
 
-    from astropy import units
-    from radio_beam import Beams
-    from radio_beam.utils import BeamError
 
-    several = Beams(
-        major=[beam.bmaj for beam in beams] * units.deg,
-        minor=[beam.bmin for beam in beams] * units.deg,
-        pa=[beam.bpa for beam in beams] * units.deg,
-    )
-    # radio-beam searches to a tolerance and gives up when its first is too fine for beams that are nearly alike.
-    for tolerance in (1e-5, 1e-4, 1e-3):
-        try:
-            found = several.common_beam(tolerance=tolerance)
-        except BeamError:
-            continue
-        beam = Beam(
-            float(found.major.to_value("deg")), float(found.minor.to_value("deg")), float(found.pa.to_value("deg"))
-        ).enlarged(ENLARGE)
-        if all(kernel(one, beam) is not None for one in beams):
-            return beam
-    raise DataError("No common beam was found for these planes; give one: BMAJ,BMIN,BPA.")
+def _least_ellipse(moments: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Second moments of the centred ellipse of least area around ellipses of these second moments, both of order 1."""
+    from scipy.optimize import minimize
+
+    angle = np.linspace(0, np.pi, _OUTLINE, endpoint=False)
+    way = np.array([np.sin(angle), np.cos(angle)])
+    # How far the union reaches in each direction; the ellipse is all v with v' P v <= 1.
+    reach = 1 / np.sqrt(np.min([np.einsum("ik,ij,jk->k", way, np.linalg.inv(one), way) for one in moments], axis=0))
+    x, y = way * reach
+    inside = np.array([-(x**2), -2 * x * y, -(y**2)]).T
+
+    def size(p: NDArray[np.float64]) -> float:
+        return -math.log(max(p[0] * p[2] - p[1] ** 2, 1e-300))
+
+    def slope(p: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.array([-p[2], 2 * p[1], -p[0]]) / max(p[0] * p[2] - p[1] ** 2, 1e-300)
+
+    circle = 1 / float(np.max(reach)) ** 2
+    found = minimize(
+        size, [circle, 0.0, circle], jac=slope, method="SLSQP", options={"ftol": 1e-12, "maxiter": 200},
+        constraints={"type": "ineq", "fun": lambda p: 1 + inside @ p, "jac": lambda p: inside},
+    )  # fmt: skip
+    p = found.x
+    if not (found.success and p[0] > 0 and p[0] * p[2] > p[1] ** 2):  # the circle around all always serves
+        p = [circle, 0.0, circle]
+    result: NDArray[np.float64] = np.linalg.inv(np.array([[p[0], p[1]], [p[1], p[2]]]))
+    return result
 
 
 @dataclass(frozen=True)
