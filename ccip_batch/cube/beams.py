@@ -84,9 +84,9 @@ def kernel(old: Beam, new: Beam) -> NDArray[np.float64] | None:
 def common_beam(beams: Sequence[Beam]) -> Beam:
     """The smallest beam that all of `beams` can be convolved to, enlarged by `ENLARGE`.
 
-    Where one beam holds all others it is that beam, as in CASA. Else it is the ellipse of least area around all, a convex
-    problem that is solved on the outline of their union: milliseconds, where radio-beam's search takes 10 s for 16 beams
-    and ends at up to the same area. Raises DataError if there are no beams.
+    Where one beam holds all others it is that beam, as in CASA. Else it is the ellipse of least area around all, a
+    convex problem solved on the outline of their union: milliseconds, where radio-beam's search takes 10 s for 16 beams
+    and ends a little larger. Raises DataError if there are no beams.
     """
     if not beams:
         raise DataError("There is no beam to find a common beam of.")

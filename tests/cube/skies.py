@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
-from scipy import ndimage
 
 NAME = "VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1"
 CENTRE = (12.501525, -2.5)
@@ -20,7 +19,6 @@ CELL = 0.6 / 3600
 FREQUENCIES = {spw: (2051e6 + 128e6 * (spw - 2) if spw < 10 else 3051e6 + 128e6 * (spw - 10)) for spw in range(2, 18)}
 """Hz, by spw."""
 LIGHT = 299792458.0
-REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def write_plane(
     name: str = NAME, centre: tuple[float, float] = CENTRE, beam: tuple[float, float, float] | None = None,
     rms: bool = True,
 ) -> Path:  # fmt: skip
-    """Write IQU and V of a plane with their rms images; returns the IQU file. CRPIX is that of a cutout of 96 pixels."""
+    """Write IQU and V of a plane with their rms images; returns the IQU file. CRPIX is 49 for any size."""
     frequency = frequency or FREQUENCIES[int(spw)]
     beam = beam or beam_at(frequency, sky)
     rng = np.random.default_rng([sky.seed, int(frequency / 1e6)])
@@ -125,8 +123,8 @@ def _noise(rng: np.random.Generator, sky: Sky, beam: tuple[float, float, float])
     white = rng.standard_normal((sky.size, sky.size))
     if not sky.noise:
         return np.zeros_like(white)
-    kernel = _gaussian(41, 20, 20, beam)
-    shaped = ndimage.convolve(white, kernel, mode="wrap")
+    kernel = _gaussian(sky.size, sky.size // 2, sky.size // 2, beam)
+    shaped = np.fft.irfft2(np.fft.rfft2(white) * np.fft.rfft2(kernel), white.shape)
     return sky.noise * shaped / math.sqrt(float(np.sum(kernel**2)))
 
 
@@ -142,8 +140,9 @@ def _header(
         "CTYPE2": "DEC--SIN", "CRVAL2": crval[1], "CDELT2": CELL, "CRPIX2": 49.0, "CUNIT2": "deg",
         "CTYPE3": "FREQ", "CRVAL3": frequency, "CDELT3": 1.28e8, "CRPIX3": 1.0, "CUNIT3": "Hz",
         "CTYPE4": "STOKES", "CRVAL4": 1.0, "CDELT4": 1.0, "CRPIX4": 1.0, "CUNIT4": "",
-        "SPECSYS": "LSRK", "TELESCOP": "EVLA", "DATE-OBS": "2020-08-05T10:13:08.85", "DATE-END": "2020-08-05T10:53:43.8",
-        "TIMESYS": "UTC", "VLASSTN": "T10t02", "VLASSEP": "2.1", "VLASSSPW": str(spw).replace("_", ","),
+        "SPECSYS": "LSRK", "TELESCOP": "EVLA", "DATE-OBS": "2020-08-05T10:13:08.85+00:00",
+        "DATE-END": "2020-08-05T10:53:43.8+00:00", "TIMESYS": "UTC", "VLASSTN": "T10t02", "VLASSEP": "2.1",
+        "VLASSSPW": str(spw).replace("_", ","),
         "VLASSRJ": rejected,
     }  # fmt: skip
     for key, value in (cards | sky.header).items():

@@ -112,6 +112,7 @@ def test_frequencies_states_and_beams(planes: Path, tmp_path: Path) -> None:
         assert table["WEIGHT"] == pytest.approx(table["RMSCUBE"] ** -2)
         assert header["BMAJ"] == pytest.approx(result.beam.bmaj) and header["CRVAL4"] == 2
         assert header["VLASSSPW"] == "2,9,10,17" and header["VLASSRJ"] is False and header["OBJECT"] == "J005000-023000"
+        assert header["DATE-OBS"] == "2020-08-05T10:13:08.85" and header["DATE-END"] == "2020-08-05T10:53:43.8"
 
 
 def test_noise_in_the_cube_is_what_the_pixels_have(planes: Path, tmp_path: Path) -> None:
