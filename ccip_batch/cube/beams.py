@@ -97,8 +97,8 @@ def common_beam(beams: Sequence[Beam]) -> Beam:
     moments = [beam.covariance() / scale for beam in beams]
     shape = _least_ellipse(moments)
     # The outline is sampled: enlarge until every beam is inside, which takes some 1e-5.
-    shape *= max(float(np.linalg.eigvals(np.linalg.solve(shape, one)).real.max()) for one in moments)
-    values, vectors = np.linalg.eigh(shape * scale * _VARIANCE)
+    factor = max(float(np.linalg.eigvals(np.linalg.solve(shape, one)).real.max()) for one in moments)
+    values, vectors = np.linalg.eigh(shape * factor * scale * _VARIANCE)
     east, north = vectors[:, 1]
     angle = (math.degrees(math.atan2(east, north)) + 90) % 180 - 90
     return Beam(math.sqrt(values[1]), math.sqrt(values[0]), angle).enlarged(ENLARGE)
@@ -119,7 +119,8 @@ def _least_ellipse(moments: Sequence[NDArray[np.float64]]) -> NDArray[np.float64
         return -math.log(max(p[0] * p[2] - p[1] ** 2, 1e-300))
 
     def slope(p: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.array([-p[2], 2 * p[1], -p[0]]) / max(p[0] * p[2] - p[1] ** 2, 1e-300)
+        gradient: NDArray[np.float64] = np.array([-p[2], 2 * p[1], -p[0]]) / max(p[0] * p[2] - p[1] ** 2, 1e-300)
+        return gradient
 
     circle = 1 / float(np.max(reach)) ** 2
     found = minimize(
