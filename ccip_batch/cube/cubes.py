@@ -1,0 +1,352 @@
+"""I, Q and U cubes in one beam and on one grid, from the planes of a run or of the archive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from ccip_batch.cube.beams import Beam, BeamReport, common_beam, compare_common_beams, kernel
+from ccip_batch.cube.convolve import Grid, Shift, Transfer, nominal_grid, shift_of
+from ccip_batch.cube.planes import Plane, find_planes
+from ccip_batch.cube.write import CubeFile, base_header, free_space, frequency_table
+from ccip_batch.errors import DataError, ResourceError
+
+SPACING = 128e6
+"""Hz between neighbouring spectral windows of one baseband of VLASS."""
+_BASEBANDS = (range(2, 10), range(10, 18))
+_REGULAR = 1e-4
+"""A frequency this share of the step off a linear axis is on it."""
+_FAR_OFF = 0.05
+"""A shift that changes by more than this many pixels over the image is worth a warning."""
+_SAMPLES = 1_000_000
+"""About as many pixels serve to measure a plane's scatter."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a cube is made."""
+
+    beam: Beam | None = None
+    """Beam of the cube; the smallest common beam of its planes if None."""
+    blank_missing: bool = False
+    """Give rejected and missing spectral windows (of 2 to 17) a blank plane."""
+    regular: bool = False
+    """A linear frequency axis, gaps filled with blank planes, where the spacing allows."""
+    include_rejected: bool = False
+    """Take rejected planes too."""
+    spws: Sequence[str] | None = None
+    """Only these groups, such as `["2", "3_4"]`."""
+    interpolation: str = "linear"
+    """`linear`, as in the `.com` products, or `exact` (convolve.Transfer says what differs)."""
+    workers: int = 2
+    """Threads; each takes a Stokes parameter."""
+    overwrite: bool = False
+    """Replace cubes that are there."""
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One plane of a cube."""
+
+    frequency: float
+    """Hz."""
+    group: str
+    state: str
+    """`kept`, `rejected`, `missing` (no file), or `filler` (a step of a linear axis at which there is no spw)."""
+    plane: Plane | None
+    """None: blank."""
+
+
+@dataclass(frozen=True)
+class CubeResult:
+    """What make_cube wrote."""
+
+    cubes: dict[str, Path]
+    """By Stokes parameter."""
+    frequencies: Path
+    noise: Path | None
+    """Noise of Q and U, one line a channel, as RM-Tools takes it with -n."""
+    beam: Beam
+    channels: list[Channel]
+    beams: BeamReport
+    warnings: list[str] = field(default_factory=list)
+
+
+def make_cube(
+    source: Path, out: Path, options: Options | None = None, progress: Callable[[str], None] | None = None
+) -> CubeResult:
+    """Write `<imagename>.{I,Q,U}.cube.fits`, `.frequencies.txt` (Hz) and `.noise.txt` (Jy/beam) into folder `out`.
+
+    source: a run folder, or any folder with its planes or the archive's (`find_planes`). Each cube has its image in the
+    primary HDU, axes RA, DEC, FREQ, STOKES; blanks are NaN. Frequencies are an array (CTYPE3 `FREQ-TAB`, table WCS-TAB)
+    unless `options.regular`. Table PLANES has a row a channel: frequency (Hz), spw, state, beam before convolution
+    (deg), rms (Jy/beam; median of the rms image), rms in the cube, weight (1/rms^2), shift (pixels), file.
+    `rms in the cube` is the rms times what the convolution made of the image's scatter (MAD).
+    One plane and Stokes a thread is in memory at a time. Raises DataError if the planes make no cube, if no plane
+    is kept or if outputs exist; ResourceError if there is no space on the disk.
+    """
+    options = options or Options()
+    say = progress or (lambda line: None)
+    if options.interpolation not in ("linear", "exact"):
+        raise DataError(f"interpolation is linear or exact, not {options.interpolation!r}.")
+    found = find_planes(source, "IQU", options.spws)
+    report, planes, warnings = _choose(found, options.include_rejected)
+    beam = _beam_for(planes, options.beam)
+    channels, more = _channels(found, planes, options)
+    warnings += more
+    grid = nominal_grid(planes)
+    shifts = {plane.group: shift_of(plane.wcs, grid) for plane in planes}
+    spread = max(shift.spread for shift in shifts.values())
+    if spread > _FAR_OFF:
+        warnings.append(
+            "Position corrections are taken as constant over the image; "
+            f"in the corners they differ by {spread:.2f} pixels."
+        )
+
+    name = planes[0].imagename
+    cubes = {stokes: out / f"{name}.{stokes}.cube.fits" for stokes in "IQU"}
+    frequencies, noise = out / f"{name}.frequencies.txt", out / f"{name}.noise.txt"
+    _check_out(
+        out, [*cubes.values(), frequencies, noise], len(channels) * int(np.prod(grid.shape)) * 12, options.overwrite
+    )
+
+    axis = np.array([channel.frequency for channel in channels])
+    rms: dict[str, list[tuple[float, float]]] = {stokes: [] for stokes in "IQU"}
+    with ExitStack() as stack:
+        files = {
+            stokes: stack.enter_context(CubeFile(path, _header(planes, grid, stokes, beam, axis, options, channels)))
+            for stokes, path in cubes.items()
+        }
+        pool = stack.enter_context(ThreadPoolExecutor(max(1, min(options.workers, 3))))
+        for number, channel in enumerate(channels, 1):
+            say(
+                f"{number}/{len(channels)}: {channel.frequency / 1e6:.1f} MHz, "
+                f"spw {channel.group or '-'}, {channel.state}"
+            )
+            work = _ChannelWork(channel, beam, grid, shifts, options.interpolation)
+            for stokes, measured in zip("IQU", pool.map(lambda s, w=work: w.write(s, files[s]), "IQU"), strict=True):
+                rms[stokes].append(measured)
+        for stokes, file in files.items():
+            tables = [_planes_table(channels, rms[stokes], shifts)]
+            file.finish(tables if options.regular else [frequency_table(axis), *tables])
+    np.savetxt(frequencies, axis, fmt="%.6f")
+    polarised = [float(np.mean([q[1], u[1]])) for q, u in zip(rms["Q"], rms["U"], strict=True)]
+    np.savetxt(noise, polarised, fmt="%.6e")
+    if any(channel.plane and channel.plane.rms_path is None for channel in channels):
+        warnings.append("Planes without an rms image: their noise is the scatter (MAD) of the image itself.")
+    return CubeResult(cubes, frequencies, noise, beam, channels, report, warnings)
+
+
+def _choose(found: list[Plane], include_rejected: bool) -> tuple[BeamReport, list[Plane], list[str]]:
+    """Both common beams, the planes to take, and what to tell the user about them."""
+    kept = [plane for plane in found if not plane.rejected]
+    rejected = [plane for plane in found if plane.rejected]
+    if not kept and not include_rejected:
+        raise DataError("Every plane is rejected (VLASSRJ = T); include rejected planes to make a cube of them.")
+    report = compare_common_beams(
+        {plane.group: plane.beam for plane in kept or rejected}, {plane.group: plane.beam for plane in rejected}
+    )
+    warnings = [report.sentence()] if report.widened_by else []
+    unmarked = [plane.group for plane in found if "VLASSRJ" not in plane.header]
+    if unmarked:
+        warnings.append(f"No VLASSRJ in the planes of spw {', '.join(unmarked)}: taken as kept.")
+    return report, found if include_rejected else kept, warnings
+
+
+def _beam_for(planes: list[Plane], given: Beam | None) -> Beam:
+    smallest = common_beam([plane.beam for plane in planes])
+    if given is None:
+        return smallest
+    larger = [plane.group for plane in planes if kernel(plane.beam, given) is None]
+    if larger:
+        raise DataError(
+            f"The given beam, {given}, does not hold the beams of spw {', '.join(larger)}; "
+            f"the smallest that does is {smallest}."
+        )
+    return given
+
+
+def _channels(found: list[Plane], planes: list[Plane], options: Options) -> tuple[list[Channel], list[str]]:
+    channels = [Channel(p.frequency, p.group, "rejected" if p.rejected else "kept", p) for p in planes]
+    warnings: list[str] = []
+    if options.blank_missing:
+        channels += [Channel(p.frequency, p.group, "rejected", None) for p in found if p not in planes]
+        extra, unknown = _missing(found, options.spws)
+        channels += extra
+        if unknown:
+            warnings.append(
+                f"No blank plane for spw {', '.join(unknown)}: "
+                "no plane of the same baseband (2-9, 10-17) tells the frequency."
+            )
+    channels.sort(key=lambda channel: channel.frequency)
+    return (_on_linear_axis(channels) if options.regular else channels), warnings
+
+
+def _missing(found: list[Plane], spws: Sequence[str] | None) -> tuple[list[Channel], list[str]]:
+    """Blank channels for spectral windows without a file; frequency from the nearest one of the same baseband."""
+    there = {spw for plane in found for spw in plane.spws}
+    single = {plane.spws[0]: plane.frequency for plane in found if len(plane.spws) == 1}
+    channels, unknown = [], []
+    for baseband in _BASEBANDS:
+        known = [spw for spw in baseband if spw in single]
+        for spw in [] if spws is not None else [spw for spw in baseband if spw not in there]:
+            if not known:
+                unknown.append(str(spw))
+                continue
+            near = min(known, key=lambda other: abs(other - spw))
+            channels.append(Channel(single[near] + (spw - near) * SPACING, str(spw), "missing", None))
+    return channels, unknown
+
+
+def _on_linear_axis(channels: list[Channel]) -> list[Channel]:
+    """The same channels with fillers between, on a linear axis. Raises DataError if the spacing does not allow it."""
+    if len(channels) == 1:
+        return channels
+    axis = np.array([channel.frequency for channel in channels])
+    step = float(np.min(np.diff(axis)))
+    places = (axis - axis[0]) / step
+    off = np.abs(places - np.round(places))
+    if off.max() > _REGULAR:
+        bad = int(np.argmax(off > _REGULAR))
+        raise DataError(
+            f"No regular cube: spw {channels[bad].group} ({axis[bad] / 1e6:g} MHz) is no multiple of "
+            f"{step / 1e6:g} MHz above {axis[0] / 1e6:g} MHz. The two basebands (spw 2-9 and 10-17) are regular each: "
+            "choose one by spw, or leave the axis uneven."
+        )
+    at = {round(place): channel for place, channel in zip(places, channels, strict=True)}
+    return [at.get(n, Channel(float(axis[0] + n * step), "", "filler", None)) for n in range(max(at) + 1)]
+
+
+def _check_out(out: Path, files: list[Path], size: int, overwrite: bool) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    there = [path.name for path in files if path.exists()]
+    if there and not overwrite:
+        raise DataError(f"{out} already has {', '.join(there)}; choose another folder or ask to overwrite.")
+    if free_space(out) < size:
+        raise ResourceError(f"The cubes take {size / 1e9:.1f} GB, {out} has {free_space(out) / 1e9:.1f} GB left.")
+
+
+def _header(
+    planes: list[Plane],
+    grid: Grid,
+    stokes: str,
+    beam: Beam,
+    axis: NDArray[np.float64],
+    options: Options,
+    channels: list[Channel],
+) -> fits.Header:
+    header = base_header(planes, grid, stokes)
+    header["NAXIS3"] = len(axis)
+    set_beam(header, beam)
+    if options.regular:
+        step = (
+            float((axis[-1] - axis[0]) / (len(axis) - 1))
+            if len(axis) > 1
+            else float(planes[0].header.get("CDELT3", SPACING))
+        )
+        values = {"CTYPE3": "FREQ", "CRVAL3": float(axis[0]), "CDELT3": step, "CRPIX3": 1.0, "CUNIT3": "Hz"}
+    else:
+        # Axis 3 counts channels from 1; the array FREQ of table WCS-TAB says what each is (FITS WCS paper III, 6).
+        values = {"CTYPE3": "FREQ-TAB", "CRVAL3": 1.0, "CDELT3": 1.0, "CRPIX3": 1.0, "CUNIT3": "Hz"}
+        values |= {"PS3_0": "WCS-TAB", "PS3_1": "FREQ", "PV3_1": 1, "PV3_2": 1, "PV3_3": 1}
+    after = "CTYPE3"
+    for key, value in values.items():
+        if key in header:
+            header[key] = value
+        else:
+            header.set(key, value, after=after)
+        after = key
+    header["HISTORY"] = f"Planes in this beam: convolved, on the nominal grid by {options.interpolation} interpolation"
+    header["HISTORY"] = "(position corrections applied). Table PLANES has each plane's own values."
+    for channel in channels:
+        if channel.plane is None:
+            header["HISTORY"] = f"Blank: {channel.frequency / 1e6:.3f} MHz, spw {channel.group or '-'}, {channel.state}"
+    return header
+
+
+def set_beam(header: fits.Header, beam: Beam) -> None:
+    """BMAJ, BMIN, BPA (deg)."""
+    header.set("BMAJ", beam.bmaj, after="EXTEND")
+    header.set("BMIN", beam.bmin, after="BMAJ")
+    header.set("BPA", beam.bpa, after="BMIN")
+
+
+class _ChannelWork:
+    """One channel's planes: read, convolve, shift, write, measure. `write` may run in several threads."""
+
+    def __init__(self, channel: Channel, beam: Beam, grid: Grid, shifts: dict[str, Shift], interpolation: str) -> None:
+        self._plane, self._grid = channel.plane, grid
+        if channel.plane is not None:
+            plane = channel.plane
+            self._transfer = Transfer(plane.beam, beam, plane.shape, grid, shifts[plane.group], interpolation)
+
+    def write(self, stokes: str, file: CubeFile) -> tuple[float, float]:
+        """Append one Stokes plane; returns rms before and in the cube (Jy/beam; NaN where it is blank)."""
+        if self._plane is None:
+            file.append(np.full(self._grid.shape, np.nan, dtype=np.float32))
+            return np.nan, np.nan
+        image = self._plane.read(stokes)
+        before = scatter(image)
+        moved = self._transfer.apply(image)
+        del image
+        file.append(moved)
+        after = scatter(moved)
+        del moved
+        rms = self._plane.read_rms(stokes)
+        if rms is None:
+            return np.nan, after
+        # imdev's cubic interpolation can give rms values of zero and below, which are no noise.
+        good = rms[rms > 0]
+        median = float(np.median(good)) if good.size else np.nan
+        return median, median * after / before if before > 0 else np.nan
+
+
+def scatter(image: NDArray[np.float32]) -> float:
+    """1.4826 x the median deviation from the median, of a sample of the pixels; NaN if all are blank."""
+    step = max(1, int(np.sqrt(image.size / _SAMPLES)))
+    sample = image[::step, ::step]
+    sample = sample[np.isfinite(sample)]
+    if not sample.size:
+        return float("nan")
+    return float(1.4826 * np.median(np.abs(sample - np.median(sample))))
+
+
+def _planes_table(
+    channels: list[Channel], rms: list[tuple[float, float]], shifts: dict[str, Shift]
+) -> fits.BinTableHDU:
+    beams = [channel.plane.beam if channel.plane else None for channel in channels]
+    moved = [shifts[channel.plane.group] if channel.plane else None for channel in channels]
+    noise = np.array([after for _, after in rms])
+
+    def text(name: str, values: list[str]) -> fits.Column:
+        return fits.Column(name, f"{max(1, *map(len, values))}A", array=np.array(values))
+
+    def number(name: str, unit: str, values: list[float] | NDArray[np.float64]) -> fits.Column:
+        return fits.Column(name, "D", unit=unit, array=np.array(values, dtype=np.float64))
+
+    with np.errstate(divide="ignore"):
+        weight = np.where(np.isfinite(noise) & (noise > 0), noise**-2.0, 0.0)
+    nan = float("nan")
+    columns = [
+        fits.Column("CHANNEL", "J", array=np.arange(1, len(channels) + 1)),
+        number("FREQ", "Hz", [channel.frequency for channel in channels]),
+        text("SPW", [channel.group.replace("_", ",") for channel in channels]),
+        text("STATE", [channel.state for channel in channels]),
+        number("BMAJ", "deg", [beam.bmaj if beam else nan for beam in beams]),
+        number("BMIN", "deg", [beam.bmin if beam else nan for beam in beams]),
+        number("BPA", "deg", [beam.bpa if beam else nan for beam in beams]),
+        number("RMS", "Jy/beam", [before for before, _ in rms]),
+        number("RMSCUBE", "Jy/beam", noise),
+        number("WEIGHT", "beam2/Jy2", weight),
+        number("DX", "pix", [shift.dx if shift else nan for shift in moved]),
+        number("DY", "pix", [shift.dy if shift else nan for shift in moved]),
+        text("FILE", [channel.plane.path.name if channel.plane else "" for channel in channels]),
+    ]
+    return fits.BinTableHDU.from_columns(columns, name="PLANES")

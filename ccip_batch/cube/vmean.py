@@ -1,0 +1,103 @@
+"""The mean V image of a square: kept planes in their common beam, each pixel without its smallest and largest value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from ccip_batch.cube.beams import Beam, common_beam
+from ccip_batch.cube.convolve import Grid, Transfer, nominal_grid, shift_of
+from ccip_batch.cube.cubes import scatter, set_beam
+from ccip_batch.cube.planes import Plane, find_planes
+from ccip_batch.cube.write import CubeFile, base_header
+from ccip_batch.errors import DataError
+
+AT_LEAST = 4
+"""Where a pixel has so many values or more, the smallest and the largest are left out."""
+
+
+def mean_v_of(source: Path, out: Path, *, overwrite: bool = False) -> Path:
+    """Write the mean V image of a folder of planes as `<imagename>_V_mean_minmaxrej.subim.fits` in folder `out`.
+
+    Raises DataError as `mean_v` and `find_planes` do.
+    """
+    planes = find_planes(source, "V")
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{planes[0].imagename}_V_mean_minmaxrej.subim.fits"
+    mean_v(planes, path, overwrite=overwrite)
+    return path
+
+
+def mean_v(
+    planes: list[Plane], out: Path, *, beam: Beam | None = None, overwrite: bool = False, interpolation: str = "linear"
+) -> None:
+    """Write the mean of the kept planes' V to the file `out`: axes RA, DEC, FREQ, STOKES, Jy/beam.
+
+    planes: V planes (`find_planes(folder, "V")`), rejected ones are passed over. beam: theirs in common if None. A
+    pixel's value is the plain mean of its values that are not blank, without the smallest and the largest where there
+    are at least four. The header's frequency is the mean of the planes'; keywords NPLANES and NREJ and the history say
+    what went in. Besides the plane at hand, a sum, extremes and a count are in memory. Raises DataError if no plane is
+    kept, or if the file exists.
+    """
+    kept = [plane for plane in planes if not plane.rejected]
+    if not kept:
+        raise DataError("Every V plane is rejected (VLASSRJ = T): there is no mean V image.")
+    if out.exists() and not overwrite:
+        raise DataError(f"{out} exists; choose another name or ask to overwrite.")
+    target = beam or common_beam([plane.beam for plane in kept])
+    grid = nominal_grid(kept)
+    mean = _MinMaxRejectedMean(grid.shape)
+    for plane in kept:
+        transfer = Transfer(plane.beam, target, plane.shape, grid, shift_of(plane.wcs, grid), interpolation)
+        mean.add(transfer.apply(plane.read("V")))
+    image = mean.value()
+    with CubeFile(out, _header(kept, len(planes) - len(kept), grid, target, scatter(image))) as file:
+        file.append(image)
+        file.finish()
+
+
+class _MinMaxRejectedMean:
+    """A mean over images given one by one; blanks (NaN) count nowhere."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._sum = np.zeros(shape)
+        self._low = np.full(shape, np.inf, dtype=np.float32)
+        self._high = np.full(shape, -np.inf, dtype=np.float32)
+        self._count = np.zeros(shape, dtype=np.uint16)
+
+    def add(self, image: NDArray[np.float32]) -> None:
+        valid = np.isfinite(image)
+        np.add(self._sum, image, out=self._sum, where=valid)
+        np.fmin(self._low, image, out=self._low)
+        np.fmax(self._high, image, out=self._high)
+        self._count += valid
+
+    def value(self) -> NDArray[np.float32]:
+        reject = self._count >= AT_LEAST
+        total = np.where(reject, self._sum - self._low - self._high, self._sum)
+        number = np.where(reject, self._count - 2, self._count)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            result: NDArray[np.float32] = (total / number).astype(np.float32)
+        return result
+
+
+def _header(kept: list[Plane], rejected: int, grid: Grid, beam: Beam, noise: float) -> fits.Header:
+    header = base_header(kept, grid, "V")
+    set_beam(header, beam)
+    low, high = kept[0].frequency, kept[-1].frequency
+    width = float(kept[0].header.get("CDELT3", 128e6))
+    header.set("CRVAL3", float(np.mean([plane.frequency for plane in kept])), after="CTYPE3")
+    header.set("CDELT3", high - low + width, after="CRVAL3")
+    header.set("CRPIX3", 1.0, after="CDELT3")
+    header.set("CUNIT3", "Hz", after="CRPIX3")
+    header["NPLANES"] = (len(kept), "Planes in the mean")
+    header["NREJ"] = (rejected, "Rejected planes, not in the mean")
+    header["MADRMS"] = (noise, "1.4826 x median absolute deviation of this image")
+    header["HISTORY"] = "Mean of the V planes below in the beam of this header, on the nominal grid;"
+    header["HISTORY"] = f"the smallest and the largest value left out where there are at least {AT_LEAST}."
+    for plane in kept:
+        header["HISTORY"] = f"In the mean: spw {plane.group.replace('_', ',')}, {plane.frequency / 1e6:.3f} MHz"
+    return header

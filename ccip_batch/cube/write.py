@@ -1,0 +1,179 @@
+"""FITS cubes written plane by plane, so that no cube is ever in memory: header first, checksums last."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from ccip_batch.cube.convolve import Grid
+from ccip_batch.cube.planes import Plane
+
+_BLOCK = 2880
+_SAME = (
+    "BTYPE", "OBJECT", "BUNIT", "EQUINOX", "RADESYS", "LONPOLE", "LATPOLE", "SPECSYS", "VELREF", "TELESCOP", "INSTRUME",
+    "OBSERVER", "TIMESYS", "OBSRA", "OBSDEC", "OBSGEO-X", "OBSGEO-Y", "OBSGEO-Z", "PROPCODE", "VLASSEP", "VLASSITY",
+    "VLASSPC", "VLASSPT", "VLASSTN", "VLASSVR", "VLASSWP",
+)  # fmt: skip
+"""Keywords of a plane that hold for a product of several planes as well."""
+STOKES_VALUE = {"I": 1, "Q": 2, "U": 3, "V": 4}
+"""FITS numbers of the Stokes parameters."""
+
+
+def base_header(planes: Sequence[Plane], grid: Grid, stokes: str) -> fits.Header:
+    """The header that products of several planes share: sky and Stokes axes, observation, what went in.
+
+    The frequency axis (axis 3) and the beam are the caller's. Dates are the earliest start and the latest end.
+    """
+    first = planes[0].header
+    header = fits.Header()
+    header["SIMPLE"] = True
+    header["BITPIX"] = -32
+    header["NAXIS"] = 4
+    rows, columns = grid.shape
+    for axis, length in enumerate((columns, rows, 1, 1), 1):
+        header[f"NAXIS{axis}"] = length
+    header["EXTEND"] = True
+    for key in _SAME:
+        if key in first and first[key] != "":
+            header[key] = (first[key], first.comments[key])
+    for axis in (1, 2):
+        header[f"CTYPE{axis}"] = first[f"CTYPE{axis}"]
+        header[f"CRVAL{axis}"] = grid.crval[axis - 1]
+        header[f"CDELT{axis}"] = grid.cdelt[axis - 1]
+        header[f"CRPIX{axis}"] = grid.crpix[axis - 1]
+        header[f"CUNIT{axis}"] = first[f"CUNIT{axis}"]
+    header["CTYPE3"] = "FREQ"  # keeps the axes in order; the caller fills the values in
+    header["CTYPE4"] = "STOKES"
+    header["CRVAL4"] = float(STOKES_VALUE[stokes])
+    header["CDELT4"] = 1.0
+    header["CRPIX4"] = 1.0
+    header["CUNIT4"] = ""
+    for key, choose in (("DATE-OBS", min), ("DATE-END", max)):
+        dates = [_plain_date(str(plane.header[key])) for plane in planes if key in plane.header]
+        if dates:
+            header[key] = (choose(dates), first.comments[key] if key in first else "")
+    header["VLASSPL"] = (stokes, "VLASS Stokes/polarization parameter")
+    header["VLASSRJ"] = (any(plane.rejected for plane in planes), "A rejected plane is in here")
+    header["VLASSSPW"] = (",".join(str(spw) for plane in planes for spw in plane.spws), "Spectral windows used")
+    header["DATE"] = (datetime.datetime.now(datetime.UTC).replace(tzinfo=None).isoformat(timespec="seconds"), "UTC")
+    header["ORIGIN"] = f"ccip_batch {importlib.metadata.version('ccip_batch')}" if _installed() else "ccip_batch"
+    return header
+
+
+def _installed() -> bool:
+    try:
+        importlib.metadata.version("ccip_batch")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _plain_date(text: str) -> str:
+    """A date without a time zone, which FITS does not know."""
+    return text.split("+")[0].rstrip("Z")
+
+
+def frequency_table(frequencies: NDArray[np.float64]) -> fits.BinTableHDU:
+    """The -TAB coordinates of an axis: one row that holds one array of shape (channels, 1), Hz."""
+    count = len(frequencies)
+    column = fits.Column(
+        name="FREQ", format=f"{count}D", dim=f"(1,{count})", unit="Hz", array=frequencies.reshape(1, count, 1)
+    )
+    hdu = fits.BinTableHDU.from_columns([column], name="WCS-TAB", ver=1)
+    hdu.header["EXTLEVEL"] = 1
+    return hdu
+
+
+class CubeFile:
+    """A FITS file with an image whose planes are appended in order. It has its name only when it is whole."""
+
+    def __init__(self, path: Path, header: fits.Header) -> None:
+        """header: of the primary HDU, complete but for checksums."""
+        self.path = path
+        self._partial = path.with_name(path.name + ".part")
+        self._header = header
+        self._header["CHECKSUM"] = ("0" * 16, "HDU checksum")
+        self._header["DATASUM"] = ("0", "data unit checksum")
+        self._sum = 0
+        self._file = self._partial.open("w+b")
+        self._file.write(self._header.tostring().encode("ascii"))
+        self._start = self._file.tell()
+
+    def append(self, plane: NDArray[np.float32]) -> None:
+        """The next plane, (rows, columns)."""
+        data = np.ascontiguousarray(plane, dtype=">f4")
+        self._sum += int(np.sum(data.view(">u4"), dtype=np.uint64))
+        self._file.write(data.data)
+
+    def finish(self, tables: Sequence[fits.BinTableHDU] = ()) -> None:
+        """Pad, write the checksums and the tables, and give the file its name."""
+        self._file.write(b"\0" * (-(self._file.tell() - self._start) % _BLOCK))
+        datasum = _fold(self._sum)
+        self._header["DATASUM"] = (str(datasum), "data unit checksum")
+        words = np.frombuffer(self._header.tostring().encode("ascii"), dtype=">u4")
+        total = _fold(datasum + int(np.sum(words, dtype=np.uint64)))
+        self._header["CHECKSUM"] = (_encode(total ^ 0xFFFFFFFF), "HDU checksum")
+        self._file.seek(0)
+        self._file.write(self._header.tostring().encode("ascii"))
+        self._file.close()
+        for table in tables:
+            table.add_checksum()
+            with self._partial.open("ab") as out:
+                out.write(_table_bytes(table))
+        self._partial.replace(self.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self._partial.unlink(missing_ok=True)
+
+
+def _table_bytes(table: fits.BinTableHDU) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(buffer, checksum=True)
+    return buffer.getvalue()[_BLOCK:]  # a bare primary header takes one block
+
+
+def _fold(total: int) -> int:
+    """A sum in ones' complement arithmetic of 32 bits, as the FITS checksum is."""
+    while total >> 32:
+        total = (total & 0xFFFFFFFF) + (total >> 32)
+    return total
+
+
+def _encode(value: int) -> str:
+    """The 16 characters of a FITS checksum: alphanumeric, their four words add up to `value` (standard, appendix J)."""
+    code = [""] * 16
+    for byte in range(4):
+        number = value >> (24 - 8 * byte) & 0xFF
+        letters = [number // 4 + 48] * 4
+        letters[0] += number % 4
+        while any(not chr(letter).isalnum() for letter in letters):
+            for pair in (0, 2):
+                if any(not chr(letter).isalnum() for letter in letters[pair : pair + 2]):
+                    letters[pair] += 1
+                    letters[pair + 1] -= 1
+        for place, letter in enumerate(letters):
+            code[4 * place + byte] = chr(letter)
+    return code[-1] + "".join(code[:-1])  # the value starts one byte before a word's end
+
+
+def free_space(folder: Path) -> int:
+    """Bytes that can be written into a folder."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize

@@ -1,0 +1,296 @@
+"""Cubes of a known sky, and of planes that do not go together."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS, FITSFixedWarning
+from numpy.typing import NDArray
+from skies import FREQUENCIES, NAME, Sky, Source, beam_at, write_plane
+
+from ccip_batch.cube.beams import Beam, common_beam, parse_beam
+from ccip_batch.cube.convolve import Transfer, nominal_grid, shift_of
+from ccip_batch.cube.cubes import CubeResult, Options, make_cube
+from ccip_batch.cube.planes import find_planes
+from ccip_batch.errors import DataError
+
+SOURCES = (Source(48, 40, 1.0, 0.2, 60.0, 0.3), Source(30, 62, 0.5))
+
+
+def frequencies_in(path: Path) -> NDArray[np.float64]:
+    """What astropy's WCS says of every plane."""
+    with fits.open(path) as hdus, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FITSFixedWarning)
+        wcs = WCS(hdus[0].header, hdus)
+        count = hdus[0].header["NAXIS3"]
+        return np.array(wcs.all_pix2world(0, 0, np.arange(count), 0, 0)[2])
+
+
+def data_of(result: CubeResult, stokes: str) -> NDArray[np.float32]:
+    return np.array(fits.getdata(result.cubes[stokes])[0])
+
+
+@pytest.fixture
+def planes(tmp_path: Path) -> Path:
+    """Planes of spw 2, 3, 9, 10 and 17; 3 is rejected."""
+    folder = tmp_path / "planes"
+    folder.mkdir()
+    for spw in (2, 3, 9, 10, 17):
+        write_plane(folder, spw, Sky(SOURCES, noise=2e-3), rejected=spw == 3)
+    return folder
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "exact"])
+def test_a_source_has_its_place_and_flux_in_every_channel(tmp_path: Path, interpolation: str) -> None:
+    for spw in (2, 7, 17):
+        write_plane(tmp_path, spw, Sky(SOURCES, beam_pixels=9))
+    result = make_cube(tmp_path, tmp_path / "out", Options(interpolation=interpolation))
+    # Linear interpolation lowers a peak by half of f (1 - f) x the curvature; the largest shift here is 0.62 pixels.
+    loss = 0.02 if interpolation == "linear" else 1e-5
+    for channel, spw in enumerate((2, 7, 17)):
+        for source in SOURCES:
+            for stokes in "IQU":
+                truth = source.stokes(FREQUENCIES[spw])[stokes]
+                image = data_of(result, stokes)[channel]
+                assert image[int(source.y), int(source.x)] == pytest.approx(truth, abs=loss * source.flux)
+        rows, columns = np.mgrid[-3:4, -3:4]
+        box = data_of(result, "I")[channel][40 - 3 : 40 + 4, 48 - 3 : 48 + 4]
+        middle = np.array([(box * columns).sum(), (box * rows).sum()]) / box.sum()
+        assert np.abs(middle).max() < 0.01
+
+
+def test_the_common_beam_set_of_the_reference(case_a: Path) -> None:
+    planes = find_planes(case_a)
+    grid = nominal_grid(planes)
+    compared = 0
+    for plane in planes:
+        com = plane.path.with_name(plane.path.name.replace(".subim.fits", ".subim.com.fits"))
+        if not com.exists():
+            continue
+        with fits.open(com) as hdus:
+            header, wanted = hdus[0].header, hdus[0].data[:, 0]
+            beam = Beam(header["BMAJ"], header["BMIN"], header["BPA"])
+            transfer = Transfer(plane.beam, beam, plane.shape, grid, shift_of(plane.wcs, grid), "linear")
+            for index, stokes in enumerate("IQU"):
+                made = transfer.apply(plane.read(stokes))
+                assert np.array_equal(np.isnan(made), np.isnan(wanted[index]))
+                assert np.nanmax(np.abs(made - wanted[index])) < 2e-4 * np.nanmax(np.abs(wanted[index]))
+        compared += 1
+    assert compared == 2
+
+
+def test_the_cube_of_the_reference(case_a: Path, tmp_path: Path) -> None:
+    beam = common_beam([plane.beam for plane in find_planes(case_a)])
+    result = make_cube(case_a, tmp_path, Options(beam=beam))
+    for channel, group in ((0, "2"), (3, "17")):
+        com = next(case_a.glob(f"*.spw{group}.IQU.*.com.fits"))
+        for index, stokes in enumerate("IQU"):
+            wanted = fits.getdata(com)[index, 0]
+            made = data_of(result, stokes)[channel]
+            assert np.nanmax(np.abs(made - wanted)) < 1e-3 * np.nanmax(np.abs(wanted))
+    assert fits.getheader(result.cubes["I"])["CRVAL2"] == pytest.approx(fits.getheader(com)["CRVAL2"], abs=1e-9)
+
+
+def test_frequencies_states_and_beams(planes: Path, tmp_path: Path) -> None:
+    result = make_cube(planes, tmp_path / "out")
+    kept = [FREQUENCIES[spw] for spw in (2, 9, 10, 17)]
+    for path in result.cubes.values():
+        assert np.allclose(frequencies_in(path), kept, rtol=1e-12)
+    assert np.allclose(np.loadtxt(result.frequencies), kept, rtol=1e-12)
+    with fits.open(result.cubes["Q"]) as hdus:
+        table, header = hdus["PLANES"].data, hdus[0].header
+        assert list(table["SPW"]) == ["2", "9", "10", "17"] and set(table["STATE"]) == {"kept"}
+        assert table["BMAJ"] == pytest.approx([beam_at(f, Sky())[0] for f in kept])
+        assert table["RMS"] == pytest.approx([2e-3] * 4, rel=1e-6)
+        assert table["WEIGHT"] == pytest.approx(table["RMSCUBE"] ** -2)
+        assert header["BMAJ"] == pytest.approx(result.beam.bmaj) and header["CRVAL4"] == 2
+        assert header["VLASSSPW"] == "2,9,10,17" and header["VLASSRJ"] is False and header["OBJECT"] == "J005000-023000"
+        assert header["DATE-OBS"] == "2020-08-05T10:13:08.85" and header["DATE-END"] == "2020-08-05T10:53:43.8"
+
+
+def test_noise_in_the_cube_is_what_the_pixels_have(planes: Path, tmp_path: Path) -> None:
+    result = make_cube(planes, tmp_path / "out", Options(beam=parse_beam("6,5.5,0")))
+    table = fits.getdata(result.cubes["Q"], "PLANES")
+    image = data_of(result, "Q")
+    for channel in range(4):
+        sky = image[channel, 10:30, 10:90]  # beside the sources
+        assert np.std(sky) == pytest.approx(table["RMSCUBE"][channel], rel=0.35)
+    assert np.all(table["RMSCUBE"][1:] > table["RMS"][1:])  # in Jy/beam, noise grows with the beam
+    u = fits.getdata(result.cubes["U"], "PLANES")["RMSCUBE"]
+    assert np.loadtxt(result.noise) == pytest.approx((table["RMSCUBE"] + u) / 2, rel=1e-5)
+
+
+def test_outputs_are_valid_fits(planes: Path, tmp_path: Path) -> None:
+    result = make_cube(planes, tmp_path / "out", Options(blank_missing=True))
+    for path in result.cubes.values():
+        with fits.open(path, checksum=True) as hdus, warnings.catch_warnings():
+            warnings.simplefilter("error")
+            hdus.verify("exception")
+            assert [hdu.name for hdu in hdus] == ["PRIMARY", "WCS-TAB", "PLANES"]
+    checker = Path(sys.executable).with_name("fitscheck")
+    subprocess.run([checker, *result.cubes.values()], check=True)
+    if shutil.which("fitsverify"):
+        for path in result.cubes.values():
+            done = subprocess.run(["fitsverify", "-e", str(path)], capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout
+    assert not list((tmp_path / "out").glob("*.part"))
+
+
+def test_blank_planes_for_missing_and_rejected_ones(planes: Path, tmp_path: Path) -> None:
+    result = make_cube(planes, tmp_path / "out", Options(blank_missing=True))
+    assert np.allclose(frequencies_in(result.cubes["U"]), list(FREQUENCIES.values()), rtol=1e-12)
+    states = {channel.group: channel.state for channel in result.channels}
+    assert states["2"] == "kept" and states["3"] == "rejected" and states["4"] == "missing" and len(states) == 16
+    blank = np.isnan(data_of(result, "I")).all(axis=(1, 2))
+    assert list(blank) == [channel.plane is None for channel in result.channels] and blank.sum() == 12
+
+
+def test_a_missing_plane_alone_changes_no_other(planes: Path, tmp_path: Path) -> None:
+    whole = make_cube(planes, tmp_path / "whole", Options(beam=parse_beam("6,5.5,0")))
+    next(planes.glob("*.spw9.IQU.*.tt0.subim.fits")).unlink()
+    part = make_cube(planes, tmp_path / "part", Options(beam=parse_beam("6,5.5,0")))
+    assert np.array_equal(data_of(part, "Q"), data_of(whole, "Q")[[0, 2, 3]], equal_nan=True)
+    assert np.allclose(frequencies_in(part.cubes["Q"]), [FREQUENCIES[spw] for spw in (2, 10, 17)], rtol=1e-12)
+
+
+@pytest.mark.parametrize("kept", [{2, 17}, {10}])
+def test_few_planes_kept(tmp_path: Path, kept: set[int]) -> None:
+    for spw in (2, 3, 10, 17):
+        write_plane(tmp_path, spw, Sky(SOURCES), rejected=spw not in kept)
+    result = make_cube(tmp_path, tmp_path / "out")
+    assert np.allclose(frequencies_in(result.cubes["I"]), [FREQUENCIES[spw] for spw in sorted(kept)], rtol=1e-12)
+    assert data_of(result, "I").shape[0] == len(kept)
+
+
+def test_all_rejected(tmp_path: Path) -> None:
+    write_plane(tmp_path, 2, Sky(SOURCES), rejected=True)
+    with pytest.raises(DataError, match="Every plane is rejected"):
+        make_cube(tmp_path, tmp_path / "out")
+    result = make_cube(tmp_path, tmp_path / "out", Options(include_rejected=True))
+    assert result.channels[0].state == "rejected" and fits.getheader(result.cubes["I"])["VLASSRJ"] is True
+
+
+def test_a_rejected_plane_that_widens_the_beam_is_told(planes: Path, tmp_path: Path) -> None:
+    write_plane(planes, 4, Sky(SOURCES), rejected=True, beam=(3e-3, 2e-3, 0.0))
+    result = make_cube(planes, tmp_path / "out")
+    assert result.beams.widened_by == ("4",) and result.beams.everything.area > 2 * result.beams.kept.area
+    assert any("spw 4 widen" in line for line in result.warnings)
+    assert result.beam.bmaj < 1.01 * beam_at(FREQUENCIES[2], Sky())[0]
+
+
+def test_planes_of_different_size(tmp_path: Path) -> None:
+    write_plane(tmp_path, 2, Sky(SOURCES, size=96))
+    write_plane(tmp_path, 9, Sky(SOURCES, size=98))
+    result = make_cube(tmp_path, tmp_path / "out", Options(interpolation="exact"))
+    cube = data_of(result, "I")
+    assert cube.shape == (2, 98, 98)
+    assert np.isnan(cube[0, 96:]).all() and np.isfinite(cube[1, 92, 50])
+    assert cube[:, 40, 48] == pytest.approx([1.0, 1.0], abs=1e-4)
+    assert fits.getheader(result.cubes["I"])["CRPIX1"] == 49
+
+
+def test_a_blank_pixel_stays_blank_and_spoils_nothing(tmp_path: Path) -> None:
+    for spw in (2, 10):
+        path = write_plane(tmp_path, spw, Sky(SOURCES, correct=False))
+    before = make_cube(tmp_path, tmp_path / "before")
+    with fits.open(path, mode="update") as hdus:
+        hdus[0].data[:, 0, 70, 70] = np.nan
+    after = make_cube(tmp_path, tmp_path / "after")
+    one, two = data_of(before, "I"), data_of(after, "I")
+    assert np.argwhere(np.isnan(two[1]) & ~np.isnan(one[1])).tolist() == [[70, 70]]
+    assert np.nanmax(np.abs(one - two)) < 1e-3 and np.array_equal(one[0], two[0], equal_nan=True)
+
+
+def test_regular_cube_where_the_spacing_allows(planes: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No regular cube"):
+        make_cube(planes, tmp_path / "out", Options(regular=True))
+    for spw in (5, 7):
+        write_plane(planes, spw, Sky(SOURCES))
+    result = make_cube(planes, tmp_path / "out", Options(regular=True, spws=["5", "7", "9"]))
+    header = fits.getheader(result.cubes["I"])
+    assert header["CTYPE3"] == "FREQ" and header["CDELT3"] == 256e6 and "PS3_0" not in header
+    full = Options(regular=True, spws=["2", "3", "5", "7", "9"], include_rejected=True)
+    result = make_cube(planes, tmp_path / "two", full)
+    assert [channel.state for channel in result.channels] == [
+        "kept", "rejected", "filler", "kept", "filler", "kept", "filler", "kept"
+    ]  # fmt: skip
+    assert np.allclose(frequencies_in(result.cubes["I"]), [FREQUENCIES[spw] for spw in range(2, 10)], rtol=1e-12)
+
+
+def test_nothing_is_overwritten_unasked(planes: Path, tmp_path: Path) -> None:
+    make_cube(planes, tmp_path / "out")
+    with pytest.raises(DataError, match="already has"):
+        make_cube(planes, tmp_path / "out")
+    make_cube(planes, tmp_path / "out", Options(overwrite=True))
+
+
+def test_a_given_beam_must_hold_all(planes: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not hold the beams of spw 2"):
+        make_cube(planes, tmp_path / "out", Options(beam=parse_beam("3,3,0")))
+    with pytest.raises(DataError, match="Not a beam"):
+        parse_beam("3,big,0")
+    with pytest.raises(DataError, match="Not a beam"):
+        parse_beam("3,4,0")
+
+
+def test_squares_in_one_folder(planes: Path, tmp_path: Path) -> None:
+    other = write_plane(planes, 5, Sky(SOURCES), name=NAME.replace("J005000", "J005400"))
+    with pytest.raises(DataError, match="2 images"):
+        make_cube(planes, tmp_path / "out")
+    other.unlink()
+    write_plane(planes, 5, Sky(SOURCES), centre=(13.5, -2.5))
+    with pytest.raises(DataError, match="different squares"):
+        make_cube(planes, tmp_path / "out")
+
+
+def test_a_run_folder(planes: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.move(planes, run / "products")
+    assert [plane.group for plane in find_planes(run)] == ["2", "3", "9", "10", "17"]
+
+
+def test_groups_of_several_windows(tmp_path: Path) -> None:
+    write_plane(tmp_path, "3_4", Sky(SOURCES), frequency=(FREQUENCIES[3] + FREQUENCIES[4]) / 2)
+    write_plane(tmp_path, 2, Sky(SOURCES))
+    result = make_cube(tmp_path, tmp_path / "out", Options(blank_missing=True))
+    assert [channel.group for channel in result.channels] == ["2", "3_4", "5", "6", "7", "8", "9"]
+    assert any("spw 10" in line for line in result.warnings)  # no plane tells where 10 to 17 are
+    write_plane(tmp_path, 4, Sky(SOURCES))
+    with pytest.raises(DataError, match="spw 4 is in"):
+        find_planes(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:20000]), "cut short"),
+        (lambda path: path.write_text("no FITS"), "not a FITS file"),
+        (lambda path: fits.setval(path, "CRVAL3", value=0.0), "no frequency"),
+        (lambda path: fits.setval(path, "BMAJ", value="wide"), "BMAJ"),
+        (lambda path: fits.setval(path, "BMIN", value=-1.0), "Not a beam"),
+        (lambda path: fits.delval(path, "CRPIX1"), "CRPIX1"),
+        (lambda path: fits.setval(path, "CTYPE3", value="VRAD"), "axes"),
+        (lambda path: fits.setval(path, "CDELT2", value=1e-3), "cells"),
+        (lambda path: fits.setval(path, "CRVAL3", value=FREQUENCIES[2]), "same frequency"),
+    ],
+)
+def test_bad_planes(planes: Path, tmp_path: Path, spoil: object, message: str) -> None:
+    spoil(next(planes.glob("*.spw9.IQU.*.tt0.subim.fits")))  # type: ignore[operator]
+    with pytest.raises(DataError, match=message):
+        make_cube(planes, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.fits"))
+
+
+def test_a_folder_without_planes(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no plane"):
+        make_cube(tmp_path, tmp_path / "out")
+    with pytest.raises(DataError, match="is not a folder"):
+        make_cube(tmp_path / "nowhere", tmp_path / "out")

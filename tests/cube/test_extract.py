@@ -1,0 +1,102 @@
+"""Spectra at positions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.table import QTable, Table
+from skies import CELL, CENTRE, FREQUENCIES, Sky, Source, write_plane
+
+from ccip_batch.cube.extract import Position, extract, parse_position, plot, read_catalogue, write_table
+from ccip_batch.errors import DataError
+
+SOURCE = Source(60.3, 40.6, 0.2, 0.15, 40.0, 0.5, 0.02)
+PLACE = Position(
+    "S", CENTRE[0] - (SOURCE.x - 48) * CELL / np.cos(np.radians(CENTRE[1])), CENTRE[1] + (SOURCE.y - 48) * CELL
+)
+
+
+@pytest.fixture
+def planes(tmp_path: Path) -> Path:
+    folder = tmp_path / "planes"
+    folder.mkdir()
+    for spw in (2, 9, 17):
+        write_plane(folder, spw, Sky([SOURCE], noise=1e-4), rejected=spw == 9)
+    return folder
+
+
+@pytest.mark.parametrize("common", [False, True])
+def test_a_source_between_pixels(planes: Path, common: bool) -> None:
+    table = extract(planes, [PLACE], in_common_beam=common)
+    assert list(table["spw"]) == ["2", "9", "17"] and list(table["state"]) == ["kept", "rejected", "kept"]
+    for row in table:
+        for stokes, truth in SOURCE.stokes(FREQUENCIES[int(row["spw"])]).items():
+            assert row[stokes] == pytest.approx(truth, abs=5e-4 + 0.004 * abs(truth))
+    errors = table["Q_err"] / 1e-4
+    assert errors == pytest.approx([1, 1.44, 1.92] if common else [1, 1, 1], rel=0.02)
+
+
+def test_blank_and_absent_values(planes: Path) -> None:
+    for path in planes.glob("*.spw9.V.*"):
+        path.unlink()
+    next(planes.glob("*.spw17.IQU.*.rms.*")).unlink()
+    edge = Position("edge", CENTRE[0], CENTRE[1] - 47 * CELL)
+    table = extract(planes, [PLACE, edge])
+    assert np.isnan(table["V"][1]) and np.isfinite(table["V"][0])
+    assert np.isnan(table["I_err"][2]) and np.isfinite(table["V_err"][2])
+    assert np.isnan(table["I"][3:]).all()
+    with pytest.raises(DataError, match="outside of all planes"):
+        extract(planes, [Position("far", 200.0, 10.0)])
+
+
+@pytest.mark.parametrize("name", ["t.ecsv", "t.fits", "t.vot", "t.csv"])
+def test_tables_and_catalogues_in_each_format(planes: Path, tmp_path: Path, name: str) -> None:
+    table = extract(planes, [PLACE])
+    write_table(table, tmp_path / name)
+    read = Table.read(tmp_path / name)
+    assert np.allclose(read["I"], table["I"]) and len(read) == 3
+    places = read_catalogue(tmp_path / name)
+    assert places[0].name == "S" and places[0].ra == pytest.approx(PLACE.ra, abs=1e-9)
+    with pytest.raises(DataError, match="exists"):
+        write_table(table, tmp_path / name)
+
+
+def test_units_and_names_of_catalogues(tmp_path: Path) -> None:
+    from astropy import units
+
+    QTable({"RAJ2000": [3.0] * units.hourangle, "DEJ2000": [-60.0] * units.arcmin}).write(tmp_path / "a.ecsv")
+    place = read_catalogue(tmp_path / "a.ecsv")[0]
+    assert (place.ra, place.dec) == pytest.approx((45.0, -1.0)) and place.name == "J030000.0-010000"
+    (tmp_path / "b.csv").write_text("Name,RA,Dec\nx,00:50:00.4,-02:30:00\n")
+    place = read_catalogue(tmp_path / "b.csv")[0]
+    assert (place.name, place.ra, place.dec) == ("x", pytest.approx(12.501667, abs=1e-6), -2.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a,b\n1,2\n", "no columns ra and dec"), ("ra,dec\n", "no rows"), ("ra,dec\n1,north\n", "Not a position")],
+)
+def test_bad_catalogues(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "c.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_catalogue(tmp_path / "c.csv")
+    with pytest.raises(DataError, match="name ends in"):
+        read_catalogue(tmp_path / "c.txt")
+
+
+def test_positions_as_people_write_them() -> None:
+    for ra, dec in (("12.5", "-2.5"), ("00:50:00", "-02:30:00"), ("0h50m0s", "-2d30m")):
+        place = parse_position(ra, dec)
+        assert (place.ra, place.dec) == pytest.approx((12.5, -2.5))
+    with pytest.raises(DataError, match="Not a position"):
+        parse_position("10", "95")
+
+
+def test_the_plot(planes: Path, tmp_path: Path) -> None:
+    table = extract(planes, [PLACE, Position("T", *CENTRE)])
+    plot(table, tmp_path / "spectra.png")
+    assert (tmp_path / "spectra.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(DataError, match="cannot be written"):
+        plot(table, tmp_path / "spectra.xyz")
