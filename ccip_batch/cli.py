@@ -142,3 +142,70 @@ def schema() -> int:
 
     click.echo(json.dumps(config_schema(), indent=2))
     return ExitCode.DONE
+
+
+@main.command()
+@click.argument("source", type=_PATH, metavar="RUN_OR_FOLDER")
+@click.option("--out", type=_PATH, default=Path("cubes"), show_default=True, help="Folder for the cubes.")
+@click.option("--beam", metavar="BMAJ,BMIN,BPA", help="Beam of the cubes (arcsec, arcsec, degrees). Default: smallest.")
+@click.option("--spw", multiple=True, metavar="GROUP", help="Only these groups, e.g. --spw 2 --spw 3,4.")
+@click.option("--blank-missing", is_flag=True, help="Give rejected and missing spws a blank plane.")
+@click.option("--regular", is_flag=True, help="A linear frequency axis, where the spacing allows.")
+@click.option("--include-rejected", is_flag=True, help="Take rejected planes too.")
+@click.option(
+    "--interpolation",
+    type=click.Choice(["linear", "exact"]),
+    default="linear",
+    show_default=True,
+    help="How planes are moved to the nominal grid: as in the .com files, or without loss.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace cubes that are there.")
+@_explained
+def cube(source: Path, out: Path, beam: str | None, spw: tuple[str, ...], **options: Any) -> int:
+    """Make I, Q and U cubes of a run, or of a folder of archive planes. Needs no CASA."""
+    from ccip_batch.cube.beams import parse_beam
+    from ccip_batch.cube.cubes import Options, make_cube
+
+    chosen = Options(beam=parse_beam(beam) if beam else None, spws=spw or None, **options)
+    result = make_cube(source, out, chosen, lambda line: click.echo(line, err=True))
+    for warning in result.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    for path in (*result.cubes.values(), result.frequencies):
+        click.echo(path)
+    return ExitCode.DONE
+
+
+@main.command()
+@click.argument("source", type=_PATH, metavar="RUN_OR_FOLDER")
+@click.argument("position", nargs=-1, metavar="[RA DEC]")
+@click.option("--catalogue", type=_PATH, help="A table of positions (ECSV, CSV, FITS, VOTable) instead of one.")
+@click.option("--out", type=_PATH, default=Path("spectra.ecsv"), show_default=True, help="ECSV, FITS, VOTable or CSV.")
+@click.option("--plot", "picture", type=_PATH, help="Draw the spectra too (PNG, PDF or SVG).")
+@click.option("--common-beam", is_flag=True, help="Convolve to the common beam of the kept planes first.")
+@click.option("--overwrite", is_flag=True, help="Replace a table that is there.")
+@_explained
+def extract(
+    source: Path,
+    position: tuple[str, ...],
+    catalogue: Path | None,
+    out: Path,
+    picture: Path | None,
+    common_beam: bool,
+    overwrite: bool,
+) -> int:
+    """Tabulate I, Q, U, V against frequency at a position, or at those of a catalogue. Needs no CASA.
+
+    RA DEC: degrees, or 13:33:35.8 +16:44:04; put -- before a negative declination.
+    """
+    from ccip_batch.cube import extract as spectra
+
+    if (len(position) == 2) == (catalogue is not None):
+        raise click.UsageError("Give RA and DEC, or --catalogue.")
+    positions = spectra.read_catalogue(catalogue) if catalogue else [spectra.parse_position(*position)]
+    table = spectra.extract(source, positions, in_common_beam=common_beam)
+    spectra.write_table(table, out, overwrite=overwrite)
+    click.echo(out)
+    if picture:
+        spectra.plot(table, picture)
+        click.echo(picture)
+    return ExitCode.DONE

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from jobs import ccip_batch
 
-VERBS = ("run", "validate", "status", "node", "simulate", "schema")
+VERBS = ("run", "validate", "status", "node", "simulate", "schema", "cube", "extract")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([verb, "--help"] for verb in VERBS)])

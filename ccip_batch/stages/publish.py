@@ -9,9 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+from astropy.io import fits
+
 from ccip_batch import __version__
 from ccip_batch.checksums import ProductFile
 from ccip_batch.config import ResolvedJob
+from ccip_batch.cube.vmean import mean_v_of
 from ccip_batch.model import Model
 from ccip_batch.results import NodeResult
 
@@ -44,6 +47,9 @@ def publish_products(
         for file in result.files:
             _link(source / file.name, folder / file.name)
             files.append(file)
+    mean = _mean_v(folder)
+    if mean:
+        files.append(ProductFile.of(mean))
     for given in (job.inputs.seip_parameter_list, job.inputs.ccip_parameter_list):
         shutil.copyfile(given, folder / given.name)
         files.append(ProductFile.of(folder / given.name))
@@ -56,6 +62,13 @@ def publish_products(
     (folder / CHECKSUMS).write_text(sums, encoding="utf-8")
     files.append(ProductFile.of(folder / CHECKSUMS))
     return Published(files=files, failed=list(failed))
+
+
+def _mean_v(folder: Path) -> Path | None:
+    """The mean V image of the kept planes, where there are any, as in the archive's demonstration release."""
+    if not any(not fits.getheader(path)["VLASSRJ"] for path in folder.glob("*.V.iter3.image.pbcor.tt0.subim.fits")):
+        return None
+    return mean_v_of(folder, folder)
 
 
 def _link(source: Path, target: Path) -> None:
