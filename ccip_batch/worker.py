@@ -178,6 +178,7 @@ def image(work: Worker) -> Outcome:
     if plane.state != "imaged":
         return Outcome(summary=f"{plane.state}: {plane.reason}")
 
+    from ccip_batch import previews
     from ccip_batch.checkpoint import Checkpoint
     from ccip_batch.samples import take_samples
     from ccip_batch.stages.exportvlassdata import export_native
@@ -196,6 +197,7 @@ def image(work: Worker) -> Outcome:
         **_selection(targets.fields, split.target_scans, len(split.antennas)),
     }
     masks = [f"{given}/tier1.mask", f"{given}/tier2.mask"]
+    pictures = previews.PreviewWriter(casa, work.out / previews.NAME)
     images = work.stage(
         "makeimages",
         makeimages,
@@ -205,7 +207,7 @@ def image(work: Worker) -> Outcome:
         job.iteration,
         masks,
         Saves(Checkpoint(work.folder.checkpoint, work.fingerprint), job.execution.checkpoint_interval, lambda: None),
-        lambda iteration, name: None,
+        pictures.iteration,
     )
     corrected = work.stage("pbcor", pbcor, casa, images.imagename)
     work.stage("makermsimages", makermsimages, casa, corrected.image)
@@ -221,6 +223,8 @@ def image(work: Worker) -> Outcome:
         (cutouts.blc[0], cutouts.blc[1]),
     )
     samples.save(work.out / "samples.npz")
+    corner = (cutouts.blc[0], cutouts.blc[1])
+    work.stage("previews", pictures.final, images.imagename, cutouts.images, corner, native.nominal_wcs)
     Path(subim).rename(work.out / "image.pbcor.subim")
     beam = images.beam
     return Outcome(
