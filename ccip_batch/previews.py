@@ -22,7 +22,7 @@ from ccip_batch.errors import DataError
 from ccip_batch.images import STOKES, Mask, Pixels, read_plane
 
 NAME = "previews.npz"
-SIDE = 800
+SIDE = 640
 """Largest side of the final image and residual, in pixels of the preview."""
 SMALL_SIDE = 256
 """The same of everything else."""
