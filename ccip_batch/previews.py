@@ -137,7 +137,9 @@ class PreviewWriter:
             self._take_mask(f"iter{number}.mask", f"{imagename}.mask")
         self._previews.save(self._path)
 
-    def final(self, imagename: str, cutouts: Mapping[str, str], blc: tuple[int, int], header: Mapping[str, Any]) -> None:
+    def final(
+        self, imagename: str, cutouts: Mapping[str, str], blc: tuple[int, int], header: Mapping[str, Any]
+    ) -> None:
         """Take the final images.
 
         cutouts: names by kind, as stage 10 made them, from pixel blc (x, y) of the whole image on. header: their
@@ -161,9 +163,7 @@ class PreviewWriter:
                 self._take_mask(kind, name, window, header)
         self._previews.save(self._path)
 
-    def _take(
-        self, kind: str, image: str, side: int, scale: float, header: Mapping[str, Any] | None = None
-    ) -> None:
+    def _take(self, kind: str, image: str, side: int, scale: float, header: Mapping[str, Any] | None = None) -> None:
         planes = []
         by = 1
         for stokes in range(len(STOKES)):

@@ -17,11 +17,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ccip_batch.convergence import IterationResult
 from ccip_batch.images import STOKES
 from ccip_batch.report.facts import NodeFacts, PlaneFacts, RunFacts
 from ccip_batch.report.rotation import Rotation, angle_errors, angles, fit_rotation, lambda_squared
 from ccip_batch.stages.analyzestokescubes import REFERENCE_HZ, Place
-from ccip_batch.stages.makeimages import IterationResult
 
 _INK, _FAINT, _WASH = "#010203", "#010204", "#010205"
 """Stand for the page's colours until the SVG is written."""
@@ -54,7 +54,6 @@ _RC = {
     "legend.frameon": False,
     "legend.fontsize": 8.5,
     "lines.markersize": 4.5,
-    "figure.constrained_layout.use": True,
 }
 
 
@@ -85,10 +84,14 @@ class Plots:
         folder.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
-    def figure(self, name: str, width: float, height: float, rows: int = 1, columns: int = 1) -> Iterator[list[Axes]]:
-        """A figure (inches) that is written when the block ends."""
-        with matplotlib.rc_context(_RC):
+    def figure(
+        self, name: str, width: float, height: float, rows: int = 1, columns: int = 1, fitted: bool = True
+    ) -> Iterator[list[Axes]]:
+        """A figure (inches) that is written when the block ends. fitted: its margins follow from its labels."""
+        with matplotlib.rc_context({**_RC, "figure.constrained_layout.use": fitted}):
             figure = Figure(figsize=(width, height))
+            if not fitted:  # much quicker: for the figures that there is one of a plane
+                figure.subplots_adjust(left=0.09, right=0.99, bottom=0.17, top=0.92, wspace=0.22)
             yield list(figure.subplots(rows, columns, squeeze=False).flat)
             out = io.StringIO()
             figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -342,7 +345,9 @@ def _qu(places: Sequence[Place], plots: Plots) -> Plot:
                 "part", matplotlib.colormaps["plasma"](np.linspace(0, 0.9, 64))))  # fmt: skip
         axes.figure.colorbar(mappable, ax=all_axes, label="frequency (GHz)", shrink=0.9)
     plots.table("qu", Table(("place", "spw", "frequency_ghz", "q_over_i", "u_over_i", "error", "kept"), rows))
-    return Plot("qu", "Fractional U against Q", "One point a plane, at the two places of stage 11; rejected planes are hollow.")
+    return Plot(
+        "qu", "Fractional U against Q", "One point a plane, at the two places of stage 11; rejected planes are hollow."
+    )
 
 
 def _flux(places: Sequence[Place], plots: Plots) -> Plot:
@@ -355,7 +360,9 @@ def _flux(places: Sequence[Place], plots: Plots) -> Plot:
             y = np.array([row.pixel["I"] for row in good], float) * 1e3
             error = np.array([row.rms_median["I"] for row in good]) * 1e3
             for i, row in enumerate(good):
-                axes.errorbar(x[i], y[i], error[i], marker="o", color=_FOUND, mfc=_FOUND if row.kept else "none", lw=0.8)
+                axes.errorbar(
+                    x[i], y[i], error[i], marker="o", color=_FOUND, mfc=_FOUND if row.kept else "none", lw=0.8
+                )
             axes.set_xscale("log")
             axes.set_yscale("log")
             at = np.geomspace(x.min() * 0.97, x.max() * 1.03, 60)
@@ -380,7 +387,9 @@ def _flux(places: Sequence[Place], plots: Plots) -> Plot:
                  law.flux_jy * 1e3 * (row.frequency_hz / REFERENCE_HZ) ** law.alpha if law else None, row.kept)
                 for i, row in enumerate(good)
             ]  # fmt: skip
-    plots.table("flux", Table(("place", "spw", "frequency_ghz", "i_mjy_beam", "rms_mjy_beam", "fit_mjy_beam", "kept"), rows))
+    plots.table(
+        "flux", Table(("place", "spw", "frequency_ghz", "i_mjy_beam", "rms_mjy_beam", "fit_mjy_beam", "kept"), rows)
+    )
     text = (
         "Stokes I of the peak pixel and the power law that fits the kept planes. "
         f"{'; '.join(texts)}{'. ' if texts else ''}Below the grey line: less than 2 sigma."
@@ -465,7 +474,11 @@ def _pb_histogram(facts: RunFacts, plots: Plots) -> list[Plot]:
             axes.legend(ncols=3)
     rows = [(plane.spw, edges[i], edges[i + 1], counts[i]) for plane, counts in found for i in range(len(counts))]
     plots.table("pb", Table(("spw", "from", "to", "fraction"), rows))
-    return [Plot("pb", "Histogram of the primary beam", "How much of each cutout has which response of the mosaic, Stokes I.")]
+    return [
+        Plot(
+            "pb", "Histogram of the primary beam", "How much of each cutout has which response of the mosaic, Stokes I."
+        )
+    ]
 
 
 def convergence(plane: PlaneFacts, iterations: Sequence[IterationResult], plots: Plots) -> Plot | None:
@@ -475,7 +488,7 @@ def convergence(plane: PlaneFacts, iterations: Sequence[IterationResult], plots:
         return None
     name = f"convergence_{plane.label}"
     rows: list[Sequence[Any]] = []
-    with plots.figure(name, 7.2, 3.0, columns=2) as (left, right):
+    with plots.figure(name, 7.2, 3.0, columns=2, fitted=False) as (left, right):
         offset = 0
         for one in cleaned:
             length = 0
@@ -510,7 +523,13 @@ def convergence(plane: PlaneFacts, iterations: Sequence[IterationResult], plots:
     return Plot(name, f"Convergence of spw {plane.spw}", "Peak residual and model flux after each major cycle.")
 
 
-_KIND_COLOURS = {"restore": "#d9782b", "image": "#3f83e0", "analyze": "#b35ad0", "export": "#2f9e64", "publish": "#8b98a5"}
+_KIND_COLOURS = {
+    "restore": "#d9782b",
+    "image": "#3f83e0",
+    "analyze": "#b35ad0",
+    "export": "#2f9e64",
+    "publish": "#8b98a5",
+}
 
 
 def gantt(nodes: Sequence[NodeFacts], plots: Plots) -> Plot | None:

@@ -291,7 +291,9 @@ def _of_planes(facts: RunFacts, record: str, name: str, title: str, good: str, *
     if failed:
         names = ", ".join(f"spw {node.node.group.selection}" for node in failed if node.node.group)
         more.pop("level", None)
-        return Stage(name, title, "bad", f"{len(done)} of {len(asked)} planes; failed: {names}", when, nodes=nodes, **more)
+        return Stage(
+            name, title, "bad", f"{len(done)} of {len(asked)} planes; failed: {names}", when, nodes=nodes, **more
+        )
     if len(done) < len(asked):
         more.pop("level", None)
         return Stage(name, title, "waiting", f"{len(done)} of {len(asked)} planes so far", when, nodes=nodes, **more)
@@ -464,7 +466,9 @@ def _export(facts: RunFacts) -> Stage:
     if split:
         rows = [[text(spw), number(size, ".1f", 1e-6)] for spw, size in split.bytes.items()]
         blocks.append(Block("Measurement sets of the planes", ("spw", "MB"), rows))
-    return Stage("exportvlassdata", "Stage 12, exportvlassdata", level, verdict, when, blocks=blocks, nodes=nodes, extra="export")
+    return Stage(
+        "exportvlassdata", "Stage 12, exportvlassdata", level, verdict, when, blocks=blocks, nodes=nodes, extra="export"
+    )
 
 
 def exported(plane: PlaneFacts) -> list[tuple[str, int, str]]:

@@ -15,7 +15,13 @@ LEVELS = (3, 4, 5, 6)
 """Robust standard deviations from the median over the planes at which a value is shaded, as NRAO's are."""
 _MIN_PLANES = 4
 """Fewer say nothing of what is usual."""
-_STATE_WEIGHT = {"failed": 1000.0, "rejected": 500.0, "rejected before imaging": 400.0, "empty": 300.0, "blocked": 200.0}
+_STATE_WEIGHT = {
+    "failed": 1000.0,
+    "rejected": 500.0,
+    "rejected before imaging": 400.0,
+    "empty": 300.0,
+    "blocked": 200.0,
+}
 
 
 @dataclass(frozen=True)
