@@ -9,6 +9,8 @@ from __future__ import annotations
 import io
 import json
 import math
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,7 +80,7 @@ class Previews:
                     elif not part and key != "headers":
                         arrays[kind] = held[key]
                 return cls(arrays, json.loads(str(held["headers"])))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             raise DataError(f"{path} is damaged: {error}. Remove its node's folder and run again.") from error
 
 
@@ -88,7 +90,7 @@ def factor(shape: tuple[int, ...], side: int) -> int:
 
 
 def mean(values: Pixels, valid: Mask, by: int) -> npt.NDArray[np.float32]:
-    """Mean of the valid pixels of each block of by x by pixels; nan where there are none. Edge blocks may be smaller."""
+    """Mean of the valid pixels of each block of by x by pixels, at the edges of less; nan where there are none."""
     starts = np.arange(0, values.shape[1], by)
     rows = []
     for top in range(0, values.shape[0], by):  # a row of blocks at a time: full-size images are large

@@ -313,9 +313,22 @@ def publish(work: Worker) -> Outcome:
             failed.append(node.group.selection)
         else:
             planes[node.group.selection] = (work.run.node(node).out, result)
-    files = work.stage("publish", publish_products, work.job, planes, failed, work.run.path / "nodes", work.out)
+    report = _report(work)
+    files = work.stage("publish", publish_products, work.job, planes, failed, work.run.path / "nodes", report, work.out)
     missing = f"; missing because they failed: spw {'; '.join(failed)}" if failed else ""
     return Outcome(summary=f"{len(files.files)} files{missing}", files=tuple(files.files))
+
+
+def _report(work: Worker) -> Path | None:
+    """The report as it is before the products are: it goes with them. None if it cannot be made, which is no failure."""
+    from ccip_batch import report
+
+    try:
+        report.write_to(work.run, Path("report"))
+    except Exception:
+        traceback.print_exc()
+        return None
+    return Path("report")
 
 
 WORK: dict[str, Callable[[Worker], Outcome]] = {

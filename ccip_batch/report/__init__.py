@@ -14,20 +14,24 @@ from ccip_batch.report.facts import gather
 from ccip_batch.run_folder import RunFolder
 
 
+def write_to(run: RunFolder, folder: Path) -> None:
+    """Write the report of a run as it is now into a new folder. Raises as `write` does."""
+    from ccip_batch.report.page import write_page
+
+    folder.mkdir()
+    write_page(gather(run), folder)
+
+
 def write(run: RunFolder) -> Path:
     """Write the report of a run as it is now; gives the path of `index.html`.
 
     The new report takes the place of the old one when it is whole. Raises RunFolderError or ConfigError if this is no
     run folder.
     """
-    from ccip_batch.report.page import write_page
-
-    facts = gather(run)
     partial = run.path / f".report.{os.getpid()}.part"
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
     try:
-        write_page(facts, partial)
+        write_to(run, partial)
         _put(partial, run.report)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

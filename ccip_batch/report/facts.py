@@ -9,13 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ccip_batch import previews
 from ccip_batch.config import ResolvedJob
 from ccip_batch.errors import DataError
 from ccip_batch.estimates import memory_bytes
-from ccip_batch.model import Model
 from ccip_batch.node import repeat_command
 from ccip_batch.plane_rejection import Judgement
 from ccip_batch.results import NodeFailure, NodeResult, StageRecord, read_failure, read_result
@@ -30,7 +29,7 @@ from ccip_batch.stages.pbcor import PbcorResult
 from ccip_batch.status import NodeStatus, read_status
 from ccip_batch.workflow import Graph, Node
 
-T = TypeVar("T", bound=Model)
+T = TypeVar("T", bound=BaseModel)
 
 STATES = (
     "failed", "rejected", "kept", "imaged", "under way", "waiting", "blocked", "rejected before imaging", "empty",

@@ -21,7 +21,10 @@ from ccip_batch.previews import Previews
 THUMB_SIDE = 200
 QUALITY = 60
 _GAP = 4
-_SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" preserveAspectRatio="none">{body}</svg>\n'
+_SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" preserveAspectRatio="none">'
+    "{body}</svg>\n"
+)
 
 Array = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
@@ -238,7 +241,7 @@ def grid_svg(frame: Frame) -> str:
     height, width = frame.shape
     edge = np.array([(x, y) for x in (0, width / 2, width - 1) for y in (0, height / 2, height - 1)])
     ra, dec = wcs.wcs_pix2world(edge, 0).T
-    middle_ra, middle_dec = wcs.wcs_pix2world([[(width - 1) / 2, (height - 1) / 2]], 0)[0]
+    middle_ra = wcs.wcs_pix2world([[(width - 1) / 2, (height - 1) / 2]], 0)[0][0]
     ra = middle_ra + (ra - middle_ra + 180) % 360 - 180
     body = []
     for axis, low, high, steps in (

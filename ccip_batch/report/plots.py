@@ -33,7 +33,7 @@ _STYLE = (
 COLOURS = {"I": "#3f83e0", "Q": "#d9782b", "U": "#2f9e64", "V": "#b35ad0"}
 MARKERS = {"I": "o", "Q": "s", "U": "^", "V": "D"}
 _FOUND, _MODEL, _BAD = "#3f83e0", "#d9782b", "#d6455d"
-_RC = {
+_RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9.5,
@@ -158,8 +158,8 @@ def _flags(facts: RunFacts, plots: Plots) -> list[Plot]:
     plots.table("flags", Table(("field", "name", "spw_group", "flagged_fraction"), rows))
     red = [g for g, count in zip(flags.groups, above, strict=True) if count >= rejection.nfield_thresh]
     text = (
-        f"Each field within 1800 arcsec of the phase centre, each spw group. On top: how many fields are flagged to more "
-        f"than {rejection.flagpct_thresh:g}; {rejection.nfield_thresh} of them reject a plane before imaging"
+        f"Each field within 1800 arcsec of the phase centre, each spw group. On top: how many fields are flagged to "
+        f"more than {rejection.flagpct_thresh:g}; {rejection.nfield_thresh} of them reject a plane before imaging"
         f"{' (red: spw ' + ', '.join(red) + ')' if red else ''}."
     )
     return [Plot("flags", "Flagged fraction, field by spw group", text)]
@@ -169,6 +169,7 @@ def _beams(facts: RunFacts, plots: Plots) -> list[Plot]:
     planes = [plane for plane in facts.planes if plane.images and plane.target]
     if not planes:
         return []
+    frequencies = [plane.target.reffreq_ghz for plane in planes if plane.target]
     rejection = facts.job.plane_rejection.after_imaging
     rows = []
     with plots.figure("beams", 7.2, 4.6, rows=2) as (axes, below):
@@ -183,17 +184,17 @@ def _beams(facts: RunFacts, plots: Plots) -> list[Plot]:
                 axes.plot(at, curve, color=_FAINT, lw=1)
                 axes.fill_between(at, curve * (1 - rejection.beamdev_thresh), curve * (1 + rejection.beamdev_thresh),
                                   color=_FAINT, alpha=0.18, lw=0)  # fmt: skip
-            for plane in planes:
+            for plane, frequency in zip(planes, frequencies, strict=True):
                 assert plane.images is not None
                 kept = plane.state != "rejected"
                 axes.plot(
-                    plane.frequency_ghz, getattr(plane.images.beam, f"{axis}_arcsec"), marker, ls="",
+                    frequency, getattr(plane.images.beam, f"{axis}_arcsec"), marker, ls="",
                     color=_FOUND if axis == "major" else _MODEL, mfc=None if kept else "none",
                 )  # fmt: skip
             axes.plot([], [], marker, color=_FOUND if axis == "major" else _MODEL, label=f"{axis} axis")
         axes.set_ylabel("beam (arcsec)")
         axes.legend(ncols=2)
-        below.bar([p.frequency_ghz for p in planes], [p.target.flagged_fraction for p in planes if p.target],
+        below.bar(frequencies, [p.target.flagged_fraction for p in planes if p.target],
                   width=0.05, color=_FOUND)  # fmt: skip
         below.axhline(rejection.flagpct_thresh, color=_BAD, lw=1, ls="--")
         below.set_ylim(0, 1)
@@ -211,8 +212,8 @@ def _beams(facts: RunFacts, plots: Plots) -> list[Plot]:
                                rows))  # fmt: skip
     text = (
         f"Major and minor axis of each plane, the beam expected from the reference plane (a line) and "
-        f"{rejection.beamdev_thresh:.0%} to both sides, beyond which a plane is rejected. Rejected planes are hollow. Below: "
-        "the flagged fraction and its limit."
+        f"{rejection.beamdev_thresh:.0%} to both sides, beyond which a plane is rejected. Rejected planes are hollow. "
+        "Below: the flagged fraction and its limit."
     )
     return [Plot("beams", "Beam against frequency", text)]
 
@@ -251,9 +252,9 @@ def _noise(facts: RunFacts, plots: Plots) -> list[Plot]:
     ]
     plots.table("rms", Table(columns, rows))
     text = (
-        "Above: the median of the rms cutout, with the system equivalent flux density of the VLA's S band, scaled to the "
-        f"median of Q, U and V over the planes ({scale * 1e3:.3g} uJy/beam a Jy). Below: the MAD rms of the image, not corrected "
-        "for the primary beam."
+        "Above: the median of the rms cutout, with the system equivalent flux density of the VLA's S band, scaled to "
+        f"the median of Q, U and V over the planes ({scale * 1e3:.3g} uJy/beam a Jy). Below: the MAD rms of the image, "
+        "not corrected for the primary beam."
     )
     return [Plot("rms", "Noise against frequency", text)]
 
@@ -441,8 +442,8 @@ def _angle(places: Sequence[Place], plots: Plots) -> Plot:
                "fraction_error", "kept")  # fmt: skip
     plots.table("rotation", Table(columns, rows))
     text = (
-        "Polarisation angle, unwrapped along the fit of the kept planes, and polarised fraction (not corrected for noise "
-        f"bias). {'; '.join(texts)}{'.' if texts else ''}"
+        "Polarisation angle, unwrapped along the fit of the kept planes, and polarised fraction (not corrected for "
+        f"noise bias). {'; '.join(texts)}{'.' if texts else ''}"
     )
     return Plot("rotation", "Polarisation angle and fraction against wavelength squared", text)
 
@@ -497,7 +498,7 @@ def convergence(plane: PlaneFacts, iterations: Sequence[IterationResult], plots:
                 length = max(length, len(cycles))
                 peaks = np.array(course.peak_residual_jy) * 1e3
                 flux = np.array(course.model_flux_jy) * 1e3
-                style = {"marker": MARKERS[stokes], "ms": 2.5, "lw": 0.9, "color": COLOURS[stokes]}
+                style: dict[str, Any] = {"marker": MARKERS[stokes], "ms": 2.5, "lw": 0.9, "color": COLOURS[stokes]}
                 first = stokes if one is cleaned[0] else None
                 left.plot(cycles, np.abs(peaks), label=first, **style)
                 right.plot(cycles, flux, **style)

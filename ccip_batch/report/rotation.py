@@ -1,4 +1,4 @@
-"""Faraday rotation: a rotation measure fitted to polarisation angles, which are known but for multiples of 180 degrees."""
+"""Faraday rotation: a rotation measure fitted to polarisation angles, which are known to multiples of 180 degrees."""
 
 from __future__ import annotations
 

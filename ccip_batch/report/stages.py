@@ -45,8 +45,6 @@ class Stage:
     warnings: Sequence[str] = ()
     nodes: Sequence[NodeFacts] = ()
     """Those that ran it: their logs and CASA calls belong to it."""
-    extra: str = ""
-    """Names a part of the page that the template adds: `flags`, `convergence`, `pictures`, `export`."""
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -214,7 +212,7 @@ def _flags(node: NodeFacts) -> Stage:
                 "Flags",
                 ("", "before (%)", "by commands (%)", "after (%)"),
                 [[text("targets"), number(before, ".2f"), number(after - before, ".2f"), number(after, ".2f")]],
-                "Visibilities of all correlations and channels. The measurement set of stage 3 holds target scans alone.",
+                "Visibilities of all correlations and channels of the measurement set of stage 3: targets alone.",
             )
         )
         commands = [[text(command)] for command in result.commands] or [[Cell("none given")]]
@@ -275,7 +273,7 @@ def _cube(facts: RunFacts, node: NodeFacts) -> Stage:
         warnings += targets.warnings
     verdict = f"{sum(p.state == 'imaged' for p in targets.planes)} of {len(targets.planes)} planes" if targets else ""
     return _stage(node, "editimlist_cube", "editimlist-ccip", "Stage 6, editimlist (CCIP)", verdict, blocks=blocks,
-                  warnings=warnings, level="attention" if warnings else "good", extra="flags",
+                  warnings=warnings, level="attention" if warnings else "good",
                   parameters={f"tclean, iter{n}": job.iteration(n) for n in range(4)})  # fmt: skip
 
 
@@ -283,10 +281,11 @@ def _of_planes(facts: RunFacts, record: str, name: str, title: str, good: str, *
     """A stage that every plane's node runs."""
     nodes = [plane.image for plane in facts.planes]
     done = [node for node in nodes if node.record(record)]
+    records = [found for node in nodes if (found := node.record(record))]
     failed = [node for node in nodes if node.failure and not node.record(record)]
     asked = [plane for plane in facts.planes if plane.state not in ("empty", "rejected before imaging")]
-    elapsed = sum(node.record(record).elapsed_s for node in done)  # type: ignore[union-attr]
-    cpu = sum(node.record(record).cpu_s for node in done)  # type: ignore[union-attr]
+    elapsed = sum(found.elapsed_s for found in records)
+    cpu = sum(found.cpu_s for found in records)
     when = f"{duration(elapsed)} and {cpu:.1f} CPU s over {len(done)} planes" if done else ""
     if failed:
         names = ", ".join(f"spw {node.node.group.selection}" for node in failed if node.node.group)
@@ -302,8 +301,8 @@ def _of_planes(facts: RunFacts, record: str, name: str, title: str, good: str, *
 
 
 def _makeimages(facts: RunFacts) -> Stage:
-    columns = ("spw", "frequency (GHz)", "beam (arcsec, deg)", "bandwidth (MHz)", "fractional (%)", "nterms", "iteration",
-               "clean mask", "major cycles", "iterations", "stopped by", "image")  # fmt: skip
+    columns = ("spw", "frequency (GHz)", "beam (arcsec, deg)", "bandwidth (MHz)", "fractional (%)", "nterms",
+               "iteration", "clean mask", "major cycles", "iterations", "stopped by", "image")  # fmt: skip
     rows, warnings = [], []
     for plane in facts.planes:
         if not plane.images or not plane.target:
@@ -326,7 +325,7 @@ def _makeimages(facts: RunFacts) -> Stage:
     good = "every cleaning call stopped by its threshold or its iteration limit"
     return _of_planes(facts, "makeimages", "makeimages", "Stage 7, makeimages",
                       "look at the stop reasons" if warnings else good, blocks=blocks, warnings=warnings,
-                      extra="convergence", **({"level": "attention"} if warnings else {}))  # fmt: skip
+                      **({"level": "attention"} if warnings else {}))  # fmt: skip
 
 
 def _statistics_block(title: str, facts: RunFacts, take: Any, keys: Sequence[str]) -> Block:
@@ -364,8 +363,8 @@ def _rms(facts: RunFacts) -> Stage:
 
 def _cutouts(facts: RunFacts) -> Stage:
     columns = ("spw", "Stokes", "image peak", "image MAD rms", "peak / MAD rms", "residual peak", "residual MAD rms",
-               "residual peak / MAD rms", "rms max", "rms median", "rms below 0.8 (%)", "masked (%)", "beam (arcsec, deg)",
-               "pb max", "pb min", "pb median")  # fmt: skip
+               "residual peak / MAD rms", "rms max", "rms median", "rms below 0.8 (%)", "masked (%)",
+               "beam (arcsec, deg)", "pb max", "pb min", "pb median")  # fmt: skip
     rows = []
     for plane in facts.planes:
         if not plane.cutouts:
@@ -374,7 +373,8 @@ def _cutouts(facts: RunFacts) -> Stage:
         for stokes, one in plane.cutouts.statistics.items():
             low = 100 * one.rms_low_fraction
             rows.append(
-                [text(plane.spw), text(stokes), number(one.image.peak, ".4g", 1e3), number(one.image.madrms, ".3g", 1e3),
+                [text(plane.spw), text(stokes), number(one.image.peak, ".4g", 1e3),
+                 number(one.image.madrms, ".3g", 1e3),
                  number(one.image.peak_over_madrms, ".1f"), number(one.residual.peak, ".3g", 1e3),
                  number(one.residual.madrms, ".3g", 1e3), number(one.residual.peak_over_madrms, ".1f"),
                  number(one.rms_max, ".3g", 1e3), number(one.rms_median, ".3g", 1e3),
@@ -383,7 +383,10 @@ def _cutouts(facts: RunFacts) -> Stage:
                  text(f"{beam.major_arcsec:.2f} × {beam.minor_arcsec:.2f}, {beam.pa_deg:.1f}"),
                  number(one.pb_max, ".3f"), number(one.pb_min, ".3f"), number(one.pb_median, ".3f")]
             )  # fmt: skip
-    note = "mJy/beam; image and residual not corrected for the primary beam, inside its mask; the peak is the value furthest from 0."
+    note = (
+        "mJy/beam; image and residual not corrected for the primary beam, inside its mask; the peak is the value "
+        "furthest from 0."
+    )
     block = Block("Cutouts", columns, rows, note)
     return _of_planes(facts, "makecutoutimages", "makecutoutimages", "Stage 10, makecutoutimages",
                       "the square degree and 2 arcmin of every plane", blocks=[block] if rows else [])  # fmt: skip
@@ -403,12 +406,16 @@ def _stokes(facts: RunFacts) -> Stage:
                  for spw, reason in analysis.not_imaged.items()]  # fmt: skip
         rows += [[text(spw), Cell("failed", "failed", LEVEL_BAD), text("its node failed"), Cell("–"), Cell("–")]
                  for spw in analysis.failed]  # fmt: skip
-        blocks.append(Block("Plane rejection after imaging",
-                            ("spw", "", "why", "expected major (arcsec)", "expected minor (arcsec)"), rows))  # fmt: skip
+        columns = ("spw", "", "why", "expected major (arcsec)", "expected minor (arcsec)")
+        blocks.append(Block("Plane rejection after imaging", columns, rows))
         blocks += [_place_block(place) for place in analysis.stokes.places]
         beams = {"all imaged planes": analysis.common_beam, "kept planes alone": analysis.kept_common_beam}
-        blocks.append(pairs("Common beam", {name: f"{beam.major_arcsec:.3f} × {beam.minor_arcsec:.3f} arcsec, "
-                                            f"{beam.pa_deg:.2f} deg" for name, beam in beams.items() if beam}))  # fmt: skip
+        words = {
+            name: f"{beam.major_arcsec:.3f} × {beam.minor_arcsec:.3f} arcsec, {beam.pa_deg:.2f} deg"
+            for name, beam in beams.items()
+            if beam
+        }
+        blocks.append(pairs("Common beam", words))
         rejected = [spw for spw, one in judged.items() if not one.kept]
         if rejected:
             warnings.append(f"rejected, and left out of the fits: spw {', '.join(rejected)}")
@@ -420,8 +427,8 @@ def _stokes(facts: RunFacts) -> Stage:
 
 
 def _place_block(place: Place) -> Block:
-    columns = ("spw", "frequency (GHz)", "", "median rms I", "I", "I / rms", "model I", "residual", "residual (%)", "Q", "U",
-               "V", "I of the pixel")  # fmt: skip
+    columns = ("spw", "frequency (GHz)", "", "median rms I", "I", "I / rms", "model I", "residual", "residual (%)", "Q",
+               "U", "V", "I of the pixel")  # fmt: skip
     law = place.power_law
     rows = []
     for row in place.planes:
@@ -443,8 +450,8 @@ def _place_block(place: Place) -> Block:
         )  # fmt: skip
     fit = f" Fit: {law.flux_jy * 1e3:.4g} mJy/beam at 3 GHz, alpha {law.alpha:+.3f}." if law else ""
     note = (
-        "mJy/beam. I, Q, U, V: mean of 3 x 3 pixels, as NRAO's table has it (it loses 10 to 32% of a point source); model and "
-        f"residual: of the pixel itself, to which the power law is fitted.{fit}"
+        "mJy/beam. I, Q, U, V: mean of 3 x 3 pixels, as NRAO's table has it (it loses 10 to 32% of a point source); "
+        f"model and residual: of the pixel itself, to which the power law is fitted.{fit}"
     )
     title = f"{place.name[0].upper()}{place.name[1:]}: RA {place.ra_deg:.6f}°, Dec {place.dec_deg:+.6f}°"
     return Block(title, columns, rows, note)
@@ -466,9 +473,7 @@ def _export(facts: RunFacts) -> Stage:
     if split:
         rows = [[text(spw), number(size, ".1f", 1e-6)] for spw, size in split.bytes.items()]
         blocks.append(Block("Measurement sets of the planes", ("spw", "MB"), rows))
-    return Stage(
-        "exportvlassdata", "Stage 12, exportvlassdata", level, verdict, when, blocks=blocks, nodes=nodes, extra="export"
-    )
+    return Stage("exportvlassdata", "Stage 12, exportvlassdata", level, verdict, when, blocks=blocks, nodes=nodes)
 
 
 def exported(plane: PlaneFacts) -> list[tuple[str, int, str]]:

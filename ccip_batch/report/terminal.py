@@ -22,18 +22,21 @@ def render(facts: RunFacts) -> str:
     """As lines of text."""
     out = io.StringIO()
     console = Console(file=out, width=max(_MIN_WIDTH, shutil.get_terminal_size().columns), highlight=False)
-    print_ = lambda line: console.print(Text(line))  # noqa: E731
-    print_(headline(facts))
+
+    def say(line: str) -> None:
+        console.print(Text(line))
+
+    say(headline(facts))
     for name, value in identity(facts).items():
-        print_(f"  {name + ':':17} {value}")
+        say(f"  {name + ':':17} {value}")
     for state, number, planes in plane_counts(facts):
         spws = ", ".join(spw.replace(",", "+") + (f" ({reason})" if reason else "") for spw, reason in planes)
-        print_(f"  {number} {state}: spw {spws}")
+        say(f"  {number} {state}: spw {spws}")
     for node in facts.failed:
         assert node.failure is not None
-        print_(f"\n{node.node.name} failed in {node.failure.stage or 'its start'}: {node.failure.cause}")
-        print_(f"  log: {node.folder.log}")
-        print_(f"  again: {node.command}")
+        say(f"\n{node.node.name} failed in {node.failure.stage or 'its start'}: {node.failure.cause}")
+        say(f"  log: {node.folder.log}")
+        say(f"  again: {node.command}")
     table = plane_table(facts)
     shown = Table(title="Planes (mJy/beam, arcsec; * to **** : 3 to 6 robust sigma off the other planes)",
                   title_justify="left")  # fmt: skip

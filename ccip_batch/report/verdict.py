@@ -16,6 +16,8 @@ def headline(facts: RunFacts) -> str:
     failed = [node.node.name for node in facts.failed]
     if facts.state == "under way":
         running = [node.node.name for node in facts.nodes.values() if node.state == "running"]
+        if running == ["publish"] and not failed:
+            return f"Being published: {planes}."
         so_far = sum(1 for node in facts.nodes.values() if node.state == "done")
         trouble = f"; {count(len(failed), 'failure')} so far ({', '.join(failed)})" if failed else ""
         return f"Under way: {so_far} of {len(facts.nodes)} nodes done, now at {', '.join(running)}{trouble}."
