@@ -320,7 +320,7 @@ def publish(work: Worker) -> Outcome:
 
 
 def _report(work: Worker) -> Path | None:
-    """The report as it is before the products are: it goes with them. None if it cannot be made, which is no failure."""
+    """The report as it is now, to go with the products. None if it cannot be made, which is no failure."""
     from ccip_batch import report
 
     try:
