@@ -1,6 +1,7 @@
 # `make demo` shows what the package does; `make ci` is all that a change must pass. Budget of each target on two cores,
 # set-up of packages not counted:
 #   lint 1 min   demo 6 min   test 10 min   parity-ci 8 min   image 6 min   image-test-quick 2 min (image-test 10 min)
+#   browser-test 3 min
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
@@ -16,7 +17,7 @@ COMPILE := build/uv/bin/uv pip compile pyproject.toml --generate-hashes --no-emi
 PLANES := 2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17
 CI_PLANES := 2,5,10,17
 
-.PHONY: help setup lock lint demo test recover parity parity-ci bench image image-test image-test-quick ci clean
+.PHONY: help setup lock lint demo test recover parity parity-ci browser-test bench image image-test image-test-quick ci clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -55,6 +56,10 @@ parity: setup ## hold the products against those of NRAO's pipeline (PLANES=2,5 
 parity-ci: setup
 	CCIP_PARITY_PLANES=$(CI_PLANES) $(BIN)/pytest -m parity tests/parity
 
+browser-test: setup ## open reports of three real runs in a headless browser
+	@tests/browser/setup.sh
+	$(BIN)/pytest -m browser tests/browser
+
 bench: setup ## measure; nothing passes or fails
 	$(BIN)/python tests/bench/bench.py
 
@@ -67,7 +72,7 @@ image-test: image ## everything that is tested in the image
 image-test-quick: image ## what CI tests in the image: all but a second build
 	$(BIN)/pytest -m "container and not slow" tests/container
 
-ci: lint test parity-ci image-test-quick ## all that a change must pass
+ci: lint test parity-ci image-test-quick browser-test ## all that a change must pass
 
 clean: ## remove what was built; .venv stays
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

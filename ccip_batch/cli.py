@@ -106,6 +106,20 @@ def status(run_folder: Path, as_json: bool) -> int:
 
 @main.command()
 @_RUN
+@click.option("--text", "as_text", is_flag=True, help="Print the verdict and the table of planes; write nothing.")
+@_explained
+def report(run_folder: Path, as_text: bool) -> int:
+    """Write RUN/report/index.html, at any time: also of a run that is under way or has failed."""
+    from ccip_batch import report as run_report
+    from ccip_batch.run_folder import RunFolder
+
+    run = RunFolder.existing(run_folder)
+    click.echo(run_report.text(run) if as_text else run_report.write(run), nl=not as_text)
+    return ExitCode.DONE
+
+
+@main.command()
+@_RUN
 @click.argument("name", metavar="NODE")
 @_explained
 def node(run_folder: Path, name: str) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from ccip_batch import report
 from ccip_batch.cleaning import clean, verify_products
 from ccip_batch.engines.local import run_local
 from ccip_batch.errors import ConfigError, DataError, ExitCode
@@ -30,6 +31,7 @@ def run_job(config: Path, overrides: Sequence[str], folder: Path | None) -> Exit
         workers = job.execution.workers or os.cpu_count() or 1
         with Progress(run, job, workers) as progress:
             code = run_local(run, job, progress, workers, job.execution.memory)
+        _write_report(run)
         if code != ExitCode.DONE:
             _tell_failures(run)
             return code
@@ -40,6 +42,14 @@ def run_job(config: Path, overrides: Sequence[str], folder: Path | None) -> Exit
             clean(run)
     click.echo(f"Products: {run.products}")
     return code
+
+
+def _write_report(run: RunFolder) -> None:
+    """Write the report; what goes wrong there is said, but is no failure of the run."""
+    try:
+        click.echo(f"Report: {report.write(run)}")
+    except Exception as error:
+        click.echo(f"warning: the report could not be written: {type(error).__name__}: {error}", err=True)
 
 
 def _tell_failures(run: RunFolder) -> None:

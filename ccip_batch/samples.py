@@ -6,6 +6,8 @@ An image node writes them, so that `analyze` gets the numbers that it would read
 from __future__ import annotations
 
 import io
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +70,7 @@ class Samples:
                     rms=held["rms"],
                     inside_iter3=np.unpackbits(held["inside_iter3"], count=y.size).astype(bool),
                 )
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             raise DataError(f"{path} is damaged: {error}. Remove its node's folder and run again.") from error
 
 

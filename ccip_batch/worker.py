@@ -178,6 +178,7 @@ def image(work: Worker) -> Outcome:
     if plane.state != "imaged":
         return Outcome(summary=f"{plane.state}: {plane.reason}")
 
+    from ccip_batch import previews
     from ccip_batch.checkpoint import Checkpoint
     from ccip_batch.samples import take_samples
     from ccip_batch.stages.exportvlassdata import export_native
@@ -196,6 +197,7 @@ def image(work: Worker) -> Outcome:
         **_selection(targets.fields, split.target_scans, len(split.antennas)),
     }
     masks = [f"{given}/tier1.mask", f"{given}/tier2.mask"]
+    pictures = previews.PreviewWriter(casa, work.out / previews.NAME)
     images = work.stage(
         "makeimages",
         makeimages,
@@ -205,7 +207,7 @@ def image(work: Worker) -> Outcome:
         job.iteration,
         masks,
         Saves(Checkpoint(work.folder.checkpoint, work.fingerprint), job.execution.checkpoint_interval, lambda: None),
-        lambda iteration, name: None,
+        pictures.iteration,
     )
     corrected = work.stage("pbcor", pbcor, casa, images.imagename)
     work.stage("makermsimages", makermsimages, casa, corrected.image)
@@ -221,6 +223,8 @@ def image(work: Worker) -> Outcome:
         (cutouts.blc[0], cutouts.blc[1]),
     )
     samples.save(work.out / "samples.npz")
+    corner = (cutouts.blc[0], cutouts.blc[1])
+    work.stage("previews", pictures.final, images.imagename, cutouts.images, corner, native.nominal_wcs)
     Path(subim).rename(work.out / "image.pbcor.subim")
     beam = images.beam
     return Outcome(
@@ -309,9 +313,22 @@ def publish(work: Worker) -> Outcome:
             failed.append(node.group.selection)
         else:
             planes[node.group.selection] = (work.run.node(node).out, result)
-    files = work.stage("publish", publish_products, work.job, planes, failed, work.run.path / "nodes", work.out)
+    report = _report(work)
+    files = work.stage("publish", publish_products, work.job, planes, failed, work.run.path / "nodes", report, work.out)
     missing = f"; missing because they failed: spw {'; '.join(failed)}" if failed else ""
     return Outcome(summary=f"{len(files.files)} files{missing}", files=tuple(files.files))
+
+
+def _report(work: Worker) -> Path | None:
+    """The report as it is now, to go with the products. None if it cannot be made, which is no failure."""
+    from ccip_batch import report
+
+    try:
+        report.write_to(work.run, Path("report"))
+    except Exception:
+        traceback.print_exc()
+        return None
+    return Path("report")
 
 
 WORK: dict[str, Callable[[Worker], Outcome]] = {

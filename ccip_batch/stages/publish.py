@@ -35,12 +35,13 @@ def publish_products(
     planes: Mapping[str, tuple[Path, NodeResult]],
     failed: Sequence[str],
     nodes: Path,
+    report: Path | None,
     folder: Path,
 ) -> Published:
     """Fill the products folder.
 
     planes: for each spw group the folder of its FITS files and the result of its export. nodes: the folder of all
-    nodes, for their logs.
+    nodes, for their logs. report: the folder of the report, if there is one.
     """
     files = []
     for source, result in planes.values():
@@ -56,7 +57,12 @@ def publish_products(
     logs = f"{job.imagename}.logs.tgz"
     _pack_logs(nodes, folder / logs)
     files.append(ProductFile.of(folder / logs))
-    _write_manifest(job, files, logs, folder / MANIFEST)
+    page = f"{job.imagename}.report.tgz" if report else None
+    if report and page:
+        with tarfile.open(folder / page, "w:gz", compresslevel=1) as tar:  # its pictures are compressed already
+            tar.add(report, arcname="report")
+        files.append(ProductFile.of(folder / page))
+    _write_manifest(job, files, logs, page, folder / MANIFEST)
     files.append(ProductFile.of(folder / MANIFEST))
     sums = "".join(f"{file.sha256}  {file.name}\n" for file in files)
     (folder / CHECKSUMS).write_text(sums, encoding="utf-8")
@@ -86,7 +92,9 @@ def _pack_logs(nodes: Path, target: Path) -> None:
                 tar.add(log, arcname=str(log.relative_to(nodes)))
 
 
-def _write_manifest(job: ResolvedJob, files: Sequence[ProductFile], logs: str, target: Path) -> None:
+def _write_manifest(
+    job: ResolvedJob, files: Sequence[ProductFile], logs: str, report: str | None, target: Path
+) -> None:
     """The manifest as the archive reads it; `.com.fits` files are not in it."""
     root = ElementTree.Element("piperesults", name=job.imagename)
     ElementTree.SubElement(root, "procedure", name="ccip_batch", version=__version__, mode=job.imaging_mode)
@@ -99,5 +107,7 @@ def _write_manifest(job: ResolvedJob, files: Sequence[ProductFile], logs: str, t
     for path in (job.inputs.seip_parameter_list, job.inputs.ccip_parameter_list):
         ElementTree.SubElement(root, "parameter_list", name=path.name)
     ElementTree.SubElement(root, "logs", name=logs)
+    if report:
+        ElementTree.SubElement(root, "report", name=report)
     ElementTree.indent(root)
     ElementTree.ElementTree(root).write(target, encoding="utf-8", xml_declaration=True)

@@ -1,0 +1,55 @@
+"""The report: one page on a run, from its results and previews alone, at any time, without CASA.
+
+`write` makes `report/index.html` and the files beside it; `text` gives the verdict and the table of planes for a
+terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from ccip_batch.report.facts import gather
+from ccip_batch.run_folder import RunFolder
+
+
+def write_to(run: RunFolder, folder: Path) -> None:
+    """Write the report of a run as it is now into a new folder. Raises as `write` does."""
+    from ccip_batch.report.page import write_page
+
+    folder.mkdir()
+    write_page(gather(run), folder)
+
+
+def write(run: RunFolder) -> Path:
+    """Write the report of a run as it is now; gives the path of `index.html`.
+
+    The new report takes the place of the old one when it is whole. Raises RunFolderError or ConfigError if this is no
+    run folder.
+    """
+    partial = run.path / f".report.{os.getpid()}.part"
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        write_to(run, partial)
+        _put(partial, run.report)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return run.report / "index.html"
+
+
+def _put(new: Path, place: Path) -> None:
+    """Rename a folder into place; what was there is moved aside first, and removed."""
+    old = place.with_name(f".{place.name}.{os.getpid()}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if place.exists():
+        place.rename(old)
+    new.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def text(run: RunFolder) -> str:
+    """The verdict and the table of planes. Raises RunFolderError or ConfigError if this is no run folder."""
+    from ccip_batch.report.terminal import render
+
+    return render(gather(run))

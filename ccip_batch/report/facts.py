@@ -1,0 +1,285 @@
+"""What a run's results say, gathered once for all parts of the report. Reads results, failures and previews only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ccip_batch import previews
+from ccip_batch.config import ResolvedJob
+from ccip_batch.errors import DataError
+from ccip_batch.estimates import memory_bytes
+from ccip_batch.node import repeat_command
+from ccip_batch.plane_rejection import Judgement
+from ccip_batch.results import NodeFailure, NodeResult, StageRecord, read_failure, read_result
+from ccip_batch.run_folder import NodeFolder, RunFolder
+from ccip_batch.stages.analyzeplanes import CubeAnalysis
+from ccip_batch.stages.editimlist import CubeTargets, PlaneTarget
+from ccip_batch.stages.exportvlassdata import NativeExport
+from ccip_batch.stages.makecutoutimages import CutoutResult
+from ccip_batch.stages.makeimages import PlaneImages
+from ccip_batch.stages.makermsimages import RmsResult
+from ccip_batch.stages.pbcor import PbcorResult
+from ccip_batch.status import NodeStatus, read_status
+from ccip_batch.workflow import Graph, Node
+
+T = TypeVar("T", bound=BaseModel)
+
+STATES = (
+    "failed", "rejected", "kept", "imaged", "under way", "waiting", "blocked", "rejected before imaging", "empty",
+)  # fmt: skip
+"""What a plane can be. `imaged`: done, but not yet compared with the others."""
+ENDED_STATES = ("kept", "rejected", "rejected before imaging", "empty", "failed")
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """A node, and what it left so far."""
+
+    node: Node
+    folder: NodeFolder
+    status: NodeStatus
+    result: NodeResult | None
+    failure: NodeFailure | None
+    records: Sequence[StageRecord]
+    """Of the stages that it has ended."""
+    requested_memory: int
+    """Bytes."""
+    state: str
+    """As `NodeStatus` has it, and `blocked` if it waits for a node that failed."""
+    blocked_by: str = ""
+
+    def stage(self, name: str, kind: type[T]) -> T | None:
+        """Result of a stage; None if it has none, or one of another version of the package."""
+        for record in self.records:
+            if record.name == name:
+                try:
+                    return kind.model_validate(record.result)
+                except ValidationError:
+                    return None
+        return None
+
+    def record(self, name: str) -> StageRecord | None:
+        """The record of a stage."""
+        return next((record for record in self.records if record.name == name), None)
+
+    @property
+    def command(self) -> str:
+        """What repeats the node."""
+        return repeat_command(self.folder.path.parent.parent, self.node.name)
+
+    @property
+    def started(self) -> float | None:
+        """Seconds since 1970."""
+        ended = self.failure or self.result
+        if ended:
+            return ended.started
+        return self.records[0].started if self.records else None
+
+
+@dataclass(frozen=True)
+class PlaneFacts:
+    """A plane: one spw group."""
+
+    spw: str
+    """As CASA selects it: `'3,4'`."""
+    label: str
+    """As it stands in names of files: `spw03_04`."""
+    image: NodeFacts
+    export: NodeFacts
+    target: PlaneTarget | None
+    judgement: Judgement | None
+    state: str
+    reason: str
+
+    @property
+    def frequency_ghz(self) -> float | None:
+        """Reference frequency."""
+        return self.target.reffreq_ghz if self.target else None
+
+    @cached_property
+    def images(self) -> PlaneImages | None:
+        """Of stage 7."""
+        return self.image.stage("makeimages", PlaneImages)
+
+    @cached_property
+    def pbcor(self) -> PbcorResult | None:
+        """Of stage 8."""
+        return self.image.stage("pbcor", PbcorResult)
+
+    @cached_property
+    def rms(self) -> RmsResult | None:
+        """Of stage 9."""
+        return self.image.stage("makermsimages", RmsResult)
+
+    @cached_property
+    def cutouts(self) -> CutoutResult | None:
+        """Of stage 10."""
+        return self.image.stage("makecutoutimages", CutoutResult)
+
+    @cached_property
+    def native(self) -> NativeExport | None:
+        """Of stage 12, the part that needs no other plane."""
+        return self.image.stage("exportnative", NativeExport)
+
+    def previews(self) -> previews.Previews | None:
+        """Its previews, as far as they are there."""
+        for folder in (self.image.folder.out, self.image.folder.out_now):
+            if (folder / previews.NAME).is_file():
+                try:
+                    return previews.Previews.load(folder / previews.NAME)
+                except DataError:
+                    return None
+        return None
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run."""
+
+    run: RunFolder
+    job: ResolvedJob
+    nodes: dict[str, NodeFacts]
+    planes: Sequence[PlaneFacts]
+    """In ascending order of frequency, as far as that is known."""
+    targets: CubeTargets | None
+    analysis: CubeAnalysis | None
+    engine_seconds: float | None
+    """Time that engines were at work, from first to last of each; None if none has ended."""
+
+    def of_kind(self, kind: str) -> list[NodeFacts]:
+        """The nodes of a kind, in the order of the graph."""
+        return [facts for facts in self.nodes.values() if facts.node.kind == kind]
+
+    @property
+    def failed(self) -> list[NodeFacts]:
+        """The nodes that failed."""
+        return [facts for facts in self.nodes.values() if facts.failure]
+
+    def count(self, state: str) -> int:
+        """Planes in a state."""
+        return sum(1 for plane in self.planes if plane.state == state)
+
+    @property
+    def kept(self) -> list[PlaneFacts]:
+        """The planes that are kept, or, while that is undecided, imaged."""
+        return [plane for plane in self.planes if plane.state in ("kept", "imaged")]
+
+    @property
+    def state(self) -> str:
+        """`done`, `failed` or `under way` (nothing runs, but nothing failed: `stopped`)."""
+        states = {facts.state for facts in self.nodes.values()}
+        if "running" in states:
+            return "under way"
+        if self.failed:
+            return "failed"
+        return "done" if states == {"done"} else "stopped"
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds of all nodes that have ended."""
+        return sum(facts.status.cpu_s or 0.0 for facts in self.nodes.values())
+
+    @property
+    def wall_s(self) -> float:
+        """Wall time: that of the engines, or from the first to the last node."""
+        if self.engine_seconds is not None and self.state != "under way":
+            return self.engine_seconds
+        ends = [end.ended for facts in self.nodes.values() if (end := facts.failure or facts.result)]
+        begins = [facts.started for facts in self.nodes.values() if facts.started is not None]
+        return max(ends) - min(begins) if ends and begins else 0.0
+
+
+def gather(run: RunFolder) -> RunFacts:
+    """Read a run folder. Raises RunFolderError or ConfigError if it is none."""
+    job, graph = run.read_job(), run.graph()
+    nodes = _nodes(run, job, graph, {row.node: row for row in read_status(run)})
+    targets = nodes["restore"].stage("editimlist_cube", CubeTargets)
+    analysis = nodes["analyze"].stage("analyzestokescubes", CubeAnalysis)
+    planes = []
+    for group in job.groups:
+        image, export = nodes[f"image_{group.name}"], nodes[f"export_{group.name}"]
+        target = next((one for one in targets.planes if one.spw == group.selection), None) if targets else None
+        judged = analysis.judgements if analysis else []
+        judgement = next((one for one in judged if one.spw == group.selection), None)
+        state, reason = _plane_state(image, export, target, judgement)
+        planes.append(PlaneFacts(group.selection, group.name, image, export, target, judgement, state, reason))
+    planes.sort(key=lambda plane: plane.frequency_ghz or 0.0)
+    return RunFacts(run, job, nodes, planes, targets, analysis, _engine_seconds(run))
+
+
+def _nodes(run: RunFolder, job: ResolvedJob, graph: Graph, rows: dict[str, NodeStatus]) -> dict[str, NodeFacts]:
+    nodes: dict[str, NodeFacts] = {}
+    for node in graph.nodes:  # parents come first
+        folder = run.node(node)
+        result, failure = read_result(folder.result), read_failure(folder.failure)
+        state, blocked_by = rows[node.name].state, ""
+        if state == "waiting":
+            stopping = [
+                parent
+                for parent in node.parents
+                if parent not in node.may_fail and nodes[parent].state in ("failed", "blocked")
+            ]
+            if stopping:
+                state, blocked_by = "blocked", nodes[stopping[0]].blocked_by or stopping[0]
+        nodes[node.name] = NodeFacts(
+            node=node,
+            folder=folder,
+            status=rows[node.name],
+            result=result,
+            failure=failure,
+            records=result.stages if result else _records(folder),
+            requested_memory=memory_bytes(job, node),
+            state=state,
+            blocked_by=blocked_by,
+        )
+    return nodes
+
+
+def _records(folder: NodeFolder) -> list[StageRecord]:
+    """The stages that a node has ended which is not done."""
+    records = []
+    for path in sorted(folder.stages.glob("*.json")) if folder.stages.is_dir() else ():
+        try:
+            records.append(StageRecord.model_validate_json(path.read_bytes()))
+        except (OSError, ValidationError):
+            continue  # being written
+    return records
+
+
+def _plane_state(
+    image: NodeFacts, export: NodeFacts, target: PlaneTarget | None, judgement: Judgement | None
+) -> tuple[str, str]:
+    for facts in (image, export):
+        if facts.failure:
+            return "failed", f"{facts.node.name}: {facts.failure.cause}"
+    if target and target.state != "imaged":
+        return target.state, target.reason
+    if image.state == "running":
+        return "under way", f"in {image.status.stage}" if image.status.stage else ""
+    if image.state == "blocked":
+        return "blocked", f"waits for {image.blocked_by}, which failed"
+    if image.result is None:
+        return "waiting", ""
+    if judgement:
+        return ("kept" if judgement.kept else "rejected"), judgement.reason or (target.reason if target else "")
+    return "imaged", "not yet compared with the other planes"
+
+
+def _engine_seconds(run: RunFolder) -> float | None:
+    try:
+        lines = [json.loads(line) for line in run.history.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return sum(float(line["ended"]) - float(line["started"]) for line in lines) if lines else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def relative(path: Path, run: RunFolder) -> str:
+    """A path as it is seen from the run folder."""
+    return str(path.relative_to(run.path)) if path.is_relative_to(run.path) else str(path)

@@ -1,0 +1,86 @@
+"""The page: gathers its parts and fills the template."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from ccip_batch import __version__
+from ccip_batch.images import STOKES
+from ccip_batch.report import stages, verdict
+from ccip_batch.report.facts import NodeFacts, RunFacts
+from ccip_batch.report.gallery import KINDS, make_gallery
+from ccip_batch.report.plots import Plot, Plots, convergence, gantt, make_plots
+from ccip_batch.report.tables import plane_table
+from ccip_batch.report.texts import copy_headers, copy_logs
+from ccip_batch.report.timing import advice, node_uses
+from ccip_batch.report.words import amount, count, duration, moment
+
+
+def write_page(facts: RunFacts, folder: Path) -> None:
+    """Write `index.html` and all files that it names into a folder."""
+    plots = Plots(folder / "plots")
+    made = make_plots(facts, folder / "plots")
+    courses = {plane.spw: convergence(plane, plane.images.iterations, plots) for plane in facts.planes if plane.images}
+    uses = node_uses(facts)
+    products = facts.nodes["publish"].result
+    content: dict[str, Any] = {
+        "facts": facts,
+        "version": __version__,
+        "written": moment(time.time()),
+        "headline": verdict.headline(facts),
+        "level": verdict.level(facts),
+        "counts": verdict.plane_counts(facts),
+        "identity": verdict.identity(facts),
+        "table": plane_table(facts),
+        "gallery": make_gallery(facts.planes, folder),
+        "kinds": KINDS,
+        "all_stokes": STOKES,
+        "plots": _by_name(made),
+        "stages": stages.describe(facts),
+        "courses": courses,
+        "exported": {plane.spw: stages.exported(plane) for plane in facts.planes},
+        "products": products.files if products else (),
+        "logs": copy_logs(list(facts.nodes.values()), folder),
+        "headers": copy_headers(facts.planes, folder),
+        "gantt": gantt(list(facts.nodes.values()), plots),
+        "uses": uses,
+        "advice": advice(uses),
+    }
+    for name in ("style.css", "report.js"):
+        (folder / name).write_bytes((files("ccip_batch.report") / "templates" / name).read_bytes())
+    page = _environment().get_template("index.html.j2").render(content)
+    (folder / "index.html").write_text(page, encoding="utf-8")
+
+
+def _by_name(plots: list[Plot]) -> dict[str, Plot]:
+    return {plot.name: plot for plot in plots}
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("ccip_batch.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(duration=duration, amount=amount, moment=moment, spw=_spw, with_logs=_with_logs)
+    environment.globals.update(count=count, json=json.dumps)
+    return environment
+
+
+def _with_logs(nodes: Sequence[NodeFacts], logs: Mapping[str, Mapping[str, str]]) -> list[NodeFacts]:
+    """The nodes of which there are logs."""
+    return [node for node in nodes if logs.get(node.node.name)]
+
+
+def _spw(selection: str) -> str:
+    """`'3,4'` as it is read: `3+4`."""
+    return selection.replace(",", "+")

@@ -1,0 +1,50 @@
+"""The report for a terminal: the verdict and the table of planes."""
+
+from __future__ import annotations
+
+import io
+import shutil
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ccip_batch.report.facts import RunFacts
+from ccip_batch.report.tables import plane_table
+from ccip_batch.report.verdict import headline, identity, plane_counts
+
+_LEFT_OUT = ("Bandwidth", "Beam PA", "Stopped by", "Major cycles")
+"""Columns that only the page has."""
+_MIN_WIDTH = 150
+
+
+def render(facts: RunFacts) -> str:
+    """As lines of text."""
+    out = io.StringIO()
+    console = Console(file=out, width=max(_MIN_WIDTH, shutil.get_terminal_size().columns), highlight=False)
+
+    def say(line: str) -> None:
+        console.print(Text(line))
+
+    say(headline(facts))
+    for name, value in identity(facts).items():
+        say(f"  {name + ':':17} {value}")
+    for state, number, planes in plane_counts(facts):
+        spws = ", ".join(spw.replace(",", "+") + (f" ({reason})" if reason else "") for spw, reason in planes)
+        say(f"  {number} {state}: spw {spws}")
+    for node in facts.failed:
+        assert node.failure is not None
+        say(f"\n{node.node.name} failed in {node.failure.stage or 'its start'}: {node.failure.cause}")
+        say(f"  log: {node.folder.log}")
+        say(f"  again: {node.command}")
+    table = plane_table(facts)
+    shown = Table(title="Planes (mJy/beam, arcsec; * to **** : 3 to 6 robust sigma off the other planes)",
+                  title_justify="left")  # fmt: skip
+    chosen = [i for i, column in enumerate(table.columns) if column.title not in _LEFT_OUT]
+    for i in chosen:
+        shown.add_column(table.columns[i].title, justify="left" if table.columns[i].title == "State" else "right")
+    for row in table.rows:
+        texts = [row.cells[i].text + "*" * max(0, row.cells[i].level - 2) for i in chosen]
+        shown.add_row(*map(Text, [*texts[:-1], row.plane.state]))  # its reason stands above
+    console.print(shown)
+    return out.getvalue()

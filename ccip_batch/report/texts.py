@@ -1,0 +1,86 @@
+"""Text files beside the page: logs, CASA calls, FITS headers. A report is whole without its run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ccip_batch.report.facts import NodeFacts, PlaneFacts
+
+LOG_BYTES = 60_000
+"""Of a log its end is copied; the whole one is in the run folder."""
+HISTORY_LINES = 40
+"""Of a header's HISTORY, which can be 150 kB, its end is copied: it tells of the position correction."""
+
+
+def copy_logs(nodes: Sequence[NodeFacts], folder: Path) -> dict[str, dict[str, str]]:
+    """Copy logs and CASA calls of all nodes; gives, by node, what each file is called here."""
+    made: dict[str, dict[str, str]] = {}
+    for facts in nodes:
+        files = {}
+        for title, path in (("log", facts.folder.log), ("casa.log", facts.folder.casa_log),
+                            ("CASA calls", facts.folder.casa_commands)):  # fmt: skip
+            if path.is_file() and path.stat().st_size:
+                name = f"logs/{facts.node.name}.{path.name}.txt"
+                _copy_end(path, folder / name, title != "CASA calls", f"nodes/{facts.node.name}/{path.name}")
+                files[title] = name
+        made[facts.node.name] = files
+    return made
+
+
+def _copy_end(path: Path, target: Path, cut: bool, known_as: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        head = b""
+        if cut and size > LOG_BYTES:
+            stream.seek(size - LOG_BYTES)
+            stream.readline()
+            head = f"(The last {LOG_BYTES} of {size} bytes of {known_as} in the run folder.)\n".encode()
+        text = (head + stream.read(LOG_BYTES if cut else 10 * LOG_BYTES)).decode("utf-8", errors="replace")
+    target.write_text(text, encoding="utf-8")
+
+
+def copy_headers(planes: Sequence[PlaneFacts], folder: Path) -> dict[str, str]:
+    """Write the headers of the FITS files that are there as text; gives, by name of a file, that of its header."""
+    made = {}
+    for plane in planes:
+        if plane.export.result is None:
+            continue
+        for file in plane.export.result.files:
+            cards = _cards(plane.export.folder.out / file.name)
+            if not cards:
+                continue
+            history = [card for card in cards if card.startswith("HISTORY")]
+            left_out = len(history) - HISTORY_LINES
+            lines = [card for card in cards if not card.startswith("HISTORY")]
+            lines += [f"(HISTORY: {left_out} lines left out)"] if left_out > 0 else []
+            lines += history[-HISTORY_LINES:]
+            name = f"headers/{file.name}.txt"
+            (folder / "headers").mkdir(exist_ok=True)
+            (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+            made[file.name] = name
+    return made
+
+
+def _cards(path: Path) -> list[str]:
+    """The cards of the first header of a FITS file, as they stand; empty if it is none.
+
+    (astropy takes seconds for a header with thousands of HISTORY cards.)
+    """
+    cards: list[str] = []
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(2880):
+                text = block.decode("ascii", errors="replace")
+                for start in range(0, len(text), 80):
+                    card = text[start : start + 80].rstrip()
+                    if card == "END":
+                        return cards
+                    if card:
+                        cards.append(card)
+                if not cards or not cards[0].startswith("SIMPLE"):
+                    return []
+    except OSError:
+        pass
+    return []

@@ -1,0 +1,101 @@
+"""Time and resources: what each node used against what was asked for, and what to ask for next time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ccip_batch.measurement_set import MsSummary
+from ccip_batch.report.facts import NodeFacts, RunFacts
+from ccip_batch.stages.splitgroups import SplitResult
+from ccip_batch.workflow import KINDS
+
+MARGIN = 1.25
+"""More memory than the largest peak of its kind, and rounded up to 128 MB."""
+_ROUND = 128 * 1024**2
+
+
+@dataclass(frozen=True)
+class NodeUse:
+    """A node that has ended; bytes."""
+
+    facts: NodeFacts
+    wall_s: float
+    cpu_s: float
+    casa_cpu_s: float
+    peak: int
+    requested: int
+    reads: int | None
+    """Of data, as far as results tell."""
+    writes: int | None
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to ask for next time, for nodes of a kind."""
+
+    kind: str
+    nodes: int
+    longest_s: float
+    peak: int
+    memory: int
+
+
+def node_uses(facts: RunFacts) -> list[NodeUse]:
+    """All nodes that have ended, in the order of the graph."""
+    uses = []
+    for node in facts.nodes.values():
+        end = node.failure or node.result
+        if end is None:
+            continue
+        reads, writes = _moved(facts, node)
+        uses.append(
+            NodeUse(
+                facts=node,
+                wall_s=end.usage.wall_s,
+                cpu_s=end.usage.cpu_s,
+                casa_cpu_s=sum(record.casa_cpu_s for record in node.records),
+                peak=end.usage.peak_memory_bytes,
+                requested=node.requested_memory,
+                reads=reads,
+                writes=writes,
+            )
+        )
+    return uses
+
+
+def _moved(facts: RunFacts, node: NodeFacts) -> tuple[int | None, int | None]:
+    split = facts.nodes["restore"].stage("splitgroups", SplitResult)
+    given = sum(file.bytes for file in node.result.files) if node.result else 0
+    group = node.node.group.selection if node.node.group else ""
+    if node.node.kind == "restore":
+        summary = node.stage("importdata", MsSummary)
+        return (summary.bytes if summary else None), (sum(split.bytes.values()) if split else None)
+    if node.node.kind == "image":
+        native = next((plane.native for plane in facts.planes if plane.image is node), None)
+        return (split.bytes.get(group) if split else None), (sum(f.bytes for f in native.files) if native else None)
+    if node.node.kind == "export":
+        return None, given or None
+    if node.node.kind == "publish":
+        return given or None, given or None
+    return None, None
+
+
+def advice(uses: Sequence[NodeUse]) -> list[Advice]:
+    """By kind: the longest time, the largest peak, and the memory that leaves a margin above it."""
+    found = []
+    for kind in KINDS:
+        alike = [use for use in uses if use.facts.node.kind == kind and use.facts.result]
+        if alike:
+            peak = max(use.peak for use in alike)
+            found.append(
+                Advice(
+                    kind=kind,
+                    nodes=len(alike),
+                    longest_s=max(use.wall_s for use in alike),
+                    peak=peak,
+                    memory=math.ceil(peak * MARGIN / _ROUND) * _ROUND,
+                )
+            )
+    return found

@@ -1,0 +1,242 @@
+"""The reports of three real runs (good, failed in restorepims, under way with a failed plane) in headless Chromium.
+
+Screenshots are left in build/browser/screenshots.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jobs import ROOT, ccip_batch
+from report_runs import failed_restore, under_way
+
+pytest.importorskip("playwright", reason="run tests/browser/setup.sh")
+from playwright.sync_api import Browser, Page, sync_playwright
+
+pytestmark = pytest.mark.browser
+
+AXE = ROOT / "build" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
+SHOTS = ROOT / "build" / "browser" / "screenshots"
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}},
+    "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 900}},
+    "phone": {"color_scheme": "light", "viewport": {"width": 390, "height": 844}},
+}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium")
+    assert path, "run tests/browser/setup.sh"
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def runs(small_job: Path, finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    """The three runs, each with its report; that of the good one is a copy outside its run folder."""
+    good = tmp_path_factory.mktemp("good")
+    assert ccip_batch("report", finished).returncode == 0
+    shutil.copytree(finished / "report", good / "report")
+    shutil.copytree(finished / "nodes", good / "nodes", ignore=lambda _, names: {"work", "out"} & set(names))
+    failed = failed_restore(small_job, tmp_path_factory.mktemp("failed"))
+    with under_way(finished, tmp_path_factory.mktemp("under_way")) as running:
+        assert ccip_batch("report", running).returncode == 0
+        shutil.copytree(running / "report", running.parent / "kept" / "report")
+        shutil.copytree(running / "nodes", running.parent / "kept" / "nodes", ignore=lambda _, names: {"work", "out"})
+    assert ccip_batch("report", failed).returncode == 0
+    yield {"good": good, "failed": failed, "under_way": running.parent / "kept"}
+
+
+class Opened:
+    """A page, and what it complained of."""
+
+    def __init__(self, browser: Browser, run: Path, look: str) -> None:
+        self.complaints: list[str] = []
+        self.context = browser.new_context(**LOOKS[look])
+        self.page: Page = self.context.new_page()
+        self.page.on("console", lambda message: self.complaints.append(f"console: {message.text}"))
+        self.page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
+        self.page.on("requestfailed", lambda request: self.complaints.append(f"missing: {request.url}"))
+        self.page.on("request", self._no_network)
+        self.page.goto((run / "report" / "index.html").as_uri())
+
+    def _no_network(self, request: Any) -> None:
+        if not request.url.startswith(("file:", "data:")):
+            self.complaints.append(f"network: {request.url}")
+
+    def show_all(self) -> None:
+        """Open all details and load all pictures."""
+        self.page.evaluate("""() => {
+            for (const part of document.querySelectorAll("details")) part.open = true;
+            for (const image of document.images) image.loading = "eager";
+        }""")
+        self.page.wait_for_function("() => [...document.images].every((i) => i.complete || !i.src)")
+
+
+@pytest.fixture(params=["good", "failed", "under_way"])
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def opened(browser: Browser, runs: dict[str, Path], name: str) -> Iterator[Opened]:
+    page = Opened(browser, runs[name], "light")
+    yield page
+    page.context.close()
+
+
+@pytest.fixture
+def good(browser: Browser, runs: dict[str, Path]) -> Iterator[Opened]:
+    page = Opened(browser, runs["good"], "light")
+    yield page
+    page.context.close()
+
+
+def test_nothing_is_missing(opened: Opened, runs: dict[str, Path], name: str) -> None:
+    opened.show_all()
+    broken = opened.page.evaluate("""() => [...document.images]
+        .filter((i) => i.src && !i.naturalWidth).map((i) => i.src)""")
+    assert not broken
+    links = opened.page.evaluate("() => [...document.links].map((a) => a.getAttribute('href'))")
+    assert links
+    for link in links:
+        if link.startswith("#"):
+            assert opened.page.locator(f"[id='{link[1:]}']").count() == 1, link
+        else:
+            assert (runs[name] / "report" / link).is_file(), link
+    assert not opened.complaints
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_accessibility_and_looks(browser: Browser, runs: dict[str, Path], name: str, look: str) -> None:
+    opened = Opened(browser, runs[name], look)
+    opened.page.wait_for_load_state("load")
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    opened.page.evaluate("() => { for (const image of document.images) image.loading = 'eager'; }")
+    opened.page.wait_for_function("() => [...document.images].every((i) => i.complete || !i.src)")
+    opened.page.screenshot(path=SHOTS / f"{name}-{look}.png", full_page=True)
+    opened.show_all()
+    opened.page.add_script_tag(path=AXE)
+    violations = opened.page.evaluate("() => axe.run().then((r) => r.violations)")
+    told = [f"{v['id']}: {v['help']}: {[n['target'] for n in v['nodes'][:3]]}" for v in violations]
+    assert not told
+    width = opened.page.evaluate("() => document.documentElement.scrollWidth")
+    assert width <= LOOKS[look]["viewport"]["width"]
+    assert not opened.complaints
+    opened.context.close()
+
+
+def test_every_plane_and_node_has_its_row(opened: Opened, runs: dict[str, Path], name: str) -> None:
+    states = {
+        "good": {"9": "empty", "10": "kept", "12,13": "kept", "17": "kept"},
+        "failed": dict.fromkeys(("9", "10", "12,13", "17"), "blocked"),
+        "under_way": {"9": "empty", "10": "failed", "12,13": "imaged", "17": "under way"},
+    }[name]
+    rows = opened.page.locator("#plane-table tbody tr")
+    found = {
+        row.get_attribute("data-spw"): row.locator(":scope > *").last.inner_text().split(":")[0] for row in rows.all()
+    }
+    assert found == states
+    ended = {
+        path.parent.name for path in runs[name].glob("nodes/*/*.json") if path.name in ("result.json", "failure.json")
+    }
+    nodes = opened.page.locator("#node-table tbody tr")
+    assert {row.get_attribute("data-node") for row in nodes.all()} == ended
+    failures = {path.parent.name for path in runs[name].glob("nodes/*/failure.json")}
+    assert {a.get_attribute("data-node") for a in opened.page.locator(".failure").all()} == failures
+    for node in failures:
+        failure = json.loads((runs[name] / "nodes" / node / "failure.json").read_text())
+        told = opened.page.locator(f".failure[data-node={node}]").inner_text()
+        assert failure["cause"] in told and failure["command"] in told
+
+
+def test_files_are_those_of_the_results(good: Opened, runs: dict[str, Path]) -> None:
+    good.show_all()
+    result = json.loads((runs["good"] / "nodes" / "publish" / "result.json").read_text())
+    expected = {file["name"]: file["sha256"] for file in result["files"]}
+    rows = good.page.locator("tr[data-file]").all()
+    assert {row.get_attribute("data-file"): row.locator(".sum").inner_text() for row in rows} == expected
+
+
+def test_sorting_by_keyboard(good: Opened) -> None:
+    table = good.page.locator("#plane-table")
+    head = table.locator("th", has_text="rms V")
+    head.locator("button").focus()
+    column = head.evaluate("(th) => th.cellIndex")
+
+    def order() -> list[str | None]:
+        return [row.get_attribute("data-spw") for row in table.locator("tbody tr").all()]
+
+    values = {
+        row.get_attribute("data-spw"): row.locator(":scope > *").nth(column).get_attribute("data-sort")
+        for row in table.locator("tbody tr").all()
+    }
+    numbers = {spw: float(value) for spw, value in values.items() if value}
+    up = sorted(numbers, key=lambda spw: numbers[spw])
+    good.page.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert order() == [*up, "9"]
+    good.page.keyboard.press("Space")
+    assert head.get_attribute("aria-sort") == "descending"
+    assert order() == [*reversed(up), "9"]
+    assert good.page.locator("[aria-sort]").count() == 1
+
+
+def test_order_by_suspicion(good: Opened) -> None:
+    good.page.get_by_label("how suspicious a plane is").check()
+    for place in ("#plane-table tbody tr", ".gallery[data-kind=image] tbody tr"):
+        rows = good.page.locator(place).all()
+        values = [float(row.get_attribute("data-suspicion") or 0) for row in rows]
+        assert values == sorted(values, reverse=True) and rows[0].get_attribute("data-spw") == "9"
+    good.page.get_by_label("frequency", exact=True).check()
+    assert good.page.locator("#plane-table tbody tr").last.get_attribute("data-spw") == "17"
+
+
+def test_other_pictures_and_the_large_view_by_keyboard(good: Opened) -> None:
+    for kind in ("residual", "rms", "pb", "psf", "image"):
+        good.page.locator(f"input[name=kind][value={kind}]").check()
+        assert good.page.locator(".gallery:visible").get_attribute("data-kind") == kind
+    link = good.page.locator(".gallery:visible tr[data-spw='10'] a.view").nth(1)
+    link.focus()
+    good.page.keyboard.press("Enter")
+    viewer = good.page.get_by_role("dialog")
+    assert "spw 10" in viewer.inner_text() and "Stokes Q" in viewer.inner_text()
+    for layer in ("grid", "primary beam", "masks", "beam"):
+        viewer.get_by_label(layer, exact=True).check()
+    assert viewer.locator("img.layer:visible").count() == 4
+    good.page.wait_for_function("() => [...document.querySelectorAll('#viewer img')].every((i) => i.naturalWidth)")
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    good.page.screenshot(path=SHOTS / "good-large-view.png")
+    good.page.add_script_tag(path=AXE)
+    assert not good.page.evaluate("() => axe.run('#viewer').then((r) => r.violations.map((v) => v.id))")
+    good.page.keyboard.press("ArrowRight")
+    assert "Stokes U" in viewer.inner_text()
+    good.page.keyboard.press("ArrowDown")
+    assert "spw 12,13" in viewer.inner_text()
+    good.page.keyboard.press("Escape")
+    assert not viewer.is_visible()
+    assert good.page.evaluate("document.activeElement.dataset.words").startswith("spw 12,13")
+    assert not good.complaints
+
+
+def test_without_scripts_pictures_are_links(browser: Browser, runs: dict[str, Path]) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((runs["good"] / "report" / "index.html").as_uri())
+    page.locator(".gallery:visible a.view").first.click()
+    assert page.url.endswith(".webp")
+    context.close()
+
+
+def test_prints(good: Opened, tmp_path: Path) -> None:
+    good.page.pdf(path=tmp_path / "report.pdf", format="A4")
+    text = (tmp_path / "report.pdf").read_bytes()
+    assert text.startswith(b"%PDF") and text.count(b"/Type /Page\n") < 40
