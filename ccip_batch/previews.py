@@ -126,10 +126,12 @@ def reduced_header(header: Mapping[str, Any], by: int) -> dict[str, Any]:
 class PreviewWriter:
     """Collects the previews of a plane and saves them as they come."""
 
-    def __init__(self, casa: Casa, path: Path) -> None:
+    def __init__(self, casa: Casa, path: Path, kept: Path) -> None:
+        """path: where the previews are written. kept: a copy that outlives an interruption, gone on with if there."""
         self._casa = casa
         self._path = path
-        self._previews = Previews()
+        self._kept = kept
+        self._previews = Previews.load(kept) if kept.is_file() else Previews()
 
     def iteration(self, number: int, imagename: str) -> None:
         """Take image, residual and mask of an iteration. Called when they are whole."""
@@ -138,6 +140,8 @@ class PreviewWriter:
         if Path(f"{imagename}.mask").is_dir():
             self._take_mask(f"iter{number}.mask", f"{imagename}.mask")
         self._previews.save(self._path)
+        self._kept.parent.mkdir(parents=True, exist_ok=True)
+        self._previews.save(self._kept)
 
     def final(
         self, imagename: str, cutouts: Mapping[str, str], blc: tuple[int, int], header: Mapping[str, Any]

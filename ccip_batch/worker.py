@@ -197,7 +197,8 @@ def image(work: Worker) -> Outcome:
         **_selection(targets.fields, split.target_scans, len(split.antennas)),
     }
     masks = [f"{given}/tier1.mask", f"{given}/tier2.mask"]
-    pictures = previews.PreviewWriter(casa, work.out / previews.NAME)
+    checkpoint = Checkpoint(work.folder.checkpoint, work.fingerprint)
+    pictures = previews.PreviewWriter(casa, work.out / previews.NAME, checkpoint.folder / previews.NAME)
     images = work.stage(
         "makeimages",
         makeimages,
@@ -206,7 +207,7 @@ def image(work: Worker) -> Outcome:
         selection,
         job.iteration,
         masks,
-        Saves(Checkpoint(work.folder.checkpoint, work.fingerprint), job.execution.checkpoint_interval, lambda: None),
+        Saves(checkpoint, job.execution.checkpoint_interval, lambda: None),
         pictures.iteration,
     )
     corrected = work.stage("pbcor", pbcor, casa, images.imagename)
