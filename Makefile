@@ -48,7 +48,7 @@ demo: setup ## simulate a square degree, image it, and print what was recovered
 	@echo "FITS files: build/demo/run/products"
 
 recover: setup ## hold three simulated skies against what their FITS files show
-	$(BIN)/pytest -m slow -s tests/test_recovered_truth.py
+	$(BIN)/pytest -m slow -s tests/test_recovered_truth.py tests/cube
 
 parity: setup ## hold the products against those of NRAO's pipeline (PLANES=2,5 images only these)
 	CCIP_PARITY_PLANES=$(PLANES) $(BIN)/pytest -m parity -s tests/parity
