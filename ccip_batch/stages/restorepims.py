@@ -39,8 +39,7 @@ def restorepims(
     images, `.tt0` first. Running it again gives the same columns. Raises DataError if the flag version does not fit the
     measurement set, CasaError if a step left no result.
     """
-    rerun = _has_model(casa, vis)
-    _save_or_restore_initial(casa, vis, rerun)
+    rerun = _go_back(casa, vis)
     casa.task("delmod", vis=vis, otf=True, scr=False)
     peak = _predict(casa, vis, prediction, models)
 
@@ -74,27 +73,29 @@ def restorepims(
     return RestoreResult(rerun=rerun, model_peak_jy=peak, selfcal_table=selfcal_table, spwmap=spwmap)
 
 
-def _has_model(casa: Casa, vis: str) -> bool:
-    with casa.table(vis) as table:
-        return "MODEL_DATA" in table.colnames()
-
-
 def _flag_versions(vis: str) -> list[str]:
     return sorted(path.name.removeprefix("flags.") for path in Path(f"{vis}.flagversions").glob("flags.*"))
 
 
-def _save_or_restore_initial(casa: Casa, vis: str, rerun: bool) -> None:
-    saved = INITIAL_FLAGS in _flag_versions(vis)
-    if rerun and not saved:
-        raise DataError(
-            f"{vis} has a MODEL_DATA column but no flag version {INITIAL_FLAGS}: it was changed by something else. "
-            "Start again from the PIMS."
-        )
-    if rerun:
-        casa.task("flagmanager", vis=vis, mode="restore", versionname=INITIAL_FLAGS)
-        casa.task("initweights", vis=vis, wtmode="nyq")
-    elif not saved:
+def _go_back(casa: Casa, vis: str) -> bool:
+    """Bring a measurement set that was restored before back to what stage 3 made of it; tells whether it was one.
+
+    If it was not, its flags are saved, for the next time.
+    """
+    if INITIAL_FLAGS not in _flag_versions(vis):
+        with casa.table(vis) as table:
+            if "MODEL_DATA" in table.colnames():
+                raise DataError(
+                    f"{vis} has a MODEL_DATA column but no flag version {INITIAL_FLAGS}: it was changed by something "
+                    "else. Start again from the PIMS."
+                )
         casa.task("flagmanager", vis=vis, mode="save", versionname=INITIAL_FLAGS, comment="before restorepims")
+        return False
+    casa.task("flagmanager", vis=vis, mode="restore", versionname=INITIAL_FLAGS)
+    # With CORRECTED_DATA there, statwt would write the weights of residual_data to SIGMA alone.
+    casa.remove_columns(vis, ["CORRECTED_DATA", "MODEL_DATA", "WEIGHT_SPECTRUM", "SIGMA_SPECTRUM"])
+    casa.task("initweights", vis=vis, wtmode="nyq")
+    return True
 
 
 def _predict(casa: Casa, vis: str, prediction: Mapping[str, Any], models: Sequence[str]) -> float:
