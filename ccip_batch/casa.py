@@ -225,7 +225,8 @@ class Casa:
             there = [column for column in columns if column in table.colnames()]
             table.removecols(there)
         self.record(
-            f"table = casatools.table()\ntable.open({path!r}, nomodify=False)\ntable.removecols({there!r})\ntable.close()"
+            f"table = casatools.table()\ntable.open({path!r}, nomodify=False)\n"
+            f"table.removecols({there!r})\ntable.close()"
         )
 
     def regrid_from(self, source: str, target: str, direction_rad: list[float]) -> None:
