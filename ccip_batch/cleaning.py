@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 from ccip_batch.checksums import ProductFile
 from ccip_batch.results import read_result
 from ccip_batch.run_folder import RunFolder
-
-_KEPT = ("samples.npz", "previews.npz")
-"""Of a node's output: small, and what the report is made from."""
 
 
 def verify_products(run: RunFolder) -> list[str]:
@@ -29,18 +25,16 @@ def verify_products(run: RunFolder) -> list[str]:
 
 
 def clean(run: RunFolder) -> None:
-    """Remove the measurement sets and images that only lead to the products. Call it when those are verified."""
+    """Remove the measurement sets and files that only lead to the products. Call it when those are verified.
+
+    A plane's image and samples stay, so that a change of the plane rejection or of the export images nothing again.
+    """
     for node in run.graph().nodes:
         folder = run.node(node)
-        if node.kind in ("restore", "image") and folder.out.is_dir():
+        if node.kind == "restore" and folder.out.is_dir():
             folder.cleaned.touch()
             for path in folder.out.iterdir():
-                if path.name not in _KEPT:
-                    _remove(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+                shutil.rmtree(path)
+        elif node.kind == "image" and folder.out.is_dir():
+            for path in folder.out.glob("*.fits"):  # they are in planes/ too, marked as kept or rejected
+                path.unlink()

@@ -290,7 +290,10 @@ def export(work: Worker) -> Outcome:
             not judgement.kept,
             work.out,
         )
-        marked = mark_rejection(Path(given), native.files, not judgement.kept, work.out)
+        sources = [Path(given) / file.name for file in native.files]
+        if not all(path.is_file() for path in sources):  # removed after an export, which has the same pixels
+            sources = [work.folder.out / file.name for file in native.files]
+        marked = mark_rejection(sources, not judgement.kept, work.out)
         return PlaneExport(native=marked, common=common)
 
     exported = work.stage("exportvlassdata", export_plane)

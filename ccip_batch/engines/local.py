@@ -94,12 +94,12 @@ class _Engine:
                 self.observer.changed(node, "done", "was done already")
 
     def _may_be_skipped(self, node: Node) -> bool:
-        """Whether a node is done. If not, parents whose output was removed after the export are repeated."""
+        """Whether a node is done. If a plane is not, its measurement set may have been removed: restore is repeated."""
         if node.name in self.repeated:
             return False
         if is_done(self.run, self.job, self.inputs, self.graph, node):
             return True
-        for parent in node.parents:
+        for parent in node.parents if node.kind == "image" else ():
             if self.states[parent] == "done" and self.run.node(self.graph[parent]).cleaned.exists():
                 self.repeated.add(parent)
                 self.states[parent] = "waiting"

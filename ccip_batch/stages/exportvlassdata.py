@@ -136,11 +136,9 @@ def export_common(
     return files
 
 
-def mark_rejection(source: Path, files: Sequence[ProductFile], rejected: bool, folder: Path) -> list[ProductFile]:
-    """Copy the native files into a folder, with VLASSRJ as `analyze` decided it."""
-    return [
-        write_product(source / file.name, folder / file.name, {"VLASSRJ": _rejected_card(rejected)}) for file in files
-    ]
+def mark_rejection(sources: Sequence[Path], rejected: bool, folder: Path) -> list[ProductFile]:
+    """Copy native files into a folder, with VLASSRJ as `analyze` decided it."""
+    return [write_product(source, folder / source.name, {"VLASSRJ": _rejected_card(rejected)}) for source in sources]
 
 
 def plane_cards(
