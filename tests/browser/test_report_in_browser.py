@@ -62,6 +62,7 @@ class Opened:
         self.complaints: list[str] = []
         self.context = browser.new_context(**LOOKS[look])
         self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(300_000)  # a slow machine is no failure
         self.page.on("console", lambda message: self.complaints.append(f"console: {message.text}"))
         self.page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
         self.page.on("requestfailed", lambda request: self.complaints.append(f"missing: {request.url}"))
