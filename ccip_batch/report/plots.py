@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ _STYLE = (
 )
 COLOURS = {"I": "#3f83e0", "Q": "#d9782b", "U": "#2f9e64", "V": "#b35ad0"}
 MARKERS = {"I": "o", "Q": "s", "U": "^", "V": "D"}
+_BRIGHT = (0.25, 0.9)
+"""The part of the colour map that shows on light and on dark."""
 _FOUND, _MODEL, _BAD = "#3f83e0", "#d9782b", "#d6455d"
 _RC: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -98,7 +101,8 @@ class Plots:
         text = out.getvalue()
         for stands_for, variable in ((_INK, "--ink"), (_FAINT, "--faint"), (_WASH, "--wash")):
             text = text.replace(stands_for, f"var({variable})")
-        text = text[text.index("<svg") :].replace(">", f">{_STYLE}", 1)
+        text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], count=1, flags=re.DOTALL)
+        text = text.replace(">", f">{_STYLE}", 1)
         (self._folder / f"{name}.svg").write_text(text, encoding="utf-8")
 
     def table(self, name: str, table: Table) -> None:
@@ -327,7 +331,9 @@ def _qu(places: Sequence[Place], plots: Plots) -> Plot:
             data = polarisation(place)
             low, high = data.frequency.min() / 1e9, data.frequency.max() / 1e9
             norm = matplotlib.colors.Normalize(low, high if high > low else low + 1)
-            colours = matplotlib.colormaps["plasma"](norm(data.frequency / 1e9) * 0.9)
+            colours = matplotlib.colormaps["plasma"](
+                _BRIGHT[0] + norm(data.frequency / 1e9) * (_BRIGHT[1] - _BRIGHT[0])
+            )
             axes.plot(data.q, data.u, color=_WASH, lw=1)
             for i, colour in enumerate(colours):
                 axes.errorbar(data.q[i], data.u[i], data.error[i], data.error[i], marker="o", color=colour,
@@ -343,7 +349,7 @@ def _qu(places: Sequence[Place], plots: Plots) -> Plot:
                 for i in range(len(data.spw))
             ]
             mappable = matplotlib.cm.ScalarMappable(norm, matplotlib.colors.LinearSegmentedColormap.from_list(
-                "part", matplotlib.colormaps["plasma"](np.linspace(0, 0.9, 64))))  # fmt: skip
+                "part", matplotlib.colormaps["plasma"](np.linspace(*_BRIGHT, 64))))  # fmt: skip
         axes.figure.colorbar(mappable, ax=all_axes, label="frequency (GHz)", shrink=0.9)
     plots.table("qu", Table(("place", "spw", "frequency_ghz", "q_over_i", "u_over_i", "error", "kept"), rows))
     return Plot(
@@ -466,7 +472,7 @@ def _pb_histogram(facts: RunFacts, plots: Plots) -> list[Plot]:
     if not found:
         return []
     with plots.figure("pb", 7.2, 3.0) as (axes,):
-        colours = matplotlib.colormaps["plasma"](np.linspace(0, 0.9, len(found)))
+        colours = matplotlib.colormaps["plasma"](np.linspace(*_BRIGHT, len(found)))
         for (plane, counts), colour in zip(found, colours, strict=True):
             axes.stairs(counts, edges, color=colour, label=f"spw {plane.spw}")
         axes.set_xlabel("primary beam response")
@@ -484,7 +490,7 @@ def _pb_histogram(facts: RunFacts, plots: Plots) -> list[Plot]:
 
 def convergence(plane: PlaneFacts, iterations: Sequence[IterationResult], plots: Plots) -> Plot | None:
     """Peak residual and model flux of a plane, a major cycle and Stokes; None if nothing was cleaned."""
-    cleaned = [one for one in iterations if one.convergence]
+    cleaned = [one for one in iterations if one.convergence and one.iteration > 0]
     if not cleaned:
         return None
     name = f"convergence_{plane.label}"

@@ -99,6 +99,7 @@ def shade(cells: Sequence[Cell], scales: Sequence[float] | None = None) -> list[
 
 COLUMNS = (
     Column("spw"),
+    Column("State"),
     Column("Frequency", "GHz"),
     Column("Flagged", "%", True),
     Column("Bandwidth", "MHz"),
@@ -112,7 +113,7 @@ COLUMNS = (
     Column("Major cycles"),
     Column("Iterations"),
     Column("Stopped by"),
-    Column("State"),
+    Column("Why"),
 )
 
 
@@ -143,6 +144,7 @@ def _cells(plane: PlaneFacts) -> list[Cell]:
     peak = plane.native.peak if plane.native else None
     return [
         Cell(plane.spw.replace(",", "+"), float(plane.spw.split(",")[0])),
+        Cell(plane.state, plane.state),
         number(target.reffreq_ghz if target else None, ".3f"),
         number(target.flagged_fraction if target else None, ".1f", 100),
         number(target.bandwidth_hz if target else None, ".0f", 1e-6),
@@ -156,7 +158,7 @@ def _cells(plane: PlaneFacts) -> list[Cell]:
         number(sum(one.major_cycles for one in images.iterations) if images else None, ".0f"),
         number(sum(one.iterations for one in images.iterations) if images else None, ".0f"),
         _stop(plane),
-        Cell(f"{plane.state}{': ' + plane.reason if plane.reason else ''}", plane.state),
+        Cell(plane.reason or "as expected" if plane.state == "kept" else plane.reason or "–", plane.reason),
     ]
 
 

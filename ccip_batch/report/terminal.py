@@ -13,7 +13,7 @@ from ccip_batch.report.facts import RunFacts
 from ccip_batch.report.tables import plane_table
 from ccip_batch.report.verdict import headline, identity, plane_counts
 
-_LEFT_OUT = ("Bandwidth", "Beam PA", "Stopped by", "Major cycles")
+_LEFT_OUT = ("Bandwidth", "Beam PA", "Stopped by", "Major cycles", "Why")
 """Columns that only the page has."""
 _MIN_WIDTH = 150
 
@@ -45,6 +45,6 @@ def render(facts: RunFacts) -> str:
         shown.add_column(table.columns[i].title, justify="left" if table.columns[i].title == "State" else "right")
     for row in table.rows:
         texts = [row.cells[i].text + "*" * max(0, row.cells[i].level - 2) for i in chosen]
-        shown.add_row(*map(Text, [*texts[:-1], row.plane.state]))  # its reason stands above
+        shown.add_row(*map(Text, texts))  # why it is not kept stands above
     console.print(shown)
     return out.getvalue()
