@@ -200,7 +200,8 @@ def _thick(plane: Array) -> Array:
     height, width = plane.shape
     boxes = np.stack([padded[y : y + height, x : x + width] for y in range(3) for x in range(3)])
     high, low = boxes.max(axis=0), boxes.min(axis=0)
-    return np.where(high >= -low, high, low)
+    thick: Array = np.where(high >= -low, high, low)
+    return thick
 
 
 def _outline(mask: Array) -> Array:
