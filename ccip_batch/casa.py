@@ -50,6 +50,7 @@ import sys
 
 arguments, sys.argv = sys.argv, sys.argv[:1]
 os.chdir(os.path.dirname(os.path.abspath(__file__)))
+shutil.rmtree("replay", ignore_errors=True)
 os.makedirs("replay/out")
 os.chdir("replay")
 

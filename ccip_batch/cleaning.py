@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 from ccip_batch.checksums import ProductFile
 from ccip_batch.results import read_result
 from ccip_batch.run_folder import RunFolder
 
 
-def verify_products(run: RunFolder) -> list[str]:
-    """Recompute the checksums of all products; gives a complaint for each file that does not fit."""
-    result = read_result(run.node(run.graph()["publish"]).result)
+def bad_products(run: RunFolder) -> list[str]:
+    """Names of the products whose checksum is not that of when they were written, or that are gone.
+
+    Their nodes' results are removed, so that the next run makes them again.
+    """
+    graph = run.graph()
+    publish = run.node(graph["publish"])
+    result = read_result(publish.result)
     if result is None:
-        return ["there are no products: publish is not done"]
-    complaints = []
-    for file in result.files:
-        path = run.products / file.name
-        if not path.is_file():
-            complaints.append(f"{path} is missing")
-        elif ProductFile.of(path) != file:
-            complaints.append(f"{path} has changed since it was written")
-    return complaints
+        return ["(publish is not done)"]
+    bad = [file.name for file in result.files if not _is_whole(run.products / file.name, file)]
+    if bad:
+        publish.result.unlink()
+        for node in graph.nodes:
+            made = read_result(run.node(node).result) if node.kind == "export" else None
+            if made and any(file.name in bad for file in made.files):
+                run.node(node).result.unlink()
+    return bad
+
+
+def _is_whole(path: Path, file: ProductFile) -> bool:
+    return path.is_file() and ProductFile.of(path) == file
 
 
 def clean(run: RunFolder) -> None:
-    """Remove the measurement sets and files that only lead to the products. Call it when those are verified.
+    """Remove the measurement sets that only lead to the products. Call it when those are verified.
 
-    A plane's image and samples stay, so that a change of the plane rejection or of the export images nothing again.
+    What an export needs of a plane stays, so that other rejection thresholds image nothing again.
     """
     for node in run.graph().nodes:
         folder = run.node(node)
@@ -35,6 +45,3 @@ def clean(run: RunFolder) -> None:
             folder.cleaned.touch()
             for path in folder.out.iterdir():
                 shutil.rmtree(path)
-        elif node.kind == "image" and folder.out.is_dir():
-            for path in folder.out.glob("*.fits"):  # they are in planes/ too, marked as kept or rejected
-                path.unlink()

@@ -114,6 +114,10 @@ def _parameters(job: ResolvedJob, node: Node) -> Any:
 
 
 def is_done(run: RunFolder, job: ResolvedJob, inputs: Mapping[str, str], graph: Graph, node: Node) -> bool:
-    """Whether a node's result is there and is that of its present parameters and parents."""
-    result = read_result(run.node(node).result)
-    return result is not None and result.fingerprint == of_node(run, job, inputs, graph, node)
+    """Whether a node's result is there, is that of its present parameters and parents, and its files are there."""
+    folder = run.node(node)
+    result = read_result(folder.result)
+    if result is None or result.fingerprint != of_node(run, job, inputs, graph, node):
+        return False
+    sizes = {path.name: path.stat().st_size for path in folder.out.glob("*")} if result.files else {}
+    return all(sizes.get(file.name) == file.bytes for file in result.files)

@@ -15,9 +15,6 @@ from ccip_batch.model import Model
 ROWS_AT_ONCE = 200_000
 """Rows of the main table that are in memory at once."""
 
-SCIENCE_SPWS = tuple(range(2, 18))
-"""The spws of VLASS that are imaged: 2~17 (16 x 128 MHz, 1.988-4.012 GHz). 0 and 1 are X-band pointing spws."""
-
 
 class Spw(Model):
     """A spectral window."""

@@ -65,6 +65,10 @@ def run_node(run: RunFolder, name: str) -> ExitCode:
         for parent in node.parents:
             if parent not in node.may_fail and read_result(run.node(graph[parent]).result) is None:
                 raise DataError(f"{name} needs {parent}, which is not done; run it first.")
+            if node.kind == "image" and run.node(graph[parent]).cleaned.exists():
+                raise DataError(
+                    f"{name} needs what {parent} made, which was removed after the export; run {parent} first."
+                )
         return _Attempt(run, node, folder, of_node(run, job, inputs, graph, node), descriptor).run()
 
 
@@ -103,6 +107,9 @@ class _Attempt:
             old.append(folder.casa_commands)
         for path in old:
             path.unlink(missing_ok=True)
+        if folder.out_before.exists() and not folder.out.exists():
+            folder.out_before.rename(folder.out)
+        shutil.rmtree(folder.out_before, ignore_errors=True)
         for path in (folder.work, folder.stages):
             shutil.rmtree(path, ignore_errors=True)
             path.mkdir()
@@ -117,7 +124,14 @@ class _Attempt:
         clock = time.monotonic()
         with self.folder.log.open("w") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "ccip_batch.worker", str(self.run_folder.path), self.node.name],
+                [
+                    sys.executable,
+                    "-m",
+                    "ccip_batch.worker",
+                    str(self.run_folder.path),
+                    self.node.name,
+                    self.fingerprint,
+                ],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -146,8 +160,9 @@ class _Attempt:
         """Give the output its place, then write the result: in this order, for the result says that all is there."""
         folder = self.folder
         outcome = Outcome.model_validate_json((folder.work / OUTCOME).read_bytes())
-        shutil.rmtree(folder.out, ignore_errors=True)
         folder.out.parent.mkdir(parents=True, exist_ok=True)
+        if folder.out.exists():
+            folder.out.rename(folder.out_before)
         folder.out_now.rename(folder.out)
         stages = [StageRecord.model_validate_json(path.read_bytes()) for path in sorted(folder.stages.glob("*.json"))]
         result = NodeResult(
@@ -166,6 +181,7 @@ class _Attempt:
             files=outcome.files,
         )
         result.save(folder.result)
+        shutil.rmtree(folder.out_before, ignore_errors=True)
         shutil.rmtree(folder.stages, ignore_errors=True)
         shutil.rmtree(folder.checkpoint, ignore_errors=True)
         folder.progress.unlink(missing_ok=True)
@@ -199,13 +215,17 @@ class _Attempt:
         """Exit code and cause of a failure, from what the worker said or, if it could not, from how it ended."""
         try:
             said = json.loads(self.folder.error.read_bytes())
-            return ExitCode(said["exit_code"]), str(said["cause"])
+            exit_code, cause = ExitCode(said["exit_code"]), str(said["cause"])
+            if exit_code != ExitCode.CASA:
+                return exit_code, cause
         except (OSError, ValueError, KeyError):
-            pass
+            exit_code, cause = ExitCode.INTERNAL, ""
         if any(word in tail for word in _DISK_WORDS):
-            return ExitCode.RESOURCES, "the disk is full"
+            return ExitCode.RESOURCES, f"the disk is full {cause}".strip()
         if any(word in tail for word in _MEMORY_WORDS):
-            return ExitCode.RESOURCES, "out of memory"
+            return ExitCode.RESOURCES, f"out of memory {cause}".strip()
+        if cause:
+            return exit_code, cause
         if code < 0:
             name = signal.Signals(-code).name
             if -code == signal.SIGKILL:

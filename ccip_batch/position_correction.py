@@ -37,7 +37,7 @@ class PositionCorrection(Model):
     def apply(self, ra_deg: float, dec_deg: float) -> tuple[float, float]:
         """The corrected position, degrees."""
         return (
-            ra_deg + self.x_arcsec / 3600.0 / math.cos(math.radians(dec_deg)),
+            (ra_deg + self.x_arcsec / 3600.0 / math.cos(math.radians(dec_deg))) % 360.0,
             dec_deg + self.y_arcsec / 3600.0,
         )
 

@@ -131,7 +131,10 @@ class PreviewWriter:
         self._casa = casa
         self._path = path
         self._kept = kept
-        self._previews = Previews.load(kept) if kept.is_file() else Previews()
+        try:
+            self._previews = Previews.load(kept) if kept.is_file() else Previews()
+        except DataError:
+            self._previews = Previews()  # pictures are not worth a failure
 
     def iteration(self, number: int, imagename: str) -> None:
         """Take image, residual and mask of an iteration. Called when they are whole."""

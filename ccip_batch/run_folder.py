@@ -45,6 +45,8 @@ class NodeFolder:
         self.lock = self.path / ".lock"
         self.out_now = self.work / "out"
         """Where the running node puts what it gives to others."""
+        self.out_before = run / "nodes" / node.name / "out.before"
+        """Output of an earlier try, while the new one takes its place."""
         self.cleaned = self.path / "cleaned"
         """There when what the node gave to others was removed after the export."""
         if node.kind == "export" and node.group is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from ccip_batch import report
-from ccip_batch.cleaning import clean, verify_products
+from ccip_batch.cleaning import bad_products, clean
 from ccip_batch.engines.local import run_local
 from ccip_batch.errors import ConfigError, DataError, ExitCode
 from ccip_batch.jobs import open_run, write_job
@@ -35,9 +35,9 @@ def run_job(config: Path, overrides: Sequence[str], folder: Path | None) -> Exit
         if code != ExitCode.DONE:
             _tell_failures(run)
             return code
-        complaints = verify_products(run)
-        if complaints:
-            raise DataError("\n".join(complaints))
+        bad = bad_products(run)
+        if bad:
+            raise DataError(f"products have changed since they were written: {', '.join(bad)}. Run again to mend them.")
         if job.execution.keep == "products":
             clean(run)
     click.echo(f"Products: {run.products}")

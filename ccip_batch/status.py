@@ -54,11 +54,11 @@ def _node_status(run: RunFolder, node: Node, done: bool) -> NodeStatus:
         cpu_s=ended.usage.cpu_s,
         peak_memory_bytes=ended.usage.peak_memory_bytes,
         attempts=ended.attempts,
-        text=failure.cause if failure else read_text(run, node),
+        text=failure.cause if failure else summary_of(run, node),
     )
 
 
-def read_text(run: RunFolder, node: Node) -> str:
+def summary_of(run: RunFolder, node: Node) -> str:
     """What became of a node that is done."""
     result = read_result(run.node(node).result)
     return result.summary if result else ""

@@ -1,11 +1,12 @@
 """The process that does a node's work: it runs the node's stages, one after the other, in the node's work folder.
 
 It may be killed, or aborted by CASA, at any moment; its supervisor (node.py) outlives it and judges what it left. It
-writes a file a stage, and `error.json` if a stage raised. Run as `python -m ccip_batch.worker RUN NODE`.
+writes a file a stage, and `error.json` if a stage raised. Run as `python -m ccip_batch.worker RUN NODE FINGERPRINT`.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -18,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 from ccip_batch import process
 from ccip_batch.casa import Casa
 from ccip_batch.config import ResolvedJob
-from ccip_batch.errors import CcipError, ConfigError, DataError, ExitCode, ResourceError
+from ccip_batch.errors import CcipError, DataError, ExitCode, RunFolderError
 from ccip_batch.fingerprint import of_node, read_inputs
 from ccip_batch.groups import SpwGroup
 from ccip_batch.measurement_set import MsSummary
@@ -35,14 +36,16 @@ T = TypeVar("T")
 class Worker:
     """What a node's work needs: its job, its folder, results of its parents, CASA when it is first asked for."""
 
-    def __init__(self, run: RunFolder, node: Node) -> None:
+    def __init__(self, run: RunFolder, node: Node, fingerprint: str) -> None:
         self.run = run
         self.node = node
         self.folder: NodeFolder = run.node(node)
         self.job: ResolvedJob = run.read_job()
         self.graph: Graph = run.graph()
         self.out = self.folder.out_now
-        self.fingerprint = of_node(run, self.job, read_inputs(run), self.graph, node)
+        self.fingerprint = fingerprint
+        if fingerprint != of_node(run, self.job, read_inputs(run), self.graph, node):
+            raise RunFolderError(f"the job has changed since {node.name} was started; run it again.")
         self._casa: Casa | None = None
 
     @property
@@ -149,10 +152,15 @@ def restore(work: Worker) -> Outcome:
 
 def _unpacking(archive: Path, tables: Sequence[str]) -> str:
     """Python that unpacks what stage 4 needs, for `casa_commands.py`."""
-    return (
-        f"import tarfile\nwanted = {list(tables)!r}\nwith tarfile.open({str(archive)!r}) as archive:\n"
-        "    archive.extractall(members=[member for member in archive if member.name.split('/')[0] in wanted])"
-    )
+    return f"""\
+import pathlib
+import tarfile
+wanted = {list(tables)!r}
+with tarfile.open({str(archive)!r}) as archive:
+    for member in archive:
+        parts = pathlib.PurePosixPath(member.name).parts
+        if (member.isfile() or member.isdir()) and parts and parts[0] in wanted and ".." not in parts:
+            archive.extract(member)"""
 
 
 def _selection(fields: Sequence[int], scans: Sequence[int], antennas: int) -> dict[str, str]:
@@ -291,8 +299,6 @@ def export(work: Worker) -> Outcome:
             work.out,
         )
         sources = [Path(given) / file.name for file in native.files]
-        if not all(path.is_file() for path in sources):  # removed after an export, which has the same pixels
-            sources = [work.folder.out / file.name for file in native.files]
         marked = mark_rejection(sources, not judgement.kept, work.out)
         return PlaneExport(native=marked, common=common)
 
@@ -344,41 +350,35 @@ WORK: dict[str, Callable[[Worker], Outcome]] = {
 }
 
 
-def main(run_folder: str, name: str) -> ExitCode:
+def main(run_folder: str, name: str, fingerprint: str) -> ExitCode:
     """Do a node's work. The exit code tells how it ended; what failed is in `error.json`."""
     run = RunFolder.existing(Path(run_folder))
-    graph = run.graph()
-    if name not in graph:
-        raise ConfigError(f"{run.path} has no node {name}; it has {', '.join(node.name for node in graph.nodes)}")
-    work = Worker(run, graph[name])
-    os.chdir(work.folder.work)
+    node = run.graph()[name]
+    folder = run.node(node)
+    os.chdir(folder.work)
     try:
-        outcome = WORK[work.node.kind](work)
-        outcome.save(Path(OUTCOME))
+        WORK[node.kind](Worker(run, node, fingerprint)).save(Path(OUTCOME))
     except CcipError as error:
-        _tell(work, str(error), type(error).exit_code)
-        return type(error).exit_code
+        return _tell(folder, str(error), error.exit_code)
     except MemoryError:
-        _tell(work, "out of memory", ResourceError.exit_code)
-        return ResourceError.exit_code
+        return _tell(folder, "out of memory", ExitCode.RESOURCES)
     except OSError as error:
-        full = error.errno in (28, 122)  # ENOSPC, EDQUOT
-        code = ExitCode.RESOURCES if full else ExitCode.INTERNAL
-        _tell(work, f"the disk is full: {error}" if full else f"{type(error).__name__}: {error}", code)
         traceback.print_exc()
-        return code
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _tell(folder, f"the disk is full: {error}", ExitCode.RESOURCES)
+        return _tell(folder, f"{type(error).__name__}: {error}", ExitCode.INTERNAL)
     except Exception as error:
-        _tell(work, f"{type(error).__name__}: {error}", ExitCode.INTERNAL)
         traceback.print_exc()
-        return ExitCode.INTERNAL
+        return _tell(folder, f"{type(error).__name__}: {error}", ExitCode.INTERNAL)
     return ExitCode.DONE
 
 
-def _tell(work: Worker, cause: str, code: ExitCode) -> None:
+def _tell(folder: NodeFolder, cause: str, code: ExitCode) -> ExitCode:
     print(f"ccip-batch: {cause}", file=sys.stderr, flush=True)
-    write_whole(work.folder.error, json.dumps({"cause": cause, "exit_code": int(code)}))
+    write_whole(folder.error, json.dumps({"cause": cause, "exit_code": int(code)}))
+    return code
 
 
 if __name__ == "__main__":
     process.die_with_parent()
-    sys.exit(main(sys.argv[1], sys.argv[2]))
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3]))

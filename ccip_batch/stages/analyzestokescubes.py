@@ -12,6 +12,7 @@ import numpy.typing as npt
 from astropy.wcs import WCS
 from scipy.optimize import OptimizeWarning, curve_fit
 
+from ccip_batch.errors import DataError
 from ccip_batch.images import STOKES
 from ccip_batch.model import Model
 from ccip_batch.samples import Samples
@@ -87,6 +88,9 @@ def analyzestokescubes(planes: Sequence[PlaneSamples], header: dict[str, Any]) -
         return StokesAnalysis(places=[], note="no plane was imaged")
     ordered = sorted(planes, key=lambda plane: plane.frequency_hz)
     lowest = ordered[0].samples
+    for plane in ordered[1:]:
+        if not (np.array_equal(plane.samples.y, lowest.y) and np.array_equal(plane.samples.x, lowest.x)):
+            raise DataError(f"spw {plane.spw} was sampled at other pixels than spw {ordered[0].spw}: image it again.")
     inside = ordered[-1].samples.inside_iter3
     values = lowest.values.astype(np.float64)
     found: list[tuple[Literal["peak of Stokes I", "peak of polarised intensity"], npt.NDArray[np.float64]]] = [
@@ -140,9 +144,12 @@ def _power_law(rows: Sequence[PlaneAtPlace]) -> PowerLaw | None:
     slope, start = np.polyfit(np.log(ratio), np.log(flux), 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OptimizeWarning)  # two planes: no errors can be given
-        best, covariance = curve_fit(
-            lambda r, amplitude, alpha: amplitude * r**alpha, ratio, flux, (np.exp(start), slope), method="lm"
-        )
+        try:
+            best, covariance = curve_fit(
+                lambda r, amplitude, alpha: amplitude * r**alpha, ratio, flux, (np.exp(start), slope), method="lm"
+            )
+        except RuntimeError:  # it does not converge: no power law
+            return None
     errors = np.sqrt(np.diag(covariance))
     return PowerLaw(
         flux_jy=float(best[0]),

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ccip_batch.casa import Casa
+from ccip_batch.errors import CasaError
 from ccip_batch.images import STOKES, Beam, Mask, Pixels, image_shape, madrms, read_plane, restoring_beam
 from ccip_batch.model import Model
 
@@ -95,6 +96,8 @@ def _statistics(casa: Casa, images: dict[str, str], stokes: int) -> CutoutStatis
     pb, inside = read_plane(casa, images["pb"], stokes)
     rms, valid = read_plane(casa, images["image.pbcor.rms"], stokes)
     good = rms[valid].astype(np.float64)
+    if not good.size or not inside.any():
+        raise CasaError(f"Stokes {STOKES[stokes]} of {images['image']} has no valid pixel.")
     return CutoutStatistics(
         image=_peak(*read_plane(casa, images["image"], stokes), inside),
         residual=_peak(*read_plane(casa, images["residual"], stokes), inside),
