@@ -42,7 +42,7 @@ test: setup ## the fast tests
 	$(BIN)/pytest -m "not slow and not parity and not pool and not container and not browser"
 
 demo: setup ## simulate a square degree, image it, and print what was recovered
-	@test -f build/demo/job.yaml || $(BIN)/ccip-batch simulate build/demo --preset demo
+	@test -f build/demo/job.yaml || { rm -rf build/demo; $(BIN)/ccip-batch simulate build/demo --preset demo; }
 	@$(BIN)/ccip-batch run build/demo/job.yaml --run-dir build/demo/run
 	@$(BIN)/python -m ccip_batch.simulate.recovery build/demo/run/products build/demo/truth.json
 	@echo "FITS files: build/demo/run/products"
@@ -54,7 +54,7 @@ parity: setup ## hold the products against those of NRAO's pipeline (PLANES=2,5 
 	CCIP_PARITY_PLANES=$(PLANES) $(BIN)/pytest -m parity -s tests/parity
 
 parity-ci: setup
-	CCIP_PARITY_PLANES=$(CI_PLANES) $(BIN)/pytest -m parity tests/parity
+	CCIP_PARITY_PLANES=$(CI_PLANES) $(BIN)/pytest -m parity -s tests/parity
 
 browser-test: setup ## open reports of three real runs in a headless browser
 	@tests/browser/setup.sh

@@ -30,6 +30,7 @@ from ccip_batch.fields import (
     InputPath,
     Memory,
     Number,
+    PhaseCentre,
     Scales,
     SpwGroups,
     Spws,
@@ -191,7 +192,6 @@ class Job(Section):
 
 _IMAGENAME = r"^[A-Za-z0-9][A-Za-z0-9+_-]*(\.[A-Za-z0-9+_-]+)*$"
 _CUBE_IMAGENAME = r"^[A-Za-z0-9][A-Za-z0-9+_-]*(\.[A-Za-z0-9+_-]+){4,}$"
-_PHASECENTER = r"^(J2000|ICRS|B1950) +[-+0-9.:hdms]+ +[-+0-9.:hdms]+$"
 
 
 class CubeList(PlaneParameters):
@@ -203,7 +203,7 @@ class CubeList(PlaneParameters):
         description="Image name: letters, digits, `_`, `+`, `-`; at least five parts between dots, "
         "the fifth of which names the object.",
     )
-    phasecenter: str = Field(pattern=_PHASECENTER, description="Such as `J2000 13:33:35.814 +16.44.04.255`.")
+    phasecenter: PhaseCentre = Field(description="Such as `J2000 13:33:35.814 +16.44.04.255`.")
     imaging_mode: str = Field(description=f"`{CUBE_MODE}`.")
 
 
@@ -212,7 +212,7 @@ class ContinuumList(Prediction):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     imagename: str = Field(pattern=_IMAGENAME, description="Image name: letters, digits, `.`, `_`, `+` and `-`.")
-    phasecenter: str = Field(pattern=_PHASECENTER, description="Such as `J2000 13:33:35.814 +16.44.04.255`.")
+    phasecenter: PhaseCentre = Field(description="Such as `J2000 13:33:35.814 +16.44.04.255`.")
     imaging_mode: str = Field(description=f"`{CONTINUUM_MODE}`.")
 
 
@@ -263,7 +263,7 @@ class ResolvedJob(Section):
             ) from error
 
 
-Model = TypeVar("Model", bound=BaseModel)
+Checked = TypeVar("Checked", bound=BaseModel)
 Where = Callable[[Location], str]
 """Finds the place of a key, such as `('imaging', 'spw')`: `file:line`."""
 
@@ -410,13 +410,14 @@ def _without_empty_taper(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_list(
-    model: type[Model], values: ParameterList | None, mode: str, problems: list[Problem], warnings: list[str]
-) -> Model | None:
+    model: type[Checked], values: ParameterList | None, mode: str, problems: list[Problem], warnings: list[str]
+) -> Checked | None:
     if values is None:
         return None
     known = set(model.model_fields) | _KNOWN_ELSEWHERE
     warnings.extend(_fixed_parameters(model, values))
-    warnings.extend(values.unknown(known | _WITHOUT_EFFECT | set(imaging.COMMON) | set(imaging.PREDICTION)))
+    table = set(imaging.ITERATIONS[0]) if model is CubeList else set(imaging.PREDICTION)
+    warnings.extend(values.unknown(known | _WITHOUT_EFFECT | table))
     found = _validated(model, values.values, {}, lambda loc: values.where(str(loc[0]) if loc else ""), problems)
     given = values.values.get("imaging_mode")
     if isinstance(given, str) and given != mode:
@@ -470,8 +471,8 @@ def _science_spws(seip: ParameterList | None, problems: list[Problem]) -> tuple[
 
 
 def _validated(
-    model: type[Model], data: Any, context: dict[str, Any], where: Where, problems: list[Problem]
-) -> Model | None:
+    model: type[Checked], data: Any, context: dict[str, Any], where: Where, problems: list[Problem]
+) -> Checked | None:
     """Validate, and put each of pydantic's complaints into words. `where` finds the place of a dotted key."""
     try:
         return model.model_validate(data, context=context)

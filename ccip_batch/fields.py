@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, PlainSerializer, ValidationInfo, WithJsonSchema
 
+from ccip_batch.direction import parse_direction
 from ccip_batch.groups import SpwGroup, parse_groups
 from ccip_batch.problems import shown
 
@@ -141,6 +142,14 @@ def _container(value: Any, info: ValidationInfo) -> object:
     return str(_normal(Path(str(_path(value, info)))))
 
 
+def _phase_centre(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not a text; write such as 'J2000 13:33:35.814 +16.44.04.255'")
+    parse_direction(value)
+    return " ".join(value.split())
+
+
+PhaseCentre = Annotated[str, BeforeValidator(_phase_centre)]
 InputPath = Annotated[
     Path, BeforeValidator(_path), AfterValidator(_normal), PlainSerializer(str), WithJsonSchema({"type": "string"})
 ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,41 +76,59 @@ def read_inputs(run: RunFolder) -> dict[str, str]:
 
 
 def of_node(run: RunFolder, job: ResolvedJob, inputs: Mapping[str, str], graph: Graph, node: Node) -> str:
-    """Fingerprint of a node's work as it would be now: its parameters, and the results of its parents as they are."""
-    parents = {}
+    """Fingerprint of a node's work as it would be now: its parameters, and the results of its parents as they are.
+
+    A plane depends on how the data were restored and on its own target, not on what other planes there are.
+    """
+    parents: dict[str, Any] = {}
     for name in node.parents:
         result = read_result(run.node(graph[name]).result)
-        parents[name] = result.fingerprint if result else _FAILED
+        if node.kind == "image" and result is not None and node.group is not None:
+            planes = result.stage("editimlist_cube")["planes"]
+            target = next((plane for plane in planes if plane["spw"] == node.group.selection), None)
+            parents[name] = [_chosen(job, _RESTORED), _inputs(inputs, _DATA), target]
+        else:
+            parents[name] = result.fingerprint if result else _FAILED
     parts = {
         "versions": [__version__, job.versions.get("casatools", "")],
         "node": node.name,
         "parameters": _parameters(job, node),
-        "inputs": dict(inputs) if node.kind == "restore" else {},
+        "inputs": _inputs(inputs, {"restore": _DATA, "publish": _LISTS}.get(node.kind, ())),
         "parents": parents,
     }
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _parameters(job: ResolvedJob, node: Node) -> Any:
-    """The part of the job that matters to a node itself; what matters to its parents comes in through them."""
+_DATA = ("vis", "reimaging_resources", "flag_commands")
+_LISTS = ("seip_parameter_list", "ccip_parameter_list")
+"""What they say is in the resolved job; the files themselves are products."""
+_RESTORED = (
+    "root", "imagename", "phasecenter", "continuum_imagename", "continuum_phasecenter", "science_spws",
+    "prediction_call",
+)  # fmt: skip
+"""What the restored data follow from, apart from the groups that they are split into."""
+
+
+def _chosen(job: ResolvedJob, keys: Sequence[str]) -> dict[str, Any]:
     everything = job.model_dump(mode="json")
-    keys: dict[str, tuple[str, ...]] = {
-        "restore": (
-            "root", "imagename", "phasecenter", "continuum_imagename", "continuum_phasecenter",
-            "groups", "science_spws", "prediction_call",
-        ),
-        "image": ("iteration_calls",),
-        "analyze": (),
-        "export": (),
-        "publish": ("imagename",),
-    }  # fmt: skip
-    chosen = {key: everything[key] for key in keys[node.kind]}
+    return {key: everything[key] for key in keys}
+
+
+def _inputs(inputs: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    return {name: inputs[name] for name in names if name in inputs}
+
+
+def _parameters(job: ResolvedJob, node: Node) -> dict[str, Any]:
+    """The part of the job that matters to a node itself; what matters to its parents comes in through them."""
+    rejection = job.plane_rejection
     if node.kind == "restore":
-        chosen["rejection"] = everything["plane_rejection"]["before_imaging"]
+        return {**_chosen(job, (*_RESTORED, "groups")), "rejection": rejection.before_imaging.model_dump(mode="json")}
+    if node.kind == "image":
+        return _chosen(job, ("iteration_calls",))
     if node.kind == "analyze":
-        chosen["rejection"] = everything["plane_rejection"]["after_imaging"]
-    return chosen
+        return {"rejection": rejection.after_imaging.model_dump(mode="json")}
+    return {}
 
 
 def is_done(run: RunFolder, job: ResolvedJob, inputs: Mapping[str, str], graph: Graph, node: Node) -> bool:

@@ -40,16 +40,24 @@ def open_run(config: Path, overrides: Sequence[str], folder: Path | None) -> tup
 
 def write_job(run: RunFolder, config: Path, job: ResolvedJob) -> list[str]:
     """Write the job into its run folder, which the caller has locked; gives what has changed since the last time."""
-    changes = []
-    old = read_inputs(run)
-    inputs = of_inputs(job)
-    changes += [f"inputs.{name} has changed" for name in inputs if old and old.get(name) != inputs[name]]
-    run.dag.mkdir(parents=True, exist_ok=True)
+    inputs, before = of_inputs(job), read_inputs(run)
+    changes = [f"inputs.{name}" for name in {**before, **inputs} if before and before.get(name) != inputs.get(name)]
+    if run.resolved.is_file():
+        changes += _changed_options(run.read_job(), job)
+    write_whole(run.resolved, job.to_yaml())  # first: with it, the folder is a run folder
+    save_inputs(run, inputs)
     if config.resolve() != run.job.resolve():
         shutil.copyfile(config, run.job)
-    write_whole(run.resolved, job.to_yaml())
-    save_inputs(run, inputs)
     return changes
+
+
+_NO_PRODUCT = {"execution", "inputs", "versions", "warnings"}
+
+
+def _changed_options(before: ResolvedJob, now: ResolvedJob) -> list[str]:
+    """Names of the parts of a job that differ and matter to a product."""
+    old, new = before.model_dump(mode="json"), now.model_dump(mode="json")
+    return [name for name in new if name not in _NO_PRODUCT and old[name] != new[name]]
 
 
 def _check_same_job(run: RunFolder, job: ResolvedJob) -> None:
@@ -60,8 +68,15 @@ def _check_same_job(run: RunFolder, job: ResolvedJob) -> None:
                 f"{run.path} is the run folder of another job ({there.imagename} from {there.root}.ms, not "
                 f"{job.imagename} from {job.root}.ms). Give another one with --run-dir."
             )
-    elif run.path.exists() and any(entry.name != ".lock" for entry in run.path.iterdir()):
+    elif run.path.exists() and not run.path.is_dir():
+        raise RunFolderError(f"{run.path} is a file. Give a folder with --run-dir.")
+    elif run.path.exists() and any(not _is_beginning(entry.name) for entry in run.path.iterdir()):
         raise RunFolderError(f"{run.path} is there and is no run folder. Give another one with --run-dir.")
+
+
+def _is_beginning(name: str) -> bool:
+    """Whether a run that was killed at its very start may have left a file of this name."""
+    return name in (".lock", "dag") or name.endswith(".part")
 
 
 def _check_disk(run: RunFolder, job: ResolvedJob) -> None:

@@ -92,6 +92,8 @@ def summarize(casa: Casa, vis: Path) -> MsSummary:
     with casa.table(str(vis / "ANTENNA")) as table:
         antennas = [str(name) for name in table.getcol("NAME")]
     with casa.table(str(vis / "OBSERVATION")) as table:
+        if not table.nrows():
+            raise DataError(f"{vis} has an empty OBSERVATION table; it is not a whole measurement set.")
         telescope = str(table.getcol("TELESCOPE_NAME")[0])
         observer = str(table.getcol("OBSERVER")[0])
     with casa.table(str(vis)) as table:
@@ -100,6 +102,9 @@ def summarize(casa: Casa, vis: Path) -> MsSummary:
     if not rows:
         raise DataError(f"{vis} has no rows; check inputs.vis.")
 
+    beyond = sorted({field for field, _, _ in seen if not 0 <= field < len(names)})
+    if beyond:
+        raise DataError(f"{vis} has rows of field {beyond[0]}, but its FIELD table has {len(names)} fields only.")
     is_target = [_is_target(mode) for mode in modes]
 
     def on_target(state: int) -> bool:

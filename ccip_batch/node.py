@@ -243,6 +243,30 @@ class _Attempt:
             return None
 
 
+def supervisor_failure(run: RunFolder, node: Node, code: int, started: float) -> NodeFailure:
+    """Write the failure of a node whose supervisor ended without saying so itself."""
+    folder = run.node(node)
+    tail = _tail(folder.supervisor_log)
+    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    known = code in set(ExitCode) and code > 0
+    failure = NodeFailure(
+        node=node.name,
+        fingerprint="",
+        exit_code=code if known else int(ExitCode.INTERNAL),
+        cause=tail[-1] if known and tail else f"its supervisor ended with {how}",
+        stage=None,
+        started=started,
+        ended=time.time(),
+        host=socket.gethostname(),
+        attempts=1,
+        usage=Usage(cpu_s=0.0, peak_memory_bytes=0, wall_s=time.time() - started),
+        log_tail=tail,
+        command=repeat_command(run.path, node.name),
+    )
+    failure.save(folder.failure)
+    return failure
+
+
 def repeat_command(run: Path, name: str) -> str:
     """The command line that runs a node again."""
     return shlex.join(["ccip-batch", "node", str(run), name])

@@ -38,6 +38,8 @@ class NodeFolder:
         self.stages = self.path / "stages"
         """A JSON file a stage, while the node runs."""
         self.log = self.path / "node.log"
+        self.supervisor_log = self.path / "supervisor.log"
+        """What the supervisor printed, if the local engine ran it."""
         self.casa_log = self.path / "casa.log"
         self.casa_commands = self.path / "casa_commands.py"
         self.checkpoint = self.path / "checkpoint"
@@ -98,7 +100,10 @@ class RunFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other engines out. Raises RunFolderError if one is at work here."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(f"{self.path} cannot be made: {error}. Give another folder with --run-dir.") from error
         with lock_file(self.path / ".lock") as held:
             if held is None:
                 raise RunFolderError(f"{self.path} is in use by another run. Wait for it, or stop it, and try again.")
@@ -118,13 +123,24 @@ def lock_file(path: Path, wait_s: float = 0.0) -> Iterator[int | None]:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, wait_s: float) -> bool:
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the lock on a file. Needs no right to write."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return not _lock(descriptor, 0.0, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, wait_s: float, kind: int = fcntl.LOCK_EX) -> bool:
     end = time.monotonic() + wait_s
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
             if time.monotonic() >= end:
                 return False
             time.sleep(0.1)
+        except OSError as error:
+            raise RunFolderError(f"this file system has no locks, which a run needs: {error}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import click
 
 from ccip_batch import report
 from ccip_batch.cleaning import bad_products, clean
-from ccip_batch.engines.local import run_local
+from ccip_batch.engines.local import machine_cores, run_local
 from ccip_batch.errors import ConfigError, DataError, ExitCode
 from ccip_batch.jobs import open_run, write_job
 from ccip_batch.progress import Progress
@@ -27,8 +26,8 @@ def run_job(config: Path, overrides: Sequence[str], folder: Path | None) -> Exit
         click.echo(f"warning: {warning}", err=True)
     with run.locked():
         for change in write_job(run, config, job):
-            click.echo(f"{change}: what depends on it is repeated", err=True)
-        workers = job.execution.workers or os.cpu_count() or 1
+            click.echo(f"{change} has changed: what depends on it is repeated", err=True)
+        workers = job.execution.workers or machine_cores()
         with Progress(run, job, workers) as progress:
             code = run_local(run, job, progress, workers, job.execution.memory)
         _write_report(run)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ccip_batch.direction import parse_direction
 from ccip_batch.errors import ConfigError
 from ccip_batch.measurement_set import Field
 
@@ -17,22 +18,15 @@ _FRAMES = {"J2000": "fk5", "ICRS": "icrs"}
 
 
 def phase_centre(text: str) -> SkyCoord:
-    """Read a phase centre such as `J2000 13:33:35.814 +16.44.04.255` (CASA's way: dots in the declination).
-
-    Raises ConfigError.
-    """
+    """Read a phase centre (`direction.parse_direction`). Raises ConfigError."""
     from astropy import units as u
     from astropy.coordinates import SkyCoord
 
-    parts = text.split()
-    if len(parts) != 3 or parts[0] not in _FRAMES:
-        raise ConfigError(f"phasecenter {text!r} is not 'J2000 hh:mm:ss.s +dd.mm.ss.s'")
-    degrees, _, rest = parts[2].partition(".")
-    minutes, _, seconds = rest.partition(".")
     try:
-        return SkyCoord(parts[1], f"{degrees}:{minutes}:{seconds}", unit=(u.hourangle, u.deg), frame=_FRAMES[parts[0]])
+        frame, ra, dec = parse_direction(text)
     except ValueError as error:
-        raise ConfigError(f"phasecenter {text!r} is not a direction: {error}") from error
+        raise ConfigError(f"phasecenter {error}") from error
+    return SkyCoord(ra * u.deg, dec * u.deg, frame=_FRAMES[frame])
 
 
 def fields_within(fields: Sequence[Field], centre: SkyCoord, limit_arcsec: float) -> list[int]:

@@ -11,7 +11,7 @@ from rich.table import Table
 from ccip_batch.fingerprint import is_done, read_inputs
 from ccip_batch.model import Model
 from ccip_batch.results import read_failure, read_result
-from ccip_batch.run_folder import RunFolder, lock_file
+from ccip_batch.run_folder import RunFolder, is_locked
 from ccip_batch.workflow import Node
 
 
@@ -38,10 +38,8 @@ def read_status(run: RunFolder) -> list[NodeStatus]:
 
 def _node_status(run: RunFolder, node: Node, done: bool) -> NodeStatus:
     folder = run.node(node)
-    if folder.lock.exists():
-        with lock_file(folder.lock) as held:
-            if held is None:
-                return _running(run, node)
+    if folder.lock.exists() and is_locked(folder.lock):
+        return _running(run, node)
     ended = read_failure(folder.failure) or read_result(folder.result)
     if ended is None:
         return _without_figures(node, "waiting")

@@ -87,6 +87,11 @@ def _check_files(job: Job, where: Where, problems: list[Problem]) -> set[str]:
             wrong.add(key)
             place = where(("inputs", key))
             problems.append(Problem(place, f"inputs.{key}", f"{path} {reason}", "Correct the path, or put it there."))
+    lists = job.inputs.seip_parameter_list, job.inputs.ccip_parameter_list
+    if lists[0].name == lists[1].name:
+        place = where(("inputs", "ccip_parameter_list"))
+        wrong_names = f"{lists[1]} has the file name of the other parameter list"
+        problems.append(Problem(place, "inputs.ccip_parameter_list", wrong_names, "Both are products: rename one."))
     container = job.execution.container
     if container is not None and not _URL.match(container) and not Path(container).exists():
         place = where(("execution", "container"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ def make_simulation(preset: str, seed: int = 1) -> Path:
     """A simulated job under build/, made once; gives its job.yaml."""
     folder = BUILD / f"{preset}-{seed}-{source_hash('ccip_batch/simulate', 'ccip_batch/casa.py')}"
     if not (folder / "job.yaml").is_file():
+        shutil.rmtree(folder, ignore_errors=True)
         BUILD.mkdir(parents=True, exist_ok=True)
         done = ccip_batch("simulate", folder, "--preset", preset, "--seed", str(seed))
         assert done.returncode == 0, done.stderr

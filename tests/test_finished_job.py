@@ -200,7 +200,6 @@ def test_killed_in_the_middle_it_goes_on(small_job: Path, finished: Path, tmp_pa
         first.wait()
         _wait_for(lambda: not Path(f"/proc/{worker}").exists())
     else:
-        Path(f"/proc/{worker}")
         subprocess.run(["kill", "-9", str(worker)], check=True)
         assert first.wait() == 20
         failure = json.loads((copy / "nodes/image_spw17/failure.json").read_text())

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 import psutil
@@ -20,6 +21,7 @@ from ccip_batch.config import ResolvedJob
 from ccip_batch.errors import ExitCode, ResourceError
 from ccip_batch.estimates import memory_bytes
 from ccip_batch.fingerprint import is_done, read_inputs
+from ccip_batch.node import supervisor_failure
 from ccip_batch.results import read_failure, read_result
 from ccip_batch.run_folder import RunFolder
 from ccip_batch.workflow import Graph, Node
@@ -44,6 +46,7 @@ class _Running:
     node: Node
     process: subprocess.Popen[bytes]
     memory: int
+    started: float
 
 
 @dataclass
@@ -57,6 +60,8 @@ class _Engine:
     inputs: dict[str, str] = field(init=False)
     states: dict[str, State] = field(init=False)
     running: list[_Running] = field(default_factory=list)
+    ready: set[str] = field(default_factory=set)
+    """Nodes that must run and wait for a core only."""
     repeated: set[str] = field(default_factory=set)
     """Nodes that are done, but whose output was removed after the export and is needed again."""
 
@@ -83,7 +88,7 @@ class _Engine:
     def _settle(self) -> None:
         """Find out which waiting nodes need not or cannot run."""
         for node in self.graph.nodes:
-            if self.states[node.name] != "waiting" or not self._parents_ended(node):
+            if self.states[node.name] != "waiting" or node.name in self.ready or not self._parents_ended(node):
                 continue
             missing = [p for p in node.parents if self.states[p] != "done" and p not in node.may_fail]
             if missing:
@@ -92,6 +97,8 @@ class _Engine:
             elif self._may_be_skipped(node):
                 self.states[node.name] = "done"
                 self.observer.changed(node, "done", "was done already")
+            elif self._parents_ended(node):
+                self.ready.add(node.name)
 
     def _may_be_skipped(self, node: Node) -> bool:
         """Whether a node is done. If a plane is not, its measurement set may have been removed: restore is repeated."""
@@ -109,24 +116,27 @@ class _Engine:
         return all(self.states[parent] not in ("waiting", "running") for parent in node.parents)
 
     def _start(self) -> None:
-        """Start what is ready and fits. A node that is larger than the memory limit runs alone."""
+        """Start what is ready and fits into the memory."""
         for node in self.graph.nodes:
             if len(self.running) >= self.workers:
                 return
-            if self.states[node.name] != "waiting" or not self._parents_ended(node):
+            if self.states[node.name] != "waiting" or node.name not in self.ready:
                 continue
             need = memory_bytes(self.job, node)
             if self.running and need + sum(other.memory for other in self.running) > self.memory:
                 continue
-            child = subprocess.Popen(
-                [sys.executable, "-m", "ccip_batch", "node", str(self.run.path), node.name],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=process.child_environment(),
-                start_new_session=True,  # Ctrl-C reaches this process alone, which ends its nodes in order
-            )
-            self.running.append(_Running(node, child, need))
+            folder = self.run.node(node)
+            folder.path.mkdir(parents=True, exist_ok=True)
+            with folder.supervisor_log.open("w") as log:
+                child = subprocess.Popen(
+                    [sys.executable, "-m", "ccip_batch", "node", str(self.run.path), node.name],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=process.child_environment(),
+                    start_new_session=True,  # Ctrl-C reaches this process alone, which ends its nodes in order
+                )
+            self.running.append(_Running(node, child, need, time.time()))
             self.states[node.name] = "running"
             self.observer.changed(node, "running", "")
 
@@ -142,9 +152,10 @@ class _Engine:
                 self.observer.changed(entry.node, "done", result.summary)
             else:
                 failure = read_failure(folder.failure)
-                cause = failure.cause if failure else f"its process ended with exit code {entry.process.returncode}"
+                if failure is None or failure.started < entry.started:
+                    failure = supervisor_failure(self.run, entry.node, entry.process.returncode, entry.started)
                 self.states[entry.node.name] = "failed"
-                self.observer.changed(entry.node, "failed", cause)
+                self.observer.changed(entry.node, "failed", failure.cause)
 
     def _stop_all(self) -> None:
         for entry in self.running:
@@ -173,7 +184,7 @@ def run_local(
     what the machine has. Raises ResourceError if a node needs more than that, KeyboardInterrupt on SIGINT and SIGTERM;
     the nodes are ended first.
     """
-    limit = memory or psutil.virtual_memory().total
+    limit = memory or machine_memory()
     needed = {node: memory_bytes(job, node) for node in run.graph().nodes}
     largest = max(needed, key=lambda node: needed[node])
     if needed[largest] > limit:
@@ -181,9 +192,23 @@ def run_local(
             f"{largest.name} needs some {needed[largest] / 1e9:.1f} GB of memory, more than the {limit / 1e9:.1f} GB "
             "there are; set execution.memory higher, use a larger machine, or a smaller imaging.imsize."
         )
-    workers = workers or os.cpu_count() or 1
+    workers = workers or machine_cores()
     with _recorded(run), _terminable():
         return _Engine(run, job, observer, workers, limit).loop()
+
+
+def machine_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def machine_memory() -> int:
+    """Bytes of memory of this machine, or of the control group that this process is confined to."""
+    total = int(psutil.virtual_memory().total)
+    try:
+        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # no such group, or "max"
+        return total
 
 
 @contextmanager

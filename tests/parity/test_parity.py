@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from jobs import source_hash
 
 ROOT = Path(__file__).parents[2]
 CASE = ROOT.parent / "shared" / "reference" / "case_a"
@@ -60,7 +61,7 @@ def run() -> Path:
     }
     (work / "job.yaml").write_text(yaml.safe_dump(job))
     before = hash_of(CASE / "input")
-    folder = work / "run"
+    folder = work / f"run-{source_hash('ccip_batch')}"
     command = [sys.executable, "-m", "ccip_batch", "run", str(work / "job.yaml"), "--run-dir", str(folder)]
     subprocess.run(command, check=True)
     assert hash_of(CASE / "input") == before, "the inputs were changed"

@@ -1,0 +1,31 @@
+"""Phase centres as parameter lists write them. Needs nothing but Python, so that a config is checked at once."""
+
+from __future__ import annotations
+
+import re
+
+_RA = re.compile(r"(\d{1,2})[:h](\d{1,2})[:m](\d{1,2}(?:\.\d*)?)s?")
+_DEC = re.compile(r"([-+]?)(\d{1,2})[.:d](\d{1,2})[.:m](\d{1,2}(?:\.\d*)?)s?")
+FRAMES = ("J2000", "ICRS")
+
+
+def parse_direction(text: str) -> tuple[str, float, float]:
+    """Frame (`J2000` or `ICRS`), right ascension and declination in degrees.
+
+    Takes CASA's forms: `J2000 13:33:35.8 +16.44.04.2`, `J2000 13h33m35.8 +16d44m04.2`, colons in both. Raises
+    ValueError, saying what is right.
+    """
+    parts = text.split()
+    ra = _RA.fullmatch(parts[1]) if len(parts) == 3 else None
+    dec = _DEC.fullmatch(parts[2]) if len(parts) == 3 else None
+    if ra is None or dec is None or parts[0] not in FRAMES:
+        raise ValueError(f"{text!r} is no phase centre; write such as 'J2000 13:33:35.814 +16.44.04.255'")
+    hours, degrees = _sexagesimal(ra.groups()), _sexagesimal(dec.groups()[1:])
+    if hours is None or degrees is None or hours >= 24 or degrees > 90:
+        raise ValueError(f"{text!r} is not on the sky; write such as 'J2000 13:33:35.814 +16.44.04.255'")
+    return parts[0], 15 * hours, -degrees if dec[1] == "-" else degrees
+
+
+def _sexagesimal(parts: tuple[str, ...]) -> float | None:
+    whole, minutes, seconds = (float(part) for part in parts)
+    return whole + minutes / 60 + seconds / 3600 if minutes < 60 and seconds < 60 else None
