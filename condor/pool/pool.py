@@ -111,7 +111,7 @@ class Pool:
         return str(out) if process.returncode == 0 else None
 
 
-# --- the folder and the user -------------------------------------------------------------------------------------
+# --- the folder and the user ---
 
 
 def is_open_to_others(path: Path) -> bool:
@@ -185,7 +185,7 @@ def own_folder(path: Path, user: pwd.struct_passwd, mode: int) -> None:
         os.chown(path, user.pw_uid, user.pw_gid)
 
 
-# --- HTCondor itself -----------------------------------------------------------------------------------------------
+# --- HTCondor itself ---
 
 
 def provide_condor(pool: Pool) -> Path:
@@ -217,8 +217,8 @@ def unpack_condor(prefix: Path) -> None:
     programs = partial / "programs"
     programs.mkdir()
     for folder in ("bin", "sbin"):
-        for program in sorted((partial / "usr" / folder).glob("condor_*")):
-            (programs / program.name).symlink_to(f"../usr/{folder}/{program.name}")
+        for path in sorted((partial / "usr" / folder).glob("condor_*")):
+            (programs / path.name).symlink_to(f"../usr/{folder}/{path.name}")
     shutil.rmtree(prefix, ignore_errors=True)
     partial.rename(prefix)
 
@@ -265,12 +265,13 @@ def install_package(name: str) -> None:
         run(command)
 
 
-# --- configuration, start, stop --------------------------------------------------------------------------------------
+# --- configuration, start, stop ---
 
 
 def configuration(pool: Pool, release: Path, options: argparse.Namespace, port: int) -> str:
     """The text of condor_config."""
-    libexec = next((path for path in (release / "libexec/condor", release / "lib/condor/libexec") if path.is_dir()), None)
+    candidates = (release / "libexec" / "condor", release / "lib" / "condor" / "libexec")
+    libexec = next((path for path in candidates if path.is_dir()), None)
     if libexec is None:
         raise PoolError(f"HTCondor in {release} has no libexec folder; its installation is incomplete.")
     lines = [
@@ -314,8 +315,9 @@ def up(pool: Pool, options: argparse.Namespace) -> None:
     """Start the pool, or say that it runs."""
     release = provide_condor(pool)
     if master_pid(pool) is not None:
-        port = int(next(line for line in pool.config.read_text().splitlines() if line.startswith("CCIP_PORT ")).split()[-1])
-        if pool.config.read_text() != configuration(pool, release, options, port):
+        present = pool.config.read_text()
+        port = int(present.partition("CCIP_PORT = ")[2].split()[0])
+        if present != configuration(pool, release, options, port):
             raise PoolError("The pool runs with other settings; stop it first: make pool-down")
     else:
         down(pool)  # what a killed pool may have left behind
@@ -479,12 +481,13 @@ def status(pool: Pool) -> int:
         say(f"stopped; its files are in {pool.folder}")
         return 3
     say(f"runs as user {pool.user.pw_name} in {pool.folder}, {len(family(pool)) + 1} processes")
-    for command in (["condor_status", "-af:h", "Name", "State", "Cpus", "Memory"], ["condor_q", "-allusers", "-totals"]):
+    slots = ["condor_status", "-af:h", "Name", "State", "Cpus", "Memory"]
+    for command in (slots, ["condor_q", "-allusers", "-totals"]):
         print((pool.output(command) or f"{command[0]} does not answer").strip())
     return 0
 
 
-# --- the Python of the jobs --------------------------------------------------------------------------------------------
+# --- the Python of the jobs ---
 
 
 def provide_job_python(pool: Pool, source: Path | None, python: str) -> None:
@@ -541,7 +544,7 @@ def digest(paths: list[Path]) -> str:
     return total.hexdigest()
 
 
-# --- the command line --------------------------------------------------------------------------------------------------
+# --- the command line ---
 
 
 def say(text: str) -> None:

@@ -1,0 +1,1 @@
+"""The engines that run the graph of a job."""
