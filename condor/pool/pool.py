@@ -38,7 +38,7 @@ SYSTEM_USER = "ccip"
 SUITE = "trixie"
 """Debian release whose condor (23.9.6) is unpacked where the machine has none."""
 START_SECONDS = 90
-STOP_SECONDS = 60
+STOP_SECONDS = 20
 
 
 class PoolError(Exception):
@@ -448,9 +448,11 @@ def down(pool: Pool) -> bool:
     master = master_pid(pool)
     ran = master is not None
     if master is not None:
-        os.kill(master, signal.SIGQUIT)  # "fast": jobs are not waited for
-        if not wait_until_gone([master], STOP_SECONDS):
-            os.kill(master, signal.SIGKILL)
+        # First with leave for the jobs to end, which puts them back into the queue, then "fast", then by force.
+        for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGKILL):
+            os.kill(master, number)
+            if wait_until_gone([master], STOP_SECONDS):
+                break
     if not wait_until_gone(family(pool), 5):
         for pid in family(pool):
             ran = True

@@ -73,7 +73,7 @@ class Run:
         self.command("condor_submit_dag", "-force", "ccip.dag")
 
     def command(self, *words: str) -> str:
-        return subprocess.check_output(words, cwd=self.folder, text=True)
+        return str(subprocess.check_output(words, cwd=self.folder, text=True))
 
     @property
     def log(self) -> str:
@@ -100,9 +100,11 @@ class Run:
         path = self.folder / name
         return path.read_text() if path.exists() else ""
 
-    def job(self, number: int = 0) -> str:
-        """The id of a job, as the tools want it."""
-        return sorted(set(re.findall(r"^000 \((\d+\.\d+)", self.log, re.MULTILINE)))[number].replace(".000", ".0")
+    def job(self) -> str:
+        """The id of the first job, as the tools want it."""
+        submitted = re.search(r"^000 \((\d+)\.", self.log, re.MULTILINE)
+        assert submitted is not None
+        return f"{int(submitted[1])}.0"
 
     def keep(self, name: str | None = None) -> None:
         """Copy the logs, without the paths of this machine."""
