@@ -62,7 +62,7 @@ def test_a_log_that_is_being_written(tmp_path: Path) -> None:
     text = (LOGS / "completed.jobs.log").read_text()
     order = [JobState.IDLE, JobState.RUNNING, JobState.DONE]
     last = -1
-    for end in range(0, len(text), 97):
+    for end in range(0, len(text), 409):
         (tmp_path / "log").write_text(text[:end])
         states = [row.state for row in read_nodes(tmp_path / "log") if row.node == "restore"]
         step = order.index(states[0]) if states else -1
@@ -117,6 +117,30 @@ def test_held(log: str, kind: HoldKind, code: int, subcode: int, words: str) -> 
     assert words in row.hold.words
     assert row.evictions == 0  # the eviction in the log is part of the hold
     assert (row.exit_code, row.ended) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("code", "subcode", "reason", "kind"),
+    [
+        (34, 0, "Job has gone over cgroup memory limit of 128 megabytes. Peak usage: 128 megabytes.", HoldKind.MEMORY),
+        (
+            34,
+            102,
+            "Job has gone over cgroup memory limit of 128 megabytes. Peak usage: 128 megabytes.",
+            HoldKind.MEMORY,
+        ),
+        (34, 104, "Job has exceeded its requested disk.", HoldKind.DISK),
+    ],
+)
+def test_held_by_cgroups(tmp_path: Path, code: int, subcode: int, reason: str, kind: HoldKind) -> None:
+    """The recorded policy hold with the codes and a text as pools with cgroups have them."""
+    text = (LOGS / "held_memory.jobs.log").read_text()
+    text = text.replace("memory usage exceeded request_memory", reason)
+    (tmp_path / "log").write_text(text.replace("Code 21 Subcode 102", f"Code {code} Subcode {subcode}"))
+    (row,) = read_nodes(tmp_path / "log")
+    assert row.hold is not None
+    assert (row.hold.code, row.hold.subcode, row.hold.kind) == (code, subcode, kind)
+    assert row.hold.reason.endswith(reason)
 
 
 def test_memory_of_a_held_node() -> None:
