@@ -159,7 +159,7 @@ def _after(row: NodeRow | None, event: Any, node: str) -> NodeRow | None:
         given = (event.get("ExecuteProps") or {}).get("Memory")
         return replace(
             row, state=JobState.RUNNING, since=time, started=time, attempts=row.attempts + 1, host=_host(event),
-            hold=None, memory_given=given,
+            memory_given=given,
         )  # fmt: skip
     if kind in (_EVICTED, _SHADOW_EXCEPTION, _RECONNECT_FAILED):
         reason = _printable(event.get("Reason") or event.get("Message") or "")
@@ -203,7 +203,6 @@ def _after_end(row: NodeRow, event: Any, time: datetime) -> NodeRow:
         state=JobState.DONE if code == 0 else JobState.FAILED,
         since=time,
         ended=time,
-        hold=None,
         exit_code=code,
         signal=event.get("TerminatedBySignal"),
         memory_used=_larger(row.memory_used, event.get("MemoryUsage")),

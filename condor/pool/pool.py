@@ -125,17 +125,17 @@ def checkout() -> Path | None:
     return root if (root / "pyproject.toml").is_file() else None
 
 
-def default_folder() -> Path:
-    """The pool's folder if none is given."""
+def default_folder(name: str) -> Path:
+    """The folder of the pool `name` if none is given."""
     root = checkout()
-    if root is not None and (os.geteuid() != 0 or is_open_to_others(root / "build" / "pool")):
-        return root / "build" / "pool"
-    return (SYSTEM_FOLDER if os.geteuid() == 0 else Path.home() / ".local" / "share" / "ccip-batch") / "pool"
+    if root is not None and (os.geteuid() != 0 or is_open_to_others(root / "build" / name)):
+        return root / "build" / name
+    return (SYSTEM_FOLDER if os.geteuid() == 0 else Path.home() / ".local" / "share" / "ccip-batch") / name
 
 
-def find_pool(folder: Path | None, create: bool) -> Pool:
+def find_pool(folder: Path, create: bool) -> Pool:
     """The pool in `folder`. With `create` its folders and its user are made."""
-    folder = (folder or default_folder()).resolve()
+    folder = folder.resolve()
     if os.geteuid() != 0:
         user = pwd.getpwuid(os.geteuid())
     else:
@@ -565,6 +565,7 @@ def run(command: list[str], environment: dict[str, str] | None = None) -> str:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=_variable("CCIP_POOL"), help="the pool's folder [CCIP_POOL]")
+    parser.add_argument("--name", default="pool", help="name of the folder if --folder is not given (%(default)s)")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verb = verbs.add_parser("up", help="start the pool")
     verb.add_argument("--cpus", type=int, default=_variable("CCIP_POOL_CPUS"), help="cores (all) [CCIP_POOL_CPUS]")
@@ -592,15 +593,16 @@ def _variable(name: str) -> str | None:
 def main() -> int:
     options = arguments()
     os.umask(0o022)
+    folder = options.folder or default_folder(options.name)
     if options.verb == "down":
         try:
-            pool = find_pool(options.folder, create=False)
+            pool = find_pool(folder, create=False)
         except PoolError:
             say("nothing runs")
             return 0
         say("stopped" if down(pool) else "nothing runs")
         return 0
-    pool = find_pool(options.folder, create=options.verb in ("up", "job-python"))
+    pool = find_pool(folder, create=options.verb in ("up", "job-python"))
     if options.verb == "up":
         up(pool, options)
     elif options.verb == "status":
@@ -619,5 +621,5 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except PoolError as error:
+    except (PoolError, OSError) as error:
         sys.exit(f"pool: {error}")

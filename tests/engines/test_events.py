@@ -191,6 +191,7 @@ def test_removed() -> None:
         (12, 28, "No space left on device", HoldKind.DISK),
         (13, 28, "No space left on device", HoldKind.DISK),
         (26, 0, "a limit of the access point", HoldKind.POLICY),
+        (36, -1, "Starter failed to upload checkpoint", HoldKind.CHECKPOINT),
         (46, 0, "", HoldKind.TIME),
         (9999, 5, "", HoldKind.OTHER),
     ],

@@ -1,6 +1,6 @@
 """The personal pool for these tests. They run only if CCIP_POOL_TEST is set, as `make pool-test` does.
 
-The pool is set up by condor/pool/pool.py in a folder of its own (CCIP_POOL, if set) and stopped at the end.
+The pool is set up by condor/pool/pool.py under the name pool-test (or in CCIP_POOL, if set) and stopped at the end.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Record the event logs of tests/data/event_logs from real runs on the personal pool.
 
     condor/pool/pool.py up --memory-policy
-    python tests/pool/record_event_logs.py [SCENARIO ...]
+    CCIP_RECORD=FOLDER python3 tests/pool/record_event_logs.py [SCENARIO ...]
+
+FOLDER (default: tests/data/event_logs) must be writable, and this file readable, for the pool's user.
 
 Each scenario is a small DAG. Its nodes log (`<name>.nodes.log`, what DAGMan watches) and the log of its jobs
 (`<name>.jobs.log`, which also has memory and file transfer events) are kept, with the paths of this machine replaced.

@@ -17,8 +17,9 @@ SECONDS = 60
 
 
 def call(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run pool.py."""
-    done = subprocess.run([sys.executable, str(SCRIPT), *arguments], text=True, capture_output=True)
+    """Run pool.py on a pool of the tests' own."""
+    command = [sys.executable, str(SCRIPT), "--name", "pool-test", *arguments]
+    done = subprocess.run(command, text=True, capture_output=True)
     if check and done.returncode != 0:
         raise AssertionError(f"pool.py {' '.join(arguments)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
     return done

@@ -13,6 +13,7 @@ from running_pool import SCRIPT, RunningPool, call
 from ccip_batch.engines.events import JobState, read_nodes
 
 pytest.importorskip("htcondor2")
+pytestmark = pytest.mark.pool
 
 SUBMIT = """\
 executable = /bin/sh
@@ -83,7 +84,7 @@ def test_memory_hold_and_removal(pool: RunningPool) -> None:
     pool.submit(folder)
     assert pool.finish(folder) != 0
     (row,) = read_nodes(folder / "jobs.log")
-    assert row.state is JobState.REMOVED
+    assert (row.state, row.hold) == (JobState.REMOVED, None)
     assert row.memory_used is not None and row.memory_used > 150
     assert "Code 21 Subcode 102" in (folder / "jobs.log").read_text()
     pool.wait_for_empty_queue()

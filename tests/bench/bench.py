@@ -1,0 +1,145 @@
+"""Measurements, each a ratio of two things run side by side. Nothing passes or fails here.
+
+    python tests/bench/bench.py [a b c d help ...]
+
+a: CPU outside CASA as a share of a run. b: planes on two workers against one. c: a plane through a node against its
+bare tclean calls. d: a plane of 6250 pixels against the estimate (an hour; only if named). help: start of the CLI.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from conftest import BUILD, make_simulation
+
+COMMAND = [sys.executable, "-m", "ccip_batch"]
+
+
+def measured(command: Sequence[str], **options: Any) -> tuple[float, float]:
+    """(wall, CPU) seconds of a command and all its children."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.monotonic() - started, cpu
+
+
+def results(run: Path) -> dict[str, Any]:
+    return {path.parent.name: json.loads(path.read_text()) for path in sorted(run.glob("nodes/*/result.json"))}
+
+
+def run_command(job: Path, folder: Path, workers: int, *more: str) -> list[str]:
+    options = ["--run-dir", str(folder), "--workers", str(workers), "--set", "execution.keep=all", *more]
+    return [*COMMAND, "run", str(job), *options]
+
+
+def fresh(name: str) -> Path:
+    folder = BUILD / "bench" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def bench_a_and_b(job: Path) -> Path:
+    """A run on two workers, then its planes again on one."""
+    folder = fresh("run")
+    _, cpu = measured(run_command(job, folder, 2))
+    inside = sum(stage["casa_cpu_s"] for node in results(folder).values() for stage in node["stages"])
+    print(
+        f"a  CPU outside CASA calls: {cpu - inside:.1f} of {cpu:.1f} s = {(cpu - inside) / cpu:.1%} of the run (goal 5%)"
+    )
+    pair = {}
+    for workers in (2, 1):
+        for node in folder.glob("nodes/*"):
+            if node.name != "restore":
+                shutil.rmtree(node)
+        started = time.monotonic()
+        subprocess.run(
+            run_command(job, folder, workers), check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+        images = [node for name, node in results(folder).items() if name.startswith("image")]
+        pair[workers] = max(node["ended"] for node in images) - min(node["started"] for node in images)
+        print(f"b  planes on {workers} workers: {pair[workers]:.1f} s (whole run {time.monotonic() - started:.1f} s)")
+    print(f"b  two workers against one: {pair[1] / pair[2]:.2f} times as fast (goal 1.9)")
+    return folder
+
+
+def bench_c(run: Path) -> None:
+    """The tclean calls of a plane, as its node recorded them, in a process that does nothing else."""
+    node = results(run)["image_spw17"]
+    imaging = next(stage for stage in node["stages"] if stage["name"] == "makeimages")
+    source = run / "nodes" / "image_spw17" / "casa_commands.py"
+    bare = run / "nodes" / "image_spw17" / "bare.py"
+    text = source.read_text()
+    bare.write_text(text[: text.index("casatasks.impbcor(")])
+    shutil.rmtree(bare.parent / "replay", ignore_errors=True)
+    site = bare.parent / "casa_home" / "casasiteconfig.py"
+    environment = {**os.environ, "CASASITECONFIG": str(site), "HOME": str(site.parent), "OMP_NUM_THREADS": "1"}
+    _, cpu = measured([sys.executable, str(bare)], env=environment)
+    print(f"c  the plane's tclean calls made bare: {cpu:.1f} s; the stage in its node: {imaging['cpu_s']:.1f} s")
+    print(
+        f"c  the whole node: {node['usage']['cpu_s']:.1f} s = {node['usage']['cpu_s'] / cpu:.2f} times the bare calls"
+    )
+
+
+def bench_d(job: Path) -> None:
+    """One plane of 6250 x 6250 pixels, one major cycle an iteration, against the estimate."""
+    from ccip_batch.config import load_job, resolve
+    from ccip_batch.estimates import memory_bytes
+    from ccip_batch.workflow import build_graph
+
+    sides = 6250
+    lists = (job.parent / "CCIP_parameter.list").read_text()
+    found = re.search(r"cell=\['([\d.]+)arcsec'\]", lists), re.search(r"imsize=\[(\d+)", lists)
+    assert found[0] and found[1]
+    cell = float(found[0][1]) * int(found[1][1]) / sides
+    changes = ["imaging.spw=['17']", f"imaging.imsize={sides}", f"imaging.cell={cell:.4f}arcsec", "imaging.niter=5"]
+    options = [word for change in changes for word in ("--set", change)]
+    folder = fresh("big")
+    wall, _ = measured(run_command(job, folder, 1, *options))
+    node = results(folder)["image_spw17"]
+    resolved = resolve(load_job(job, changes))
+    estimate = memory_bytes(resolved, build_graph(resolved.groups)["image_spw17"])
+    disk = sum(path.stat().st_size for path in (folder / "nodes" / "image_spw17").rglob("*") if path.is_file())
+    used = node["usage"]
+    print(f"d  {sides} pixels: {used['wall_s']:.0f} s wall, {used['cpu_s']:.0f} s CPU of {wall:.0f} s for the job")
+    print(
+        f"d  memory {used['peak_memory_bytes'] / 1e9:.2f} GB, estimate {estimate / 1e9:.2f} GB "
+        f"(ratio {used['peak_memory_bytes'] / estimate:.2f}); disk {disk / 1e9:.2f} GB"
+    )
+
+
+def bench_help() -> None:
+    times = [measured([*COMMAND, "--help"])[0] for _ in range(7)]
+    bare = [measured([sys.executable, "-c", "pass"])[0] for _ in range(7)]
+    middle, empty = statistics.median(times), statistics.median(bare)
+    print(f"help  ccip-batch --help: {middle:.2f} s (goal 0.5), an empty Python {empty:.2f} s")
+
+
+def main(chosen: Sequence[str]) -> None:
+    if "help" in chosen:
+        bench_help()
+    if not {"a", "b", "c", "d"} & set(chosen):
+        return
+    job = make_simulation("small")
+    if {"a", "b", "c"} & set(chosen):
+        run = bench_a_and_b(job)
+        bench_c(run)
+    if "d" in chosen:
+        bench_d(job)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or ["a", "b", "c", "help"])
