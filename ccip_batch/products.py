@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from astropy.time import Time
 from ccip_batch.casa import Casa
 from ccip_batch.errors import CasaError
 from ccip_batch.model import Model
+from ccip_batch.product_file import ProductFile as ProductFile
 
 StokesSet = Literal["IQU", "V"]
 
@@ -22,23 +22,6 @@ Card = tuple[Any, str]
 
 _HISTORY_WIDTH = 72
 """Characters in a HISTORY card."""
-
-
-class ProductFile(Model):
-    """A file that a node made, with its checksum taken where it was made."""
-
-    name: str
-    bytes: int
-    sha256: str
-
-    @classmethod
-    def of(cls, path: Path) -> ProductFile:
-        """Read a file and describe it."""
-        digest = hashlib.sha256()
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 22):
-                digest.update(block)
-        return cls(name=path.name, bytes=path.stat().st_size, sha256=digest.hexdigest())
 
 
 class ImageName(Model):

@@ -9,7 +9,7 @@ from pydantic import JsonValue, ValidationError
 
 from ccip_batch.errors import DataError
 from ccip_batch.model import Model
-from ccip_batch.products import ProductFile
+from ccip_batch.product_file import ProductFile
 
 T = TypeVar("T", bound=Model)
 

@@ -23,7 +23,7 @@ from ccip_batch.fingerprint import of_node, read_inputs
 from ccip_batch.groups import SpwGroup
 from ccip_batch.measurement_set import MsSummary
 from ccip_batch.model import Model, write_whole
-from ccip_batch.products import ProductFile
+from ccip_batch.product_file import ProductFile
 from ccip_batch.results import NodeResult, StageRecord, read_result
 from ccip_batch.run_folder import NodeFolder, RunFolder
 from ccip_batch.stages.editimlist import CubeTargets, PlaneTarget
@@ -34,6 +34,9 @@ T = TypeVar("T")
 
 OUTCOME = "outcome.json"
 """In the work folder: what became of the node in a sentence, and the files that it gives to the user."""
+
+
+_STARTED = time.monotonic()
 
 
 class Outcome(Model):
@@ -199,6 +202,7 @@ def image(work: Worker) -> Outcome:
         **_selection(select_fields(split, job.phasecenter), split.target_scans, len(split.antennas)),
     }
     masks = [f"{given}/tier1.mask", f"{given}/tier2.mask"]
+    checkpoint = Checkpoint(work.folder.checkpoint, work.fingerprint)
     images = work.stage(
         "makeimages",
         makeimages,
@@ -207,7 +211,7 @@ def image(work: Worker) -> Outcome:
         selection,
         job.iteration,
         masks,
-        Saves(Checkpoint(work.folder.checkpoint, work.fingerprint), job.execution.checkpoint_interval, lambda: None),
+        Saves(checkpoint, job.execution.checkpoint_interval, _leave_after_save),
         lambda iteration, name: None,
     )
     corrected = work.stage("pbcor", pbcor, casa, images.imagename)
@@ -229,6 +233,13 @@ def image(work: Worker) -> Outcome:
     return Outcome(
         summary=f"imaged: beam {beam.major_arcsec:.3g} x {beam.minor_arcsec:.3g} arcsec, peak {native.peak:.3g} Jy/beam"
     )
+
+
+def _leave_after_save() -> None:
+    """End with exit code 85 if the pool wants to have the checkpoint: it takes it, and starts the node again."""
+    wanted = os.environ.get(process.CHECKPOINT_VARIABLE, "")
+    if wanted and time.monotonic() - _STARTED >= float(wanted):
+        sys.exit(int(ExitCode.CHECKPOINT))
 
 
 def analyze(work: Worker) -> Outcome:

@@ -65,13 +65,15 @@ def makeimages(
     state = saves.checkpoint.load()
     if state:
         saves.checkpoint.restore(casa, f"{name}.iter{state.iteration}", state)
+        for ended in range(1, min(len(state.results), LAST_ITERATION)):  # later stages look at these masks
+            _clean_mask(casa, f"{name}.iter{ended}", ended, masks, f"{name}.iter{state.iteration}.psf.tt0")
     plane = _Cleaning(casa, saves, state)
     for iteration in range(len(plane.results), LAST_ITERATION + 1):
         imagename = f"{name}.iter{iteration}"
         resumed = state is not None and state.iteration == iteration
         if iteration and not resumed:
             _hand_over(casa, f"{name}.iter{iteration - 1}", imagename)
-        cleanmask, mask = _clean_mask(casa, imagename, iteration, masks)
+        cleanmask, mask = _clean_mask(casa, imagename, iteration, masks, f"{imagename}.psf.tt0")
         call = {"imagename": imagename, **parameters(iteration), **selection, **mask}
         plane.iterate(iteration, cleanmask, call, state if resumed else None)
         after(iteration, imagename)
@@ -172,8 +174,13 @@ def _hand_over(casa: Casa, before: str, now: str) -> None:
     casa.remove(f"{before}.mask")
 
 
-def _clean_mask(casa: Casa, imagename: str, iteration: int, masks: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """Name of the mask for the report, and tclean's parameter for it; copies the SE mask into the current folder."""
+def _clean_mask(
+    casa: Casa, imagename: str, iteration: int, masks: Sequence[str], template: str
+) -> tuple[str, dict[str, str]]:
+    """Name of the mask for the report, and tclean's parameter for it; copies the SE mask into the current folder.
+
+    template: an image of the plane, whose pixels the mask gets.
+    """
     if iteration == 0:
         return "none", {}
     if iteration == LAST_ITERATION:
@@ -181,13 +188,13 @@ def _clean_mask(casa: Casa, imagename: str, iteration: int, masks: Sequence[str]
     source = masks[iteration - 1]
     target = f"{imagename}.cleanmask"
     casa.remove(target)
-    if image_shape(casa, source)[:2] == image_shape(casa, f"{imagename}.psf.tt0")[:2]:
+    if image_shape(casa, source)[:2] == image_shape(casa, template)[:2]:
         casa.copy(source, target)
     else:
         casa.task(
             "imregrid",
             imagename=source,
-            template=f"{imagename}.psf.tt0",
+            template=template,
             output=target,
             axes=[0, 1],
             interpolation="nearest",
