@@ -9,7 +9,7 @@ import click
 
 from ccip_batch.engines.dagman import last_dag, refuse_while_alive, remove_dag, submit_dag, write_rescue
 from ccip_batch.engines.needed import needed_nodes, with_descendants
-from ccip_batch.engines.plan import DAG, site_of, write_plan
+from ccip_batch.engines.plan import DAG, check_site, write_plan
 from ccip_batch.errors import ConfigError, ExitCode, RunFolderError
 from ccip_batch.jobs import open_run, write_job
 from ccip_batch.results import read_result
@@ -19,7 +19,7 @@ from ccip_batch.run_folder import RunFolder
 def plan(config: Path, overrides: Sequence[str], folder: Path | None) -> RunFolder:
     """Write the run folder with everything that `condor_submit_dag` needs. Raises the errors of `open_run`."""
     run, job, warnings = open_run(config, overrides, folder)
-    site_of(job)
+    check_site(job)
     with run.locked():
         refuse_while_alive(run)
         for change in write_job(run, config, job):

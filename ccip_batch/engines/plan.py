@@ -23,7 +23,7 @@ from ccip_batch.model import write_whole
 from ccip_batch.process import CHECKPOINT_VARIABLE
 from ccip_batch.run_folder import RunFolder
 from ccip_batch.sites import Site, load_site
-from ccip_batch.workflow import KINDS
+from ccip_batch.workflow import KINDS, build_graph
 
 DAG = "ccip.dag"
 SCRIPT = "ccip-dag.sh"
@@ -52,9 +52,8 @@ def write_plan(run: RunFolder, job: ResolvedJob) -> list[str]:
 
     Raises ConfigError if the site is unknown or does not fit the job, ResourceError if no machine is large enough.
     """
-    site = site_of(job)
+    site = check_site(job)
     container = job.execution.container or site.container
-    _check(job, site, container)
     for folder in (run.dag / LOGS, run.dag / TRANSFER):
         folder.mkdir(parents=True, exist_ok=True)
     for name in ("common.sub", "final.sub", *(f"{kind}.sub" for kind in KINDS)):
@@ -89,7 +88,10 @@ def _measured_pixels() -> int:
     return 2048 * 2048
 
 
-def _check(job: ResolvedJob, site: Site, container: str | None) -> None:
+def check_site(job: ResolvedJob) -> Site:
+    """The site of a job that it can take. Raises ConfigError, or ResourceError if no machine is large enough."""
+    site = site_of(job)
+    container = job.execution.container or site.container
     if site.needs_container and container is None:
         raise ConfigError(
             f"execution.container: nodes run in a container at {job.execution.site}; name the image, such as "
@@ -106,6 +108,9 @@ def _check(job: ResolvedJob, site: Site, container: str | None) -> None:
                 f"{path!r} has a blank, a comma, a quote or such in it, which HTCondor's lists do not take. "
                 "Rename it, or make a link with a plain name."
             )
+    for node in build_graph(job.groups).nodes:
+        request(job, site, node, 0)
+    return site
 
 
 def _dag_text(render: Callable[[str, Mapping[str, object]], str], run: RunFolder, job: ResolvedJob, site: Site) -> str:
