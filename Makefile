@@ -1,6 +1,6 @@
 # `make demo` shows what the package does; `make ci` is all that a change must pass. Budget of each target on two cores,
 # set-up of packages not counted:
-#   lint 1 min   demo 6 min   test 10 min   parity-ci 8 min   image 6 min
+#   lint 1 min   demo 6 min   test 10 min   parity-ci 8 min   image 6 min   image-test-quick 2 min (image-test 10 min)
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
@@ -16,7 +16,7 @@ COMPILE := build/uv/bin/uv pip compile pyproject.toml --generate-hashes --no-emi
 PLANES := 2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17
 CI_PLANES := 2,5,10,17
 
-.PHONY: help setup lock lint demo test parity parity-ci bench ci clean
+.PHONY: help setup lock lint demo test recover parity parity-ci bench image image-test image-test-quick ci clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -46,6 +46,9 @@ demo: setup ## simulate a square degree, image it, and print what was recovered
 	@$(BIN)/python -m ccip_batch.simulate.recovery build/demo/run/products build/demo/truth.json
 	@echo "FITS files: build/demo/run/products"
 
+recover: setup ## hold three simulated skies against what their FITS files show
+	$(BIN)/pytest -m slow -s tests/test_recovered_truth.py
+
 parity: setup ## hold the products against those of NRAO's pipeline (PLANES=2,5 images only these)
 	CCIP_PARITY_PLANES=$(PLANES) $(BIN)/pytest -m parity -s tests/parity
 
@@ -55,7 +58,16 @@ parity-ci: setup
 bench: setup ## measure; nothing passes or fails
 	$(BIN)/python tests/bench/bench.py
 
-ci: lint test parity-ci ## all that a change must pass
+image: setup ## build/ccip-<version>.sif, its SBOM, and a table of where the bytes are (BASE=auto, docker or debian)
+	@$(BIN)/python container/build.py --base $(or $(BASE),auto)
+
+image-test: image ## everything that is tested in the image
+	$(BIN)/pytest -m container tests/container
+
+image-test-quick: image ## what CI tests in the image: all but a second build
+	$(BIN)/pytest -m "container and not slow" tests/container
+
+ci: lint test parity-ci image-test-quick ## all that a change must pass
 
 clean: ## remove what was built; .venv stays
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

@@ -50,7 +50,7 @@ import sys
 
 arguments, sys.argv = sys.argv, sys.argv[:1]
 os.chdir(os.path.dirname(os.path.abspath(__file__)))
-os.makedirs("replay")
+os.makedirs("replay/out")
 os.chdir("replay")
 
 import casatasks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from ccip_batch.product_file import ProductFile
+from ccip_batch.checksums import ProductFile
 from ccip_batch.results import read_result
 from ccip_batch.run_folder import RunFolder
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ccip_batch.config import ResolvedJob
 from ccip_batch.workflow import Kind, Node
 
-_IMAGE_BASE_BYTES = 340_000_000
+_IMAGE_BASE_BYTES = 400_000_000
 _IMAGE_BYTES_A_PIXEL = 365
 _BASE_BYTES = 350_000_000
 _DISK_BYTES_A_PIXEL = 320

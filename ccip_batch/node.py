@@ -20,13 +20,24 @@ from ccip_batch import __version__, casa, process
 from ccip_batch.checkpoint import Checkpoint
 from ccip_batch.errors import CcipError, ConfigError, DataError, ExitCode, RunFolderError
 from ccip_batch.fingerprint import is_done, of_node, read_inputs
-from ccip_batch.results import NodeFailure, NodeResult, StageRecord, Usage, read_failure, read_result
+from ccip_batch.results import (
+    OUTCOME,
+    NodeFailure,
+    NodeResult,
+    Outcome,
+    StageRecord,
+    Usage,
+    read_failure,
+    read_result,
+)
 from ccip_batch.run_folder import NodeFolder, RunFolder, lock_file
-from ccip_batch.worker import OUTCOME, Outcome
 from ccip_batch.workflow import Node
 
 LOG_TAIL = 25
 """Lines of the log that a failure keeps."""
+
+LOCK_WAIT_S = 20.0
+"""How long a process of the node that was killed may take to go."""
 
 _MEMORY_WORDS = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory")
 _DISK_WORDS = ("No space left on device", "Disk quota exceeded")
@@ -44,7 +55,7 @@ def run_node(run: RunFolder, name: str) -> ExitCode:
     node = graph[name]
     folder = run.node(node)
     folder.path.mkdir(parents=True, exist_ok=True)
-    with lock_file(folder.lock) as descriptor:
+    with lock_file(folder.lock, LOCK_WAIT_S) as descriptor:
         if descriptor is None:
             raise RunFolderError(f"node {name} is being run by another process.")
         inputs = read_inputs(run)

@@ -11,9 +11,9 @@ from astropy.io import fits
 from astropy.time import Time
 
 from ccip_batch.casa import Casa
+from ccip_batch.checksums import ProductFile
 from ccip_batch.errors import CasaError
 from ccip_batch.model import Model
-from ccip_batch.product_file import ProductFile as ProductFile
 
 StokesSet = Literal["IQU", "V"]
 

@@ -110,6 +110,10 @@ class Resources(BaseModel):
         """Name of the folder of flag versions."""
         return self.member("flag version").split("/")[0]
 
+    def tables(self) -> list[str]:
+        """Names of all that is needed, without what is inside them."""
+        return sorted({self.member(item.name).split("/")[0] for item in self.table})
+
     def _stage(self, name: str) -> str:
         return self.member(name).split(".")[0]
 

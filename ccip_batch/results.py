@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from pydantic import JsonValue, ValidationError
 
+from ccip_batch.checksums import ProductFile
 from ccip_batch.errors import DataError
 from ccip_batch.model import Model
-from ccip_batch.product_file import ProductFile
 
 T = TypeVar("T", bound=Model)
 
@@ -35,6 +35,17 @@ class Usage(Model):
     peak_memory_bytes: int
     """Largest resident set of the process that did the work."""
     wall_s: float
+
+
+OUTCOME = "outcome.json"
+"""In the work folder, written by a worker that is done."""
+
+
+class Outcome(Model):
+    """What a worker tells its supervisor: what became of the node, and the files that it gives to the user."""
+
+    summary: str
+    files: tuple[ProductFile, ...] = ()
 
 
 class NodeResult(Model):

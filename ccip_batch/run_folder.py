@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,18 +104,25 @@ class RunFolder:
 
 
 @contextmanager
-def lock_file(path: Path) -> Iterator[int | None]:
-    """Hold a lock on a file; gives its descriptor, or None if somebody else holds it.
+def lock_file(path: Path, wait_s: float = 0.0) -> Iterator[int | None]:
+    """Hold a lock on a file; gives its descriptor, or None if somebody else holds it for longer than `wait_s`.
 
     The lock ends with the last process that has the descriptor, however that process ends.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-        else:
-            yield descriptor
+        yield descriptor if _lock(descriptor, wait_s) else None
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, wait_s: float) -> bool:
+    end = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.1)

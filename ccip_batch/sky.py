@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy import units as u
-from astropy.coordinates import SkyCoord
 
 from ccip_batch.errors import ConfigError
 from ccip_batch.measurement_set import Field
+
+if TYPE_CHECKING:  # astropy.coordinates takes a second to import, and few nodes need it
+    from astropy.coordinates import SkyCoord
 
 _FRAMES = {"J2000": "fk5", "ICRS": "icrs"}
 
@@ -19,6 +21,9 @@ def phase_centre(text: str) -> SkyCoord:
 
     Raises ConfigError.
     """
+    from astropy import units as u
+    from astropy.coordinates import SkyCoord
+
     parts = text.split()
     if len(parts) != 3 or parts[0] not in _FRAMES:
         raise ConfigError(f"phasecenter {text!r} is not 'J2000 hh:mm:ss.s +dd.mm.ss.s'")
@@ -35,6 +40,9 @@ def fields_within(fields: Sequence[Field], centre: SkyCoord, limit_arcsec: float
 
     The offsets are `SkyCoord.spherical_offsets_to`; the limit itself is outside.
     """
+    from astropy import units as u
+    from astropy.coordinates import SkyCoord
+
     if not fields:
         return []
     directions = SkyCoord([f.ra_rad for f in fields] * u.rad, [f.dec_rad for f in fields] * u.rad, frame="fk5")

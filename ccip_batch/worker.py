@@ -22,9 +22,8 @@ from ccip_batch.errors import CcipError, ConfigError, DataError, ExitCode, Resou
 from ccip_batch.fingerprint import of_node, read_inputs
 from ccip_batch.groups import SpwGroup
 from ccip_batch.measurement_set import MsSummary
-from ccip_batch.model import Model, write_whole
-from ccip_batch.product_file import ProductFile
-from ccip_batch.results import NodeResult, StageRecord, read_result
+from ccip_batch.model import write_whole
+from ccip_batch.results import OUTCOME, NodeResult, Outcome, StageRecord, read_result
 from ccip_batch.run_folder import NodeFolder, RunFolder
 from ccip_batch.stages.editimlist import CubeTargets, PlaneTarget
 from ccip_batch.workflow import Graph, Node
@@ -32,18 +31,7 @@ from ccip_batch.workflow import Graph, Node
 P = ParamSpec("P")
 T = TypeVar("T")
 
-OUTCOME = "outcome.json"
-"""In the work folder: what became of the node in a sentence, and the files that it gives to the user."""
-
-
 _STARTED = time.monotonic()
-
-
-class Outcome(Model):
-    """What a worker tells its supervisor when it is done."""
-
-    summary: str
-    files: tuple[ProductFile, ...] = ()
 
 
 class Worker:
@@ -135,6 +123,7 @@ def restore(work: Worker) -> Outcome:
         continuum.science_spws,
     )
     resources.extract(inputs.reimaging_resources, Path(), found)
+    work.casa.record(_unpacking(inputs.reimaging_resources, found.tables()))
     prediction = {
         **job.prediction(),
         "imagename": f"{job.continuum_imagename}.I.iter0",
@@ -156,8 +145,16 @@ def restore(work: Worker) -> Outcome:
     imaged = [SpwGroup.parse(plane.spw) for plane in targets.planes if plane.state == "imaged"]
     work.stage("splitgroups", splitgroups, work.casa, vis, imaged, work.out)
     for mask, name in ((found.tier1_mask, "tier1.mask"), (found.tier2_mask, "tier2.mask")):
-        Path(mask).rename(work.out / name)
+        work.casa.move(mask, f"{work.out.name}/{name}")
     return Outcome(summary=f"{len(imaged)} of {len(job.groups)} spw groups are to be imaged")
+
+
+def _unpacking(archive: Path, tables: Sequence[str]) -> str:
+    """Python that unpacks what stage 4 needs, for `casa_commands.py`."""
+    return (
+        f"import tarfile\nwanted = {list(tables)!r}\nwith tarfile.open({str(archive)!r}) as archive:\n"
+        "    archive.extractall(members=[member for member in archive if member.name.split('/')[0] in wanted])"
+    )
 
 
 def _selection(fields: Sequence[int], scans: Sequence[int], antennas: int) -> dict[str, str]:
@@ -169,23 +166,22 @@ def _selection(fields: Sequence[int], scans: Sequence[int], antennas: int) -> di
     }
 
 
-def _target(work: Worker) -> tuple[PlaneTarget, MsSummary]:
-    """The node's plane, and the measurement set of stage 3."""
+def _target(work: Worker) -> tuple[PlaneTarget, CubeTargets, MsSummary]:
+    """The node's plane, all planes, and the measurement set of stage 3."""
     restored = work.parent("restore")
     targets = CubeTargets.model_validate(restored.stage("editimlist_cube"))
     plane = next(plane for plane in targets.planes if plane.spw == work.group.selection)
-    return plane, MsSummary.model_validate(restored.stage("transformimagedata"))
+    return plane, targets, MsSummary.model_validate(restored.stage("transformimagedata"))
 
 
 def image(work: Worker) -> Outcome:
     """Stages 7 to 10 for one plane, its native FITS files, and what `analyze` and the report need of its pixels."""
-    plane, split = _target(work)
+    plane, targets, split = _target(work)
     if plane.state != "imaged":
         return Outcome(summary=f"{plane.state}: {plane.reason}")
 
     from ccip_batch.checkpoint import Checkpoint
     from ccip_batch.samples import take_samples
-    from ccip_batch.stages.editimlist import select_fields
     from ccip_batch.stages.exportvlassdata import export_native
     from ccip_batch.stages.makecutoutimages import makecutoutimages
     from ccip_batch.stages.makeimages import Saves, makeimages
@@ -199,7 +195,7 @@ def image(work: Worker) -> Outcome:
         "spw": plane.spw,
         "datacolumn": "data",
         "reffreq": plane.reffreq,
-        **_selection(select_fields(split, job.phasecenter), split.target_scans, len(split.antennas)),
+        **_selection(targets.fields, split.target_scans, len(split.antennas)),
     }
     masks = [f"{given}/tier1.mask", f"{given}/tier2.mask"]
     checkpoint = Checkpoint(work.folder.checkpoint, work.fingerprint)
@@ -271,12 +267,13 @@ def analyze(work: Worker) -> Outcome:
 
 def export(work: Worker) -> Outcome:
     """Stage 12 for one plane: the common-beam set, and the mark of rejection in all files."""
+    plane, _, split = _target(work)
+    if plane.state != "imaged":
+        return Outcome(summary=f"nothing to export: {plane.state}")
+
     from ccip_batch.stages.analyzeplanes import CubeAnalysis
     from ccip_batch.stages.exportvlassdata import NativeExport, PlaneExport, export_common, mark_rejection
 
-    plane, split = _target(work)
-    if plane.state != "imaged":
-        return Outcome(summary=f"nothing to export: {plane.state}")
     image_node = f"image_{work.group.name}"
     imaged = work.parent(image_node)
     analysis = CubeAnalysis.model_validate(work.parent("analyze").stage("analyzestokescubes"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ccip_batch
+from jobs import ccip_batch
 
 VERBS = ("run", "validate", "status", "node", "simulate", "schema")
 

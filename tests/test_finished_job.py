@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
-from conftest import ccip_batch
+from jobs import ccip_batch
 
 IMAGENAME_GROUPS = {"10": "10", "12,13": "12_13", "17": "17"}
 KINDS = ("image.pbcor.tt0.subim", "image.pbcor.tt0.rms.subim", "image.pbcor.tt0.subim.com")

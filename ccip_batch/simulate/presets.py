@@ -79,7 +79,7 @@ _COMPACT_SKY = (
     Source("A", 84, -162, 0.150, -0.7, p=0.10, rm=35, chi0=20, v=0.010),
     Source("B", -180, 138, 0.090, -0.2, p=0.12, rm=-60, chi0=-50),
     Source("C", 168, 198, 0.060, -1.1, in_ql=False),
-    Source("E", 186, -12, 0.150, -0.8, p=0.20, rm=20, gauss=(60.0, 40.0, 35.0)),
+    Source("E", 186, -12, 0.150, -0.8, p=0.20, rm=20, gauss=(45.0, 30.0, 35.0)),
 )
 
 # A sky of a few sources needs no care against sidelobes taken for sources: the survey's cyclefactor of 3 ends each
@@ -95,7 +95,7 @@ PRESETS: dict[str, Preset] = {
             spacing=(120.0, 240.0),
             gap=240.0,
             pixels=400,
-            niter=100,
+            niter=200,
             groups=("2", "3,4", "5", "6", "9", "12", "15", "17"),
             flagged={5: Flagged(0.95, fields=2 / 3, elsewhere=0.5), 9: Flagged(1.0), 15: Flagged(0.84)},
             nfield_thresh=5,
@@ -112,7 +112,7 @@ PRESETS: dict[str, Preset] = {
             channels=3,
             pixels=256,
             cell=7.0,
-            niter=60,
+            niter=150,
             groups=("9", "10", "12,13", "17"),
             flagged={9: Flagged(1.0), 15: Flagged(0.6)},
             rfi=(3, 10, 13),

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from ccip_batch.errors import DataError
 from ccip_batch.simulate.beam import primary_beam
+from ccip_batch.simulate.observation import INTEGRATION, SPW_WIDTH
 from ccip_batch.simulate.sky import LIGHT_SPEED, REFERENCE_FREQUENCY, Source, direction_cosines
 
 _COMMON = ".iter3.image.pbcor.tt0.subim.com.fits"
@@ -31,7 +32,7 @@ _SIGMAS = 3.0
 _SENSITIVE = 0.3  # part of the best sensitivity within which noise is measured
 _APERTURE = 1.25  # radius in units of the major axis (FWHM) of the source as the common beam shows it
 _RM_LIMIT = 500.0  # rad/m2; planes 128 MHz wide at 2 GHz depolarise beyond
-_BASELINES, _CORRELATIONS = 351, 2
+_CORRELATIONS = 2  # that make one Stokes parameter
 _MAD = 1.482602218505602
 
 Floats = NDArray[np.float64]
@@ -186,10 +187,10 @@ def _sensitivity(header: fits.Header, spws: list[int], facts: dict[str, Any]) ->
 
 def _theory(spws: list[int], facts: dict[str, Any]) -> float:
     """Noise in Jy of one field at the centre of its beam, in one Stokes parameter."""
-    width, integration = 128e6, 0.45
     unflagged = sum(1.0 - facts["flagged_frac"][str(spw)] for spw in spws)
-    seconds = _BASELINES * facts["nint"] * integration
-    return float(facts["sefd_jy"] / math.sqrt(2.0 * _CORRELATIONS * width * seconds * unflagged))
+    antennas = len(facts["antennas"])
+    samples = antennas * (antennas - 1) / 2 * _CORRELATIONS * facts["nint"] * unflagged
+    return float(facts["sefd_jy"] / math.sqrt(2.0 * SPW_WIDTH * INTEGRATION * samples))
 
 
 def _measure(source: Source, plane: _Plane, facts: dict[str, Any]) -> tuple[Floats, Floats]:

@@ -82,7 +82,8 @@ def _require_empty(folder: Path) -> None:
 def _run(request: dict[str, Any], work: Path, progress: Progress) -> None:
     """Run `make` in a process of its own, passing its lines of progress on."""
     package = str(Path(__file__).parents[2])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([package, *os.environ.get("PYTHONPATH", "").split(":")])}
+    paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-m", "ccip_batch.simulate", json.dumps(request)]
     last: deque[str] = deque(maxlen=8)
     with subprocess.Popen(

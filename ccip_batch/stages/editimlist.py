@@ -72,6 +72,8 @@ class FieldFlags(Model):
 class CubeTargets(Model):
     """The planes of the cube, imaged or not."""
 
+    fields: list[int]
+    """Ids of the fields that are imaged."""
     planes: list[PlaneTarget]
     flags: FieldFlags
     warnings: list[str]
@@ -159,6 +161,7 @@ def cube_targets(
             )
         )
     return CubeTargets(
+        fields=select_fields(summary, phasecenter),
         planes=planes,
         flags=FieldFlags(
             fields=judged,

@@ -14,6 +14,7 @@ import numpy as np
 from astropy.io import fits
 
 from ccip_batch.casa import Casa
+from ccip_batch.checksums import ProductFile
 from ccip_batch.errors import DataError
 from ccip_batch.images import Beam, read_plane
 from ccip_batch.measurement_set import MsSummary
@@ -22,7 +23,6 @@ from ccip_batch.position_correction import MARK, PositionCorrection, position_co
 from ccip_batch.products import (
     Card,
     ImageName,
-    ProductFile,
     StokesSet,
     export_stokes,
     fits_time,

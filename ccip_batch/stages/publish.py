@@ -10,9 +10,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from ccip_batch import __version__
+from ccip_batch.checksums import ProductFile
 from ccip_batch.config import ResolvedJob
 from ccip_batch.model import Model
-from ccip_batch.products import ProductFile
 from ccip_batch.results import NodeResult
 
 MANIFEST = "pipeline_manifest.xml"

@@ -6,6 +6,7 @@ alone, as DATA.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def splitgroups(casa: Casa, vis: str, groups: Sequence[SpwGroup], folder: Path) 
         casa.task(
             "mstransform",
             vis=vis,
-            outputvis=str(target.relative_to(Path.cwd()) if target.is_absolute() else target),
+            outputvis=os.path.relpath(target),
             spw=group.selection,
             datacolumn="corrected",
             reindex=False,

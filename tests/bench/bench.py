@@ -23,7 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from conftest import BUILD, make_simulation
+from jobs import BUILD, make_simulation
 
 COMMAND = [sys.executable, "-m", "ccip_batch"]
 
@@ -57,9 +57,8 @@ def bench_a_and_b(job: Path) -> Path:
     folder = fresh("run")
     _, cpu = measured(run_command(job, folder, 2))
     inside = sum(stage["casa_cpu_s"] for node in results(folder).values() for stage in node["stages"])
-    print(
-        f"a  CPU outside CASA calls: {cpu - inside:.1f} of {cpu:.1f} s = {(cpu - inside) / cpu:.1%} of the run (goal 5%)"
-    )
+    share = (cpu - inside) / cpu
+    print(f"a  CPU outside CASA calls: {cpu - inside:.1f} of {cpu:.1f} s = {share:.1%} of the run (goal 5%)")
     pair = {}
     for workers in (2, 1):
         for node in folder.glob("nodes/*"):

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ccip_batch
 from job_folder import make_job
+from jobs import ccip_batch
 
 from ccip_batch.files import data_folder
 

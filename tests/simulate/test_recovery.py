@@ -31,6 +31,7 @@ def _truth(sources: tuple[Source, ...]) -> dict[str, Any]:
         "fields": [field.as_dict() for field in mosaic(preset)],
         "sefd_jy": 370.0,
         "nint": 2,
+        "antennas": [f"ea{number:02d}" for number in range(1, 28)],
         "flagged_frac": {str(spw): 0.0 for spw in SCIENCE_SPWS},
         "spw_freq_hz": {str(spw): float(spw_frequencies(spw, 8).mean()) for spw in SCIENCE_SPWS},
     }

@@ -1,4 +1,4 @@
-"""A file among the products, by name, size and checksum. Apart from products.py, so that reading results is quick."""
+"""Files that are given to the user, with checksums taken where they are made."""
 
 from __future__ import annotations
 

@@ -1,0 +1,49 @@
+"""Running the command line in tests; simulated and finished jobs, made once under build/ and reused."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BUILD = ROOT / "build" / "tests"
+
+
+def source_hash(*paths: str) -> str:
+    """Hash of source files, so that what is kept under build/ is made anew when they change."""
+    digest = hashlib.sha256(".".join(map(str, sys.version_info[:2])).encode())
+    for name in paths:
+        for file in sorted((ROOT / name).rglob("*.py")) if (ROOT / name).is_dir() else [ROOT / name]:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def ccip_batch(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line; its output is captured."""
+    return subprocess.run(
+        [sys.executable, "-m", "ccip_batch", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def make_simulation(preset: str, seed: int = 1) -> Path:
+    """A simulated job under build/, made once; gives its job.yaml."""
+    folder = BUILD / f"{preset}-{seed}-{source_hash('ccip_batch/simulate', 'ccip_batch/casa.py')}"
+    if not (folder / "job.yaml").is_file():
+        BUILD.mkdir(parents=True, exist_ok=True)
+        done = ccip_batch("simulate", folder, "--preset", preset, "--seed", str(seed))
+        assert done.returncode == 0, done.stderr
+    return folder / "job.yaml"
+
+
+def make_run(job: Path, keep: str = "all") -> Path:
+    """A finished run of a job under build/, made once; gives its folder. keep: what `execution.keep` says."""
+    folder = job.parent / f"run-{keep}-{source_hash('ccip_batch')}"
+    done = ccip_batch("run", job, "--run-dir", folder, "--set", f"execution.keep={keep}")
+    assert done.returncode == 0, done.stderr
+    return folder

@@ -1,0 +1,109 @@
+"""Restoring for real: again on the same measurement set, from the recorded calls, and with flags of other data."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SUMS = """
+import hashlib, json, sys, casatools
+table, sums = casatools.table(), {}
+table.open(sys.argv[1])
+for column in ("DATA", "MODEL_DATA", "CORRECTED_DATA", "FLAG", "WEIGHT", "SIGMA", "WEIGHT_SPECTRUM"):
+    if column in table.colnames() and table.iscelldefined(column, 0):
+        sums[column] = hashlib.sha256(table.getcol(column).tobytes()).hexdigest()
+print(json.dumps(sums))
+"""
+
+AGAIN = """
+import json, sys
+from pathlib import Path
+from ccip_batch.casa import Casa
+from ccip_batch.config import ResolvedJob
+from ccip_batch.stages.restorepims import restorepims
+run, vis, imagename = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+stages = {r["name"]: r["result"] for r in json.loads((run / "nodes/restore/result.json").read_text())["stages"]}
+job = ResolvedJob.from_yaml((run / "job.resolved.yaml").read_text())
+continuum = stages["editimlist_continuum"]
+prediction = {
+    **job.prediction(), "imagename": imagename, "spw": ",".join(map(str, continuum["science_spws"])),
+    "field": ",".join(map(str, continuum["fields"])), "scan": ",".join(map(str, continuum["scans"])),
+    "antenna": ",".join(map(str, range(continuum["antennas"]))) + "&",
+}
+found = {row["name"]: row["found"][0] for row in stages["resources"]["table"]}
+models = [found["model tt0"], found["model tt1"]]
+casa = Casa(Path("../casa.log"))
+print(restorepims(casa, vis, prediction, models, found["self-calibration table"]).model_dump_json())
+"""
+
+
+def python(code: str, *arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, cwd=cwd)
+
+
+def sums(vis: Path, finished: Path) -> dict[str, str]:
+    site = finished / "nodes" / "restore" / "casa_home" / "casasiteconfig.py"
+    done = subprocess.run(
+        [sys.executable, "-c", SUMS, str(vis)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CASASITECONFIG": str(site)},
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+    assert found
+    return found
+
+
+@pytest.fixture
+def work(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the work folder of a finished restore."""
+    copy = tmp_path / "work"
+    shutil.copytree(finished / "nodes" / "restore" / "work", copy)
+    return copy
+
+
+def test_a_second_run_gives_the_same_and_leaves_flagversions_alone(finished: Path, work: Path) -> None:
+    vis = next(work.glob("*_split.ms"))
+    versions = work / f"{vis.name}.flagversions"
+    before = sums(vis, finished)
+    kept = {path: path.read_bytes() for path in versions.glob("flags.statwt_1/table.f*")}
+    done = python(AGAIN, finished, vis.name, "again.I.iter0", cwd=work)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["rerun"] is True
+    assert sums(vis, finished) == before
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_flags_of_other_data_are_refused(finished: Path, work: Path) -> None:
+    vis = next(work.glob("*_split.ms"))
+    smaller = finished / "nodes" / "restore" / "out" / "spw17.ms"
+    version = work / f"{vis.name}.flagversions" / "flags.statwt_1"
+    shutil.rmtree(version)
+    shutil.copytree(smaller, version)
+    done = python(AGAIN, finished, vis.name, "again.I.iter0", cwd=work)
+    assert done.returncode != 0
+    assert "rows but" in done.stderr and "DataError" in done.stderr
+
+
+def test_recorded_calls_repeat_the_node(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "restore"
+    copy.mkdir()
+    shutil.copy(finished / "nodes" / "restore" / "casa_commands.py", copy)
+    site = finished / "nodes" / "restore" / "casa_home" / "casasiteconfig.py"
+    done = subprocess.run(
+        [sys.executable, str(copy / "casa_commands.py")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CASASITECONFIG": str(site), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    for group in ("spw10", "spw12_13", "spw17"):
+        ours = finished / "nodes" / "restore" / "out" / f"{group}.ms"
+        assert sums(copy / "replay" / "out" / f"{group}.ms", finished) == sums(ours, finished)
