@@ -90,8 +90,13 @@ def load_site(name: str) -> Site:
             f"execution.site: there is no site {name!r}. Known: {', '.join(sorted(sites))}. "
             f"A profile of your own is a file {name}.yaml in a folder that {SITES_VARIABLE} names."
         )
+    return read_site(sites[name])
+
+
+def read_site(path: Path) -> Site:
+    """Read a profile. Raises ConfigError, listing everything that is wrong."""
     problems: list[Problem] = []
-    content = YamlFile.read(sites[name], problems)
+    content = YamlFile.read(path, problems)
     if content is None:
         raise failure(problems)
     try:

@@ -74,14 +74,18 @@ def read_text(run: RunFolder, node: Node) -> str:
 
 
 def _running(run: RunFolder, node: Node) -> NodeStatus:
-    stage, since = "", None
-    try:
-        said = json.loads(run.node(node).progress.read_bytes())
-        stage, since = str(said["stage"]), float(said["since"])
-    except (OSError, ValueError, KeyError):
-        pass
+    stage, since = present_stage(run, node)
     status = _without_figures(node, "running")
     return status.model_copy(update={"stage": stage, "elapsed_s": time.time() - since if since else None})
+
+
+def present_stage(run: RunFolder, node: Node) -> tuple[str, float | None]:
+    """The stage that a running node is in, and since when (seconds since 1970); as far as its folder here tells."""
+    try:
+        said = json.loads(run.node(node).progress.read_bytes())
+        return str(said["stage"]), float(said["since"])
+    except (OSError, ValueError, KeyError):
+        return "", None
 
 
 def _without_figures(node: Node, state: str) -> NodeStatus:
@@ -104,7 +108,7 @@ def print_status(rows: list[NodeStatus]) -> None:
     titles = ["node", "state", "stage", "elapsed", "CPU", "memory", *(["asked", "host"] if pool else []), "tries", ""]
     for title in titles:
         left = title in ("node", "state", "stage", "host", "")
-        table.add_column(title, justify="left" if left else "right", overflow="fold" if not title else "ellipsis")
+        table.add_column(title, justify="left" if left else "right", no_wrap=title == "node", overflow="fold")
     for row in rows:
         table.add_row(
             row.node,

@@ -18,8 +18,8 @@ from ccip_batch.cleaning import clean, verify_products
 from ccip_batch.config import ResolvedJob
 from ccip_batch.engines import transfer
 from ccip_batch.engines.needed import needed_nodes
-from ccip_batch.engines.plan import LOGS, NO_RETRY, SKIP, site_of
-from ccip_batch.errors import CcipError, DataError, ExitCode
+from ccip_batch.engines.plan import LOGS, NO_RETRY, SKIP, planned_site
+from ccip_batch.errors import CcipError, DataError, ExitCode, ResourceError
 from ccip_batch.fingerprint import of_node, read_inputs
 from ccip_batch.model import write_whole
 from ccip_batch.node import repeat_command
@@ -46,9 +46,14 @@ def pre(run: RunFolder, name: str) -> int:
         if parent not in node.may_fail and read_result(run.node(run.graph()[parent]).result) is None:
             print(f"{name} is left out: {parent} failed")
             return SKIP
-    if _is_transferred(job, node):
+    if not _is_transferred(run, node):
+        return 0
+    try:
         transfer.output_name(run, node).unlink(missing_ok=True)
         transfer.pack_input(run, job, node)
+    except OSError as error:
+        _write_failure(run, job, node, int(ExitCode.RESOURCES), f"its input files could not be packed: {error}")
+        raise ResourceError(f"{name}: its input files could not be packed: {error}") from error
     return 0
 
 
@@ -60,7 +65,7 @@ def post(run: RunFolder, name: str, returned: int, retry: int, retries: int) -> 
     """
     job, node = run.read_job(), run.graph()[name]
     code = returned if returned >= 0 else int(ExitCode.CASA)
-    if _is_transferred(job, node):
+    if _is_transferred(run, node):
         try:
             came = transfer.unpack_output(run, node)
         except CcipError as error:
@@ -73,7 +78,7 @@ def post(run: RunFolder, name: str, returned: int, retry: int, retries: int) -> 
         return _code_of_done(run, node)
     failure = read_failure(run.node(node).failure)
     if returned < 0 or failure is None:
-        _write_failure(run, job, node, returned, failure)
+        _write_failure(run, job, node, returned, _cause(run, node, returned))
     if code >= _FIRST_MENDABLE and retry < retries:
         return code
     if any(name in child.may_fail for child in run.graph().children(name)):
@@ -99,9 +104,9 @@ def final(run: RunFolder, dag_status: int) -> int:
     return 0
 
 
-def _is_transferred(job: ResolvedJob, node: Node) -> bool:
+def _is_transferred(run: RunFolder, node: Node) -> bool:
     """Whether a node works in a sandbox; `publish` works on the access point."""
-    return site_of(job).data == "transfer" and node.kind != "publish"
+    return planned_site(run).data == "transfer" and node.kind != "publish"
 
 
 def _code_of_done(run: RunFolder, node: Node) -> int:
@@ -114,29 +119,31 @@ def _code_of_done(run: RunFolder, node: Node) -> int:
     return 0
 
 
-def _write_failure(run: RunFolder, job: ResolvedJob, node: Node, returned: int, before: NodeFailure | None) -> None:
+def _write_failure(run: RunFolder, job: ResolvedJob, node: Node, returned: int, cause: str) -> None:
     """Note a failure of which the node itself could not tell: it was killed or removed, or never started."""
-    run.node(node).result.unlink(missing_ok=True)  # of other parameters
+    folder = run.node(node)
+    before = read_failure(folder.failure)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.result.unlink(missing_ok=True)  # of other parameters
     fingerprint = of_node(run, job, read_inputs(run), run.graph(), node)
-    tail = _last_lines(run, node)
     same = before is not None and before.fingerprint == fingerprint
     NodeFailure(
         node=node.name,
         fingerprint=fingerprint,
         exit_code=returned if returned > 0 else int(ExitCode.CASA),
-        cause=_cause(returned, tail),
+        cause=cause,
         stage=None,
         started=time.time(),
         ended=time.time(),
         host=socket.gethostname(),
         attempts=1 + (before.attempts if same and before is not None else 0),
         usage=Usage(cpu_s=0, peak_memory_bytes=0, wall_s=0),
-        log_tail=tail,
+        log_tail=_last_lines(run, node),
         command=repeat_command(run.path, node.name),
-    ).save(run.node(node).failure)
+    ).save(folder.failure)
 
 
-def _cause(returned: int, tail: list[str]) -> str:
+def _cause(run: RunFolder, node: Node, returned: int) -> str:
     if returned <= -1000:
         return "its job was removed from the queue or could not be submitted"
     if returned < 0:
@@ -145,6 +152,7 @@ def _cause(returned: int, tail: list[str]) -> str:
         except ValueError:
             name = f"signal {-returned}"
         return f"its job was killed ({name}): by a person, or by the system for want of memory"
+    tail = _last_lines(run, node)
     return tail[-1] if tail else f"its job ended with exit code {returned} and said nothing"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jinja2
+import yaml
 
 import ccip_batch
 from ccip_batch import estimates
@@ -22,11 +23,13 @@ from ccip_batch.measurement_set import folder_bytes
 from ccip_batch.model import write_whole
 from ccip_batch.process import CHECKPOINT_VARIABLE
 from ccip_batch.run_folder import RunFolder
-from ccip_batch.sites import Site, load_site
+from ccip_batch.sites import Site, load_site, read_site
 from ccip_batch.workflow import KINDS, build_graph
 
 DAG = "ccip.dag"
 SCRIPT = "ccip-dag.sh"
+SITE = "site.yaml"
+"""The site profile as it was when the run was planned."""
 TRANSFER = "transfer"
 LOGS = "logs"
 
@@ -45,6 +48,11 @@ def site_of(job: ResolvedJob) -> Site:
     if job.execution.engine != "htcondor" or job.execution.site is None:
         raise ConfigError("execution.engine is local; `plan` and `submit` are for the engine htcondor and a site.")
     return load_site(job.execution.site)
+
+
+def planned_site(run: RunFolder) -> Site:
+    """The site profile that a run was planned with. Raises ConfigError if it was not planned."""
+    return read_site(run.dag / SITE)
 
 
 def write_plan(run: RunFolder, job: ResolvedJob) -> list[str]:
@@ -74,6 +82,7 @@ def write_plan(run: RunFolder, job: ResolvedJob) -> list[str]:
         "memory_limit": memory_limit_mb(site) or _NO_LIMIT_MB,
     }
     render = _templates()
+    write_whole(run.dag / SITE, yaml.safe_dump(site.model_dump(mode="json", exclude_none=True), sort_keys=False))
     write_whole(run.dag / "site.sub", render("site.sub.j2", values))
     write_whole(run.dag / "machines.sub", render("machines.sub.j2", values))
     write_whole(run.dag / DAG, _dag_text(render, run, job, site))

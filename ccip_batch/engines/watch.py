@@ -21,7 +21,7 @@ from ccip_batch.fingerprint import is_done, read_inputs
 from ccip_batch.node import repeat_command
 from ccip_batch.results import NodeFailure, read_failure
 from ccip_batch.run_folder import RunFolder
-from ccip_batch.status import NodeStatus, read_status
+from ccip_batch.status import NodeStatus, present_stage, read_status
 from ccip_batch.workflow import Node
 
 _LAST_LINES = 12
@@ -45,10 +45,10 @@ def read_pool_status(run: RunFolder) -> list[NodeStatus]:
     """The state of every node of a run in a pool: what its folder says, and what the event logs say beyond that."""
     rows, dag = pool_rows(run), last_dag(run)
     alive = dag is not None and dag.alive
-    return [_joined(status, rows.get(status.node), alive) for status in read_status(run, locks=False)]
+    return [_joined(run, status, rows.get(status.node), alive) for status in read_status(run, locks=False)]
 
 
-def _joined(status: NodeStatus, row: NodeRow | None, alive: bool) -> NodeStatus:
+def _joined(run: RunFolder, status: NodeStatus, row: NodeRow | None, alive: bool) -> NodeStatus:
     if row is None:
         return status
     seen: dict[str, Any] = {
@@ -66,6 +66,7 @@ def _joined(status: NodeStatus, row: NodeRow | None, alive: bool) -> NodeStatus:
         seen["text"] = f"{row.hold.words}: {row.hold.reason}" if row.hold else ""
         if row.state is JobState.RUNNING and row.started is not None:
             seen["elapsed_s"] = (datetime.now(UTC) - row.started).total_seconds()
+            seen["stage"] = present_stage(run, run.graph()[status.node])[0]
     elif status.state == "waiting" and row.state is JobState.REMOVED:
         seen["state"], seen["text"] = "removed", row.reason
     return status.model_copy(update=seen)
