@@ -86,7 +86,7 @@ def write_plan(run: RunFolder, job: ResolvedJob) -> list[str]:
     write_whole(run.dag / "site.sub", render("site.sub.j2", values))
     write_whole(run.dag / "machines.sub", render("machines.sub.j2", values))
     write_whole(run.dag / DAG, _dag_text(render, run, job, site))
-    _write_script(run.dag / SCRIPT)
+    _write_script(run.dag / SCRIPT, here)
     size = estimates.pixels(job)
     if size > _measured_pixels():
         return [f"what nodes need was measured up to 2048 x 2048 pixels; for {size} pixels it is extrapolated"]
@@ -172,16 +172,16 @@ def _environment(given: dict[str, str]) -> str:
     """Variables for a node that runs with the Python that plans: PYTHONPATH too, if this package was found by it."""
     package = str(Path(ccip_batch.__file__).parents[1])
     by_path = package in [str(Path(part).absolute()) for part in os.environ.get("PYTHONPATH", "").split(":") if part]
-    return _words({**given, **({"PYTHONPATH": package} if by_path else {})})
+    return _words({**({"PYTHONPATH": package} if by_path else {}), **given})
 
 
 def _words(variables: dict[str, str]) -> str:
     return " ".join(f"{name}={value}" for name, value in sorted(variables.items()))
 
 
-def _write_script(path: Path) -> None:
+def _write_script(path: Path, environment: str) -> None:
     """What DAGMan calls before and after a node: this Python, wherever DAGMan was started from."""
-    words = [f"export {shlex.quote(word)}\n" for word in _environment({}).split()]
+    words = [f"export {shlex.quote(word)}\n" for word in environment.split()]
     write_whole(
         path,
         "#!/bin/sh\n# Runs before (pre) and after (post) each node, on the access point. Written by ccip-batch plan.\n"
