@@ -17,7 +17,8 @@ COMPILE := build/uv/bin/uv pip compile pyproject.toml --generate-hashes --no-emi
 PLANES := 2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17
 CI_PLANES := 2,5,10,17
 
-.PHONY: help setup lock lint demo test recover parity parity-ci browser-test bench image image-test image-test-quick ci clean
+.PHONY: help setup lock lint demo test recover parity parity-ci browser-test bench image image-test image-test-quick \
+	pool pool-down pool-test ci clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -72,7 +73,17 @@ image-test: image ## everything that is tested in the image
 image-test-quick: image ## what CI tests in the image: all but a second build
 	$(BIN)/pytest -m "container and not slow" tests/container
 
-ci: lint test parity-ci image-test-quick browser-test ## all that a change must pass
+pool: ## start a personal HTCondor pool on this machine
+	@condor/pool/pool.py up
+	@condor/pool/pool.py job-python
+
+pool-down: ## stop it
+	@condor/pool/pool.py down
+
+pool-test: setup ## run jobs, and faults, in a pool of the tests' own
+	CCIP_POOL_TEST=1 $(BIN)/pytest -m pool tests/pool
+
+ci: lint test parity-ci browser-test ## all that a change must pass
 
 clean: ## remove what was built; .venv stays
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

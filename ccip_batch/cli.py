@@ -17,6 +17,7 @@ from ccip_batch.errors import CcipError, ExitCode
 _PATH = click.Path(path_type=Path)
 _JOB = click.argument("job", type=click.Path(path_type=Path), metavar="JOB.yaml")
 _RUN = click.argument("run_folder", type=click.Path(path_type=Path), metavar="RUN")
+_RUN_DIR = click.option("--run-dir", type=_PATH, metavar="DIR", help="The run folder. Default: <imagename>.run here.")
 _SET = click.option(
     "--set",
     "overrides",
@@ -56,7 +57,7 @@ def main() -> None:
 
 @main.command()
 @_JOB
-@click.option("--run-dir", type=_PATH, metavar="DIR", help="The run folder. Default: <imagename>.run here.")
+@_RUN_DIR
 @click.option("--workers", type=click.IntRange(min=1), help="Nodes side by side. Default: one a core.")
 @_SET
 @_explained
@@ -93,15 +94,94 @@ def validate(job: Path, overrides: tuple[str, ...]) -> int:
 @_explained
 def status(run_folder: Path, as_json: bool) -> int:
     """Show the state of every node of a run."""
+    from ccip_batch.engines.watch import dag_sentence, is_pool_run, read_pool_status
     from ccip_batch.run_folder import RunFolder
     from ccip_batch.status import print_status, read_status
 
-    rows = read_status(RunFolder.existing(run_folder))
+    run = RunFolder.existing(run_folder)
+    pool = is_pool_run(run)
+    rows = read_pool_status(run) if pool else read_status(run)
     if as_json:
         click.echo(json.dumps([row.model_dump() for row in rows], indent=1))
     else:
         print_status(rows)
+        if pool:
+            click.echo(dag_sentence(run))
     return ExitCode.DONE
+
+
+@main.command()
+@_JOB
+@_RUN_DIR
+@_SET
+@_explained
+def plan(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
+    """Write a run folder that `condor_submit_dag ccip.dag` runs. Needs neither CASA nor a pool."""
+    from ccip_batch.engines.htcondor import plan as write
+
+    run = write(job, overrides, run_dir)
+    click.echo(f"Planned. Next: ccip-batch submit {run.path}, or: cd {run.dag} && condor_submit_dag ccip.dag")
+    return ExitCode.DONE
+
+
+@main.command()
+@_JOB
+@_RUN_DIR
+@_SET
+@_explained
+def submit(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
+    """Plan a job and submit it to the pool; JOB may also be a run folder that was planned before."""
+    from ccip_batch.engines import htcondor
+    from ccip_batch.run_folder import RunFolder
+
+    run = RunFolder.existing(job) if job.is_dir() else htcondor.plan(job, overrides, run_dir)
+    return htcondor.submit(run)
+
+
+@main.command()
+@_RUN
+@_explained
+def cancel(run_folder: Path) -> int:
+    """Take a run out of the pool's queue; it can be resumed."""
+    from ccip_batch.engines import htcondor
+    from ccip_batch.run_folder import RunFolder
+
+    return htcondor.cancel(RunFolder.existing(run_folder))
+
+
+@main.command()
+@_RUN
+@_explained
+def resume(run_folder: Path) -> int:
+    """Submit again what is not done in a run: failed nodes, and all that waits for them."""
+    from ccip_batch.engines import htcondor
+    from ccip_batch.run_folder import RunFolder
+
+    return htcondor.resume(RunFolder.existing(run_folder))
+
+
+@main.command()
+@_RUN
+@click.argument("name", metavar="NODE")
+@_explained
+def retry(run_folder: Path, name: str) -> int:
+    """Submit one node of a run again, with what comes after it."""
+    from ccip_batch.engines import htcondor
+    from ccip_batch.run_folder import RunFolder
+
+    return htcondor.retry(RunFolder.existing(run_folder), name)
+
+
+@main.command()
+@_RUN
+@click.argument("name", metavar="NODE", required=False)
+@_explained
+def explain(run_folder: Path, name: str | None) -> int:
+    """Tell of every node that failed or is held: the cause, the last lines, the command that repeats it here."""
+    from ccip_batch.engines.watch import explain as explain_run
+    from ccip_batch.run_folder import RunFolder
+
+    return explain_run(RunFolder.existing(run_folder), name)
 
 
 @main.command()

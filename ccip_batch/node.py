@@ -95,6 +95,9 @@ class _Attempt:
         if code == 0 and (self.folder.work / OUTCOME).is_file():
             self._finish(usage)
             return ExitCode.DONE
+        if code == ExitCode.CHECKPOINT:
+            print(f"{self.node.name}: saved its work, to go on from there", flush=True)
+            return ExitCode.CHECKPOINT
         return self._fail(code, usage)
 
     def _prepare(self) -> None:
@@ -102,7 +105,8 @@ class _Attempt:
         folder = self.folder
         old = [folder.result, folder.failure, folder.error, folder.cleaned, folder.progress]
         checkpoint = Checkpoint(folder.checkpoint, self.fingerprint)
-        if checkpoint.load() is None:
+        goes_on = checkpoint.load() is not None
+        if not goes_on:
             checkpoint.clear()
             old.append(folder.casa_commands)
         for path in old:
@@ -116,13 +120,13 @@ class _Attempt:
         shutil.rmtree(folder.path / "replay", ignore_errors=True)
         folder.out_now.mkdir()
         for log in (folder.casa_log, folder.log):
-            if log.exists():
+            if log.exists() and not goes_on:
                 log.replace(log.with_name(log.name + ".before"))
 
     def _work(self) -> tuple[int, Usage]:
         """Run the worker to its end; gives its exit code (negative: the signal) and what it used."""
         clock = time.monotonic()
-        with self.folder.log.open("w") as log:
+        with self.folder.log.open("a") as log:
             worker = subprocess.Popen(
                 [
                     sys.executable,

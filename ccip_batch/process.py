@@ -9,6 +9,9 @@ import signal
 PARENT_VARIABLE = "CCIP_PARENT_PID"
 """Environment variable that names the process with which this one must end."""
 
+CHECKPOINT_VARIABLE = "CCIP_CHECKPOINT_EXIT"
+"""Environment variable: after so many seconds a node ends with exit code 85 as soon as it has saved its work."""
+
 _PR_SET_PDEATHSIG = 1
 
 

@@ -63,7 +63,7 @@ class RunFolder:
     """A run folder and what is read from it."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
+        self.path = path.resolve()  # so that what a node finds from its working folder is inside
         self.job = self.path / "job.yaml"
         self.resolved = self.path / "job.resolved.yaml"
         self.dag = self.path / "dag"

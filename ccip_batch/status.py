@@ -20,25 +20,33 @@ class NodeStatus(Model):
 
     node: str
     state: str
-    """`waiting`, `running`, `done`, `failed`, or `outdated` (done with other parameters)."""
+    """`waiting`, `running`, `done`, `failed`, or `outdated` (done with other parameters); in a pool also `idle`,
+    `held`, `evicted` and `removed`."""
     stage: str
     elapsed_s: float | None
     cpu_s: float | None
     peak_memory_bytes: int | None
     attempts: int
     text: str
-    """What became of it."""
+    """What became of it; why it is held."""
+    host: str = ""
+    memory_asked_bytes: int | None = None
+    """What it asked of the pool."""
+    bytes_received: int | None = None
+    """Bytes of files that were transferred to it; None where files are not transferred."""
+    bytes_sent: int | None = None
+    evictions: int = 0
 
 
-def read_status(run: RunFolder) -> list[NodeStatus]:
-    """The state of every node, in the order of the graph."""
+def read_status(run: RunFolder, locks: bool = True) -> list[NodeStatus]:
+    """The state of every node, in the order of the graph. locks: find out by their locks which nodes run."""
     job, graph, inputs = run.read_job(), run.graph(), read_inputs(run)
-    return [_node_status(run, node, is_done(run, job, inputs, graph, node)) for node in graph.nodes]
+    return [_node_status(run, node, is_done(run, job, inputs, graph, node), locks) for node in graph.nodes]
 
 
-def _node_status(run: RunFolder, node: Node, done: bool) -> NodeStatus:
+def _node_status(run: RunFolder, node: Node, done: bool, locks: bool) -> NodeStatus:
     folder = run.node(node)
-    if folder.lock.exists() and is_locked(folder.lock):
+    if locks and folder.lock.exists() and is_locked(folder.lock):
         return _running(run, node)
     ended = read_failure(folder.failure) or read_result(folder.result)
     if ended is None:
@@ -52,6 +60,7 @@ def _node_status(run: RunFolder, node: Node, done: bool) -> NodeStatus:
         cpu_s=ended.usage.cpu_s,
         peak_memory_bytes=ended.usage.peak_memory_bytes,
         attempts=ended.attempts,
+        host=ended.host,
         text=failure.cause if failure else summary_of(run, node),
     )
 
@@ -63,14 +72,18 @@ def summary_of(run: RunFolder, node: Node) -> str:
 
 
 def _running(run: RunFolder, node: Node) -> NodeStatus:
-    stage, since = "", None
-    try:
-        said = json.loads(run.node(node).progress.read_bytes())
-        stage, since = str(said["stage"]), float(said["since"])
-    except (OSError, ValueError, KeyError):
-        pass
+    stage, since = present_stage(run, node)
     status = _without_figures(node, "running")
     return status.model_copy(update={"stage": stage, "elapsed_s": time.time() - since if since else None})
+
+
+def present_stage(run: RunFolder, node: Node) -> tuple[str, float | None]:
+    """The stage that a running node is in, and since when (seconds since 1970); as far as its folder here tells."""
+    try:
+        said = json.loads(run.node(node).progress.read_bytes())
+        return str(said["stage"]), float(said["since"])
+    except (OSError, ValueError, KeyError):
+        return "", None
 
 
 def _without_figures(node: Node, state: str) -> NodeStatus:
@@ -89,8 +102,11 @@ def _without_figures(node: Node, state: str) -> NodeStatus:
 def print_status(rows: list[NodeStatus]) -> None:
     """Print the nodes as a table."""
     table = Table()
-    for title in ("node", "state", "stage", "elapsed", "CPU", "memory", "tries", ""):
-        table.add_column(title, justify="right" if title in ("elapsed", "CPU", "memory", "tries") else "left")
+    pool = any(row.memory_asked_bytes is not None for row in rows)
+    titles = ["node", "state", "stage", "elapsed", "CPU", "memory", *(["asked", "host"] if pool else []), "tries", ""]
+    for title in titles:
+        left = title in ("node", "state", "stage", "host", "")
+        table.add_column(title, justify="left" if left else "right", no_wrap=title == "node", overflow="fold")
     for row in rows:
         table.add_row(
             row.node,
@@ -98,8 +114,13 @@ def print_status(rows: list[NodeStatus]) -> None:
             row.stage,
             f"{row.elapsed_s:.0f} s" if row.elapsed_s is not None else "",
             f"{row.cpu_s:.0f} s" if row.cpu_s is not None else "",
-            f"{row.peak_memory_bytes / 1e6:.0f} MB" if row.peak_memory_bytes else "",
+            _size(row.peak_memory_bytes),
+            *([_size(row.memory_asked_bytes), row.host] if pool else []),
             str(row.attempts) if row.attempts else "",
             row.text,
         )
     Console().print(table)
+
+
+def _size(count: int | None) -> str:
+    return f"{count / 1e6:.0f} MB" if count else ""

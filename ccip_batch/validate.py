@@ -11,9 +11,10 @@ from pathlib import Path
 
 from ccip_batch import resources
 from ccip_batch.config import Job, ResolvedJob, Where, read_job, resolve_job
-from ccip_batch.errors import DataError, ResourceError
+from ccip_batch.errors import ConfigError, DataError, ResourceError
 from ccip_batch.problems import Problem, failure
 from ccip_batch.resources import Resources
+from ccip_batch.sites import load_site
 
 SUBTABLES = ("ANTENNA", "DATA_DESCRIPTION", "FIELD", "OBSERVATION", "POLARIZATION", "SPECTRAL_WINDOW", "STATE")
 """The subtables of a measurement set that the stages read."""
@@ -58,6 +59,8 @@ def check(
     found.job, where = read_job(path, overrides, found.problems)
     if found.job is None:
         return found
+    if found.job.execution.site is not None:
+        _check_site(found.job.execution.site, where(("execution", "site")), found.problems)
     missing = _check_files(found.job, where, found.problems)
     if "vis" not in missing:
         _check_vis(found.job.inputs.vis, where(("inputs", "vis")), found.problems)
@@ -73,6 +76,13 @@ def check(
     if estimate is not None and folder is not None:
         _check_disk(folder, estimate(found.resolved), found.problems)
     return found
+
+
+def _check_site(name: str, where: str, problems: list[Problem]) -> None:
+    try:
+        load_site(name)
+    except ConfigError as error:
+        problems.append(Problem(where, "", str(error)))
 
 
 def _check_files(job: Job, where: Where, problems: list[Problem]) -> set[str]:

@@ -32,6 +32,8 @@ from ccip_batch.workflow import Graph, Node
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_STARTED = time.monotonic()
+
 
 class Worker:
     """What a node's work needs: its job, its folder, results of its parents, CASA when it is first asked for."""
@@ -215,7 +217,7 @@ def image(work: Worker) -> Outcome:
         selection,
         job.iteration,
         masks,
-        Saves(checkpoint, job.execution.checkpoint_interval, lambda: None),
+        Saves(checkpoint, job.execution.checkpoint_interval, _leave_after_save),
         pictures.iteration,
     )
     corrected = work.stage("pbcor", pbcor, casa, images.imagename)
@@ -239,6 +241,13 @@ def image(work: Worker) -> Outcome:
     return Outcome(
         summary=f"imaged: beam {beam.major_arcsec:.3g} x {beam.minor_arcsec:.3g} arcsec, peak {native.peak:.3g} Jy/beam"
     )
+
+
+def _leave_after_save() -> None:
+    """End with exit code 85 if the pool wants to have the checkpoint: it takes it, and starts the node again."""
+    wanted = os.environ.get(process.CHECKPOINT_VARIABLE, "")
+    if wanted and time.monotonic() - _STARTED >= float(wanted):
+        sys.exit(int(ExitCode.CHECKPOINT))
 
 
 def analyze(work: Worker) -> Outcome:

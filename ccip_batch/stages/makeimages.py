@@ -177,7 +177,10 @@ def _hand_over(casa: Casa, before: str, now: str) -> None:
 def _clean_mask(
     casa: Casa, imagename: str, iteration: int, masks: Sequence[str], template: str
 ) -> tuple[str, dict[str, str]]:
-    """Name of the mask for the report, and tclean's parameter for it; the SE mask gets the template's shape."""
+    """Name of the mask for the report, and tclean's parameter for it; copies the SE mask into the current folder.
+
+    template: an image of the plane, whose pixels the mask gets.
+    """
     if iteration == 0:
         return "none", {}
     if iteration == LAST_ITERATION:

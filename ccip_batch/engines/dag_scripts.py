@@ -1,0 +1,196 @@
+"""What DAGMan runs on the access point: before a node (pre), after it (post), and at the end of the DAG (final).
+
+Run as `python -m ccip_batch.engines.dag_scripts VERB RUN ...`; it needs no CASA.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+from ccip_batch import report
+from ccip_batch.cleaning import bad_products, clean
+from ccip_batch.config import ResolvedJob
+from ccip_batch.engines import transfer
+from ccip_batch.engines.needed import needed_nodes
+from ccip_batch.engines.plan import LOGS, NO_RETRY, SKIP, planned_site
+from ccip_batch.errors import CcipError, DataError, ExitCode, ResourceError
+from ccip_batch.fingerprint import of_node, read_inputs
+from ccip_batch.model import write_whole
+from ccip_batch.node import repeat_command
+from ccip_batch.results import NodeFailure, Usage, read_failure, read_result
+from ccip_batch.run_folder import RunFolder
+from ccip_batch.workflow import Node
+
+_FIRST_MENDABLE = ExitCode.RESOURCES
+"""Exit codes from here on are failures that a new try can mend."""
+_LOG_LINES = 25
+POOL_RECORDS = "pool.json"
+"""In dag/: what the pool's logs tell of the nodes, for the report."""
+
+
+def pre(run: RunFolder, name: str) -> int:
+    """Before a node: SKIP if it need not run, otherwise what it needs is made ready.
+
+    `publish` always runs: it must tell each time that planes are missing. An export whose plane failed is skipped.
+    """
+    job, node = run.read_job(), run.graph()[name]
+    if node.kind != "publish" and name not in needed_nodes(run, job):
+        return SKIP
+    for parent in node.parents:
+        if parent not in node.may_fail and read_result(run.node(run.graph()[parent]).result) is None:
+            print(f"{name} is left out: {parent} failed")
+            return SKIP
+    if not _is_transferred(run, node):
+        return 0
+    try:
+        transfer.output_name(run, node).unlink(missing_ok=True)
+        transfer.pack_input(run, job, node)
+    except OSError as error:
+        _write_failure(run, job, node, int(ExitCode.RESOURCES), f"its input files could not be packed: {error}")
+        raise ResourceError(f"{name}: its input files could not be packed: {error}") from error
+    return 0
+
+
+def post(run: RunFolder, name: str, returned: int, retry: int, retries: int) -> int:
+    """After a node: what DAGMan shall take as its exit code.
+
+    The real one while there are retries left; NO_RETRY for what they cannot mend. A plane's node that failed for good
+    counts as good here, so that the other planes go on: its failure stands in its folder, and `publish` tells of it.
+    """
+    job, node = run.read_job(), run.graph()[name]
+    code = returned if returned >= 0 else int(ExitCode.CASA)
+    if _is_transferred(run, node):
+        try:
+            came = transfer.unpack_output(run, node)
+        except CcipError as error:
+            came, code = False, code or int(error.exit_code)
+            print(error, file=sys.stderr)
+        if not came and code == 0:
+            code = int(ExitCode.DATA)
+        transfer.forget(run, node)
+    if code == 0:
+        return _code_of_done(run, node)
+    failure = read_failure(run.node(node).failure)
+    if returned < 0 or failure is None:
+        _write_failure(run, job, node, returned, _cause(run, node, returned))
+    if code >= _FIRST_MENDABLE and retry < retries:
+        return code
+    if any(name in child.may_fail for child in run.graph().children(name)):
+        return 0
+    return NO_RETRY
+
+
+def final(run: RunFolder, dag_status: int) -> int:
+    """At the end of the DAG: check the products, clean up, write the report; passes the state of the DAG on."""
+    job = run.read_job()
+    bad = bad_products(run) if dag_status == 0 else []
+    for name in bad:
+        print(f"{name} has changed since it was written", file=sys.stderr)
+    _write_pool_records(run)
+    report.write(run)
+    if dag_status != 0:
+        return int(ExitCode.PLANES_FAILED)
+    if bad:
+        return int(ExitCode.DATA)
+    if job.execution.keep == "products":
+        clean(run)
+    return 0
+
+
+def _is_transferred(run: RunFolder, node: Node) -> bool:
+    """Whether a node works in a sandbox; `publish` works on the access point."""
+    return planned_site(run).data == "transfer" and node.kind != "publish"
+
+
+def _code_of_done(run: RunFolder, node: Node) -> int:
+    result = read_result(run.node(node).result)
+    if result is None:
+        print(f"{node.name} ended with 0 but left no result", file=sys.stderr)
+        return NO_RETRY
+    if node.kind == "publish" and result.stage("publish")["failed"]:
+        return int(ExitCode.PLANES_FAILED)
+    return 0
+
+
+def _write_failure(run: RunFolder, job: ResolvedJob, node: Node, returned: int, cause: str) -> None:
+    """Note a failure of which the node itself could not tell: it was killed or removed, or never started."""
+    folder = run.node(node)
+    before = read_failure(folder.failure)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.result.unlink(missing_ok=True)  # of other parameters
+    fingerprint = of_node(run, job, read_inputs(run), run.graph(), node)
+    same = before is not None and before.fingerprint == fingerprint
+    NodeFailure(
+        node=node.name,
+        fingerprint=fingerprint,
+        exit_code=returned if returned > 0 else int(ExitCode.CASA),
+        cause=cause,
+        stage=None,
+        started=time.time(),
+        ended=time.time(),
+        host=socket.gethostname(),
+        attempts=1 + (before.attempts if same and before is not None else 0),
+        usage=Usage(cpu_s=0, peak_memory_bytes=0, wall_s=0),
+        log_tail=_last_lines(run, node),
+        command=repeat_command(run.path, node.name),
+    ).save(folder.failure)
+
+
+def _cause(run: RunFolder, node: Node, returned: int) -> str:
+    if returned <= -1000:
+        return "its job was removed from the queue or could not be submitted"
+    if returned < 0:
+        try:
+            name = signal.Signals(-returned).name
+        except ValueError:
+            name = f"signal {-returned}"
+        return f"its job was killed ({name}): by a person, or by the system for want of memory"
+    tail = _last_lines(run, node)
+    return tail[-1] if tail else f"its job ended with exit code {returned} and said nothing"
+
+
+def _last_lines(run: RunFolder, node: Node) -> list[str]:
+    """The end of what the last job of a node wrote to its standard error."""
+    files = sorted((run.dag / LOGS).glob(f"{node.name}.*.err"), key=lambda path: path.stat().st_mtime)
+    if not files:
+        return []
+    lines = files[-1].read_text(encoding="utf-8", errors="replace").splitlines()
+    return [line for line in lines if line.strip()][-_LOG_LINES:]
+
+
+def _write_pool_records(run: RunFolder) -> None:
+    """Keep what the event logs tell of each node: where it ran, what it asked and used, how many bytes it moved."""
+    from ccip_batch.engines.watch import pool_records
+
+    try:
+        records = pool_records(run)
+    except CcipError as error:  # without the bindings the report does without
+        print(error, file=sys.stderr)
+        return
+    write_whole(run.dag / POOL_RECORDS, json.dumps(records, indent=1) + "\n")
+
+
+def main(verb: str, run_folder: str, *arguments: str) -> int:
+    """Run a verb. Raises DataError if there is no such verb."""
+    run = RunFolder.existing(Path(run_folder))
+    if verb == "pre":
+        return pre(run, arguments[0])
+    if verb == "post":
+        name, returned, retry, retries = arguments
+        return post(run, name, int(returned), int(retry), int(retries))
+    if verb == "final":
+        return final(run, int(arguments[0]))
+    raise DataError(f"there is no verb {verb}")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(*sys.argv[1:]))
+    except CcipError as error:
+        print(error, file=sys.stderr)
+        sys.exit(int(error.exit_code))

@@ -1,0 +1,191 @@
+"""What HTCondor is given for a job: ccip.dag, the submit descriptions, and what both need, in the run folder's dag/."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import jinja2
+import yaml
+
+import ccip_batch
+from ccip_batch import estimates
+from ccip_batch.config import ResolvedJob
+from ccip_batch.engines.requests import memory_limit_mb, request
+from ccip_batch.errors import ConfigError, ExitCode
+from ccip_batch.files import data_folder
+from ccip_batch.measurement_set import folder_bytes
+from ccip_batch.model import write_whole
+from ccip_batch.process import CHECKPOINT_VARIABLE
+from ccip_batch.run_folder import RunFolder
+from ccip_batch.sites import Site, load_site, read_site
+from ccip_batch.workflow import KINDS, build_graph
+
+DAG = "ccip.dag"
+SCRIPT = "ccip-dag.sh"
+SITE = "site.yaml"
+"""The site profile as it was when the run was planned."""
+TRANSFER = "transfer"
+LOGS = "logs"
+
+SKIP = 77
+"""Exit code of a PRE script: the node is done already."""
+NO_RETRY = int(ExitCode.PLANES_FAILED)
+"""Exit code of a POST script: a retry cannot mend it."""
+
+_NO_LIMIT_MB = 10**9
+_SAFE_PATH = re.compile(r"[^\s,;\"'$\\]+")
+"""Paths that HTCondor's lists of files and of arguments take as they are."""
+
+
+def site_of(job: ResolvedJob) -> Site:
+    """The site profile of a job. Raises ConfigError if the job is not for HTCondor, or its site is unknown."""
+    if job.execution.engine != "htcondor" or job.execution.site is None:
+        raise ConfigError("execution.engine is local; `plan` and `submit` are for the engine htcondor and a site.")
+    return load_site(job.execution.site)
+
+
+def planned_site(run: RunFolder) -> Site:
+    """The site profile that a run was planned with. Raises ConfigError if it was not planned."""
+    return read_site(run.dag / SITE)
+
+
+def write_plan(run: RunFolder, job: ResolvedJob) -> list[str]:
+    """Write everything that HTCondor needs into dag/; gives warnings. The same job gives the same text.
+
+    Raises ConfigError if the site is unknown or does not fit the job, ResourceError if no machine is large enough.
+    """
+    site = check_site(job)
+    container = job.execution.container or site.container
+    for folder in (run.dag / LOGS, run.dag / TRANSFER):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name in ("common.sub", "final.sub", *(f"{kind}.sub" for kind in KINDS)):
+        shutil.copyfile(data_folder("condor") / name, run.dag / name)
+    here = _environment(site.environment)
+    python = site.python or ("python3" if container else sys.executable)
+    there = here if python == sys.executable else _words(site.environment)
+    if site.data == "transfer":
+        there = f"{there} {CHECKPOINT_VARIABLE}={site.checkpoint_every}".strip()
+    values = {
+        "name": job.execution.site,
+        "site": site,
+        "container": container,
+        "python": python,
+        "python_here": sys.executable,
+        "environment": there,
+        "environment_here": here,
+        "memory_limit": memory_limit_mb(site) or _NO_LIMIT_MB,
+    }
+    render = _templates()
+    write_whole(run.dag / SITE, yaml.safe_dump(site.model_dump(mode="json", exclude_none=True), sort_keys=False))
+    write_whole(run.dag / "site.sub", render("site.sub.j2", values))
+    write_whole(run.dag / "machines.sub", render("machines.sub.j2", values))
+    write_whole(run.dag / DAG, _dag_text(render, run, job, site))
+    _write_script(run.dag / SCRIPT, here)
+    size = estimates.pixels(job)
+    if size > _measured_pixels():
+        return [f"what nodes need was measured up to 2048 x 2048 pixels; for {size} pixels it is extrapolated"]
+    return []
+
+
+def _measured_pixels() -> int:
+    return 2048 * 2048
+
+
+def check_site(job: ResolvedJob) -> Site:
+    """The site of a job that it can take. Raises ConfigError, or ResourceError if no machine is large enough."""
+    site = site_of(job)
+    container = job.execution.container or site.container
+    if site.needs_container and container is None:
+        raise ConfigError(
+            f"execution.container: nodes run in a container at {job.execution.site}; name the image, such as "
+            "osdf:///ospool/ap40/data/your.name/ccip-batch-0.1.0.sif"
+        )
+    paths = [sys.executable]
+    if container is not None:
+        paths.append(container)
+    if site.data == "transfer":
+        paths += [str(job.inputs.vis), str(job.inputs.reimaging_resources)]
+    for path in paths:
+        if not _SAFE_PATH.fullmatch(path):
+            raise ConfigError(
+                f"{path!r} has a blank, a comma, a quote or such in it, which HTCondor's lists do not take. "
+                "Rename it, or make a link with a plain name."
+            )
+    for node in build_graph(job.groups).nodes:
+        request(job, site, node, 0)
+    return site
+
+
+def _dag_text(render: Callable[[str, Mapping[str, object]], str], run: RunFolder, job: ResolvedJob, site: Site) -> str:
+    vis_bytes = folder_bytes(job.inputs.vis)
+    inputs = f"{job.inputs.vis}, {job.inputs.reimaging_resources}" if site.data == "transfer" else ""
+    nodes = [
+        {
+            "name": node.name,
+            "kind": node.kind,
+            "parents": node.parents,
+            "request": request(job, site, node, vis_bytes),
+            "inputs": inputs if node.kind == "restore" else "",
+        }
+        for node in run.graph().nodes
+    ]
+    return render(
+        f"{DAG}.j2",
+        {
+            "imagename": job.imagename,
+            "planes": len(job.groups),
+            "site": job.execution.site,
+            "version": site.htcondor,
+            "data": "files are transferred" if site.data == "transfer" else "shared file system",
+            "nodes": nodes,
+            "max_jobs": {kind: site.max_jobs[kind] for kind in KINDS if kind in site.max_jobs},
+            "retries": site.retries,
+            "no_retry": NO_RETRY,
+            "skip": SKIP,
+        },
+    )
+
+
+def _templates() -> Callable[[str, Mapping[str, object]], str]:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(data_folder("condor")),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # it is no HTML; what comes in was checked to be plain
+    )
+
+    def render(name: str, values: Mapping[str, object]) -> str:
+        return environment.get_template(name).render(values)
+
+    return render
+
+
+def _environment(given: dict[str, str]) -> str:
+    """Variables for a node that runs with the Python that plans: PYTHONPATH too, if this package was found by it."""
+    package = str(Path(ccip_batch.__file__).parents[1])
+    by_path = package in [str(Path(part).absolute()) for part in os.environ.get("PYTHONPATH", "").split(":") if part]
+    return _words({**({"PYTHONPATH": package} if by_path else {}), **given})
+
+
+def _words(variables: dict[str, str]) -> str:
+    return " ".join(f"{name}={value}" for name, value in sorted(variables.items()))
+
+
+def _write_script(path: Path, environment: str) -> None:
+    """What DAGMan calls before and after a node: this Python, wherever DAGMan was started from."""
+    words = [f"export {shlex.quote(word)}\n" for word in environment.split()]
+    write_whole(
+        path,
+        "#!/bin/sh\n# Runs before (pre) and after (post) each node, on the access point. Written by ccip-batch plan.\n"
+        + "".join(words)
+        + f'exec {shlex.quote(sys.executable)} -m ccip_batch.engines.dag_scripts "$@"\n',
+    )
+    path.chmod(0o755)

@@ -1,0 +1,72 @@
+"""What a node asks of the pool: memory, disk and time, from the estimates, with room to spare."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ccip_batch import estimates
+from ccip_batch.config import ResolvedJob
+from ccip_batch.errors import ResourceError
+from ccip_batch.sites import Site
+from ccip_batch.workflow import Node
+
+_MEMORY_MARGIN = 1.3
+_MEMORY_STEP_MB = 128
+"""Slots come in steps of this size."""
+_DISK_MARGIN = 1.3
+_DISK_BASE = 500_000_000
+_TIME_MARGIN = 5
+"""Machines of a pool differ, and a node that is ended by its time limit loses what it did since its last save."""
+_LEAST_SECONDS = 3600
+_RESULT_BYTES_A_PIXEL = 60
+"""FITS files and cutouts of one plane."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a node asks for."""
+
+    memory_mb: int
+    disk_mb: int
+    seconds: int
+
+
+def request(job: ResolvedJob, site: Site, node: Node, vis_bytes: int) -> Request:
+    """The request of a node. vis_bytes: size of the PIMS.
+
+    Raises ResourceError if the site has no machine with so much memory.
+    """
+    memory = estimates.memory_bytes(job, node) * _MEMORY_MARGIN
+    memory_mb = math.ceil(memory / 2**20 / _MEMORY_STEP_MB) * _MEMORY_STEP_MB
+    limit = memory_limit_mb(site)
+    if limit is not None and memory_mb > limit:
+        raise ResourceError(
+            f"{node.name} needs some {memory_mb / 1024:.0f} GB of memory, more than the site's machines have "
+            f"(memory_limit: {limit / 1024:.0f} GB). Choose another site, or a smaller imaging.imsize."
+        )
+    return Request(
+        memory_mb=memory_mb,
+        disk_mb=math.ceil(_disk_bytes(job, node, vis_bytes) * _DISK_MARGIN / 2**20),
+        seconds=max(_LEAST_SECONDS, math.ceil(_TIME_MARGIN * estimates.seconds(job, node))),
+    )
+
+
+def memory_limit_mb(site: Site) -> int | None:
+    """Memory of the site's largest machine, MB; None if nothing is known."""
+    return None if site.memory_limit is None else int(site.memory_limit) // 2**20
+
+
+def _disk_bytes(job: ResolvedJob, node: Node, vis_bytes: int) -> int:
+    """Disk of a node that works in a sandbox: what it gets, what it makes, and the tar of that."""
+    pixels = estimates.pixels(job)
+    planes = len(job.groups)
+    if node.kind == "restore":
+        # the PIMS, its copy with three columns of data, the measurement sets of the groups and their tar
+        return _DISK_BASE + 6 * vis_bytes + estimates.disk_bytes(job, 0) // planes
+    if node.kind == "image":
+        group = vis_bytes // max(1, len(job.science_spws)) * max(len(one.spws) for one in job.groups)
+        return _DISK_BASE + 2 * group + estimates.disk_bytes(job, 0) // planes + 2 * _RESULT_BYTES_A_PIXEL * pixels
+    if node.kind == "export":
+        return _DISK_BASE + 6 * _RESULT_BYTES_A_PIXEL * pixels
+    return _DISK_BASE + planes * 50_000_000

@@ -1,0 +1,162 @@
+"""Jobs of ccip_batch in the pool of the tests."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from astropy.io import fits
+from jobs import source_hash
+from running_pool import RunningPool, call
+
+from ccip_batch.engines.events import NodeRow
+from ccip_batch.engines.watch import pool_rows
+from ccip_batch.results import NodeResult, read_result
+from ccip_batch.run_folder import RunFolder
+
+SECONDS = 1800
+"""How long a test waits for what CASA does. It is a bound against hanging, no measure."""
+
+TRANSFER_SITE = """\
+description: The pool of the tests, with file transfer
+htcondor: 23.9.6
+data: transfer
+retries: 2
+release_after: 3s
+checkpoint_every: 1s
+"""
+SHARED_SITE = TRANSFER_SITE.replace("transfer", "shared")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A job that the local engine has finished with the pool's Python, in the pool's work folder."""
+
+    job: Path
+    run: Path
+
+
+@dataclass(frozen=True)
+class PoolJobs:
+    """Runs of that job in the pool."""
+
+    pool: RunningPool
+    reference: Reference
+    sites: Path
+
+    def ccip(self, *arguments: str | Path) -> str:
+        """Output of ccip-batch as the pool's user."""
+        python = str(self.pool.job_python)
+        words = ("env", f"CCIP_SITES={self.sites}", "COLUMNS=200", python, "-m", "ccip_batch", *map(str, arguments))
+        return self.pool.run(*words)
+
+    def ends_with(self, *arguments: str | Path) -> int:
+        """Exit code of ccip-batch as the pool's user."""
+        python = str(self.pool.job_python)
+        return call("run", "--", python, "-m", "ccip_batch", *map(str, arguments), check=False).returncode
+
+    def plan(self, name: str, site: str, copied: bool, *options: str) -> RunFolder:
+        """A planned run; `copied`: of a copy of the finished run, so that only what the test takes out is repeated."""
+        folder = self.pool.work / name
+        self.pool.run("rm", "-rf", str(folder))
+        if copied:
+            self.pool.run("cp", "-a", str(self.reference.run), str(folder))
+        sets = ["execution.engine=htcondor", f"execution.site={site}", "execution.keep=all", *options]
+        self.ccip("plan", self.reference.job, "--run-dir", folder, *[w for s in sets for w in ("--set", s)])
+        return RunFolder.existing(folder)
+
+    def wait(self, seen: Callable[[], bool], what: str) -> None:
+        """Wait for a condition; a missing file means that it is not yet so."""
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError, KeyError):
+                if seen():
+                    return
+            time.sleep(0.5)
+        raise AssertionError(f"Waited {SECONDS} s for {what}.\n{self.pool.run('condor_q', '-nobatch')}")
+
+    def finish(self, run: RunFolder) -> int:
+        """Wait for the end of the DAG that was submitted last; gives DAGMan's exit code."""
+        out = run.dag / "ccip.dag.dagman.out"
+        started = "STARTING UP"
+
+        def ended() -> bool:
+            return "EXITING WITH STATUS" in out.read_text().rpartition(started)[2]
+
+        self.wait(ended, f"the end of DAGMan ({out})")
+        self.pool.wait_for_empty_queue()
+        return int(out.read_text().rpartition("EXITING WITH STATUS")[2].split()[0])
+
+    def row(self, run: RunFolder, node: str) -> NodeRow:
+        """What the event logs tell of a node. KeyError if it was not submitted yet."""
+        return pool_rows(run)[node]
+
+    def kill(self, run: RunFolder, node: str, words: str = "ccip_batch") -> None:
+        """Kill a node's process that the pool started, as the kernel does when memory is short."""
+
+        def found() -> list[int]:
+            pids = []
+            for entry in Path("/proc").iterdir():
+                if entry.name.isdigit():
+                    with contextlib.suppress(OSError):
+                        line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+                        inside = (entry / "cwd").readlink().is_relative_to(self.pool.work.parent)
+                        if inside and words in line and line.endswith(node) and "python" in line:
+                            pids.append(int(entry.name))
+            return pids
+
+        self.wait(lambda: bool(found()), f"a process of {node}")
+        os.kill(min(found()), signal.SIGKILL)
+
+    def open_again(self, run: RunFolder, *nodes: str) -> None:
+        """Take results of nodes out of a finished run."""
+        for name in nodes:
+            self.pool.run("rm", "-r", str(run.node(run.graph()[name]).path))
+
+    def edit(self, path: Path, old: str, new: str) -> None:
+        """Change a planned file, as its owner may."""
+        text = path.read_text()
+        assert re.search(old, text, re.MULTILINE), f"{path.name} has no {old}"
+        path.write_text(re.sub(old, new, text, flags=re.MULTILINE))
+
+    def assert_same_products(self, run: RunFolder) -> None:
+        """All FITS files have the reference's pixels, bit for bit, and its header but for times and free memory."""
+        theirs = RunFolder.existing(self.reference.run).products
+        names = sorted(path.name for path in theirs.glob("*.fits"))
+        assert names == sorted(path.name for path in run.products.glob("*.fits"))
+        assert len(names) == 18
+        assert [name for name in names if _content(theirs / name) != _content(run.products / name)] == []
+
+    def result(self, run: RunFolder, node: str) -> NodeResult:
+        """The result of a node that is done."""
+        result = read_result(run.node(run.graph()[node]).result)
+        assert result is not None
+        return result
+
+
+def _content(path: Path) -> tuple[bytes, list[str]]:
+    with fits.open(path) as hdus:
+        cards = [str(card) for card in hdus[0].header.cards if card.keyword not in ("DATE", "HISTORY", "MEMAVAIL")]
+        return hdus[0].data.tobytes(), cards
+
+
+def make_reference(pool: RunningPool) -> Reference:
+    """Simulate the smallest job and run it with the local engine and the pool's Python; kept for the next time."""
+    folder = pool.work / f"reference-{source_hash('ccip_batch')}"
+    job = folder / "job" / "job.yaml"
+    python = str(pool.job_python)
+    if not job.is_file():
+        pool.run("rm", "-rf", str(folder))
+        pool.run("mkdir", str(folder))
+        pool.run(python, "-m", "ccip_batch", "simulate", str(job.parent), "--preset", "small")
+    run = folder / "run"
+    pool.run(python, "-m", "ccip_batch", "run", str(job), "--run-dir", str(run), "--set", "execution.keep=all")
+    assert json.loads((run / "nodes" / "publish" / "result.json").read_text())
+    return Reference(job, run)

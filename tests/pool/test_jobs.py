@@ -1,0 +1,207 @@
+"""A simulated job with real CASA in the real pool, in both data modes and with faults."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from pool_jobs import SHARED_SITE, TRANSFER_SITE, PoolJobs, make_reference
+from running_pool import RunningPool, call
+
+from ccip_batch.engines.events import JobState
+
+pytest.importorskip("htcondor2")
+pytestmark = pytest.mark.pool
+
+NODE = "image_spw10"
+SAVE_OFTEN = "execution.checkpoint_interval=1"
+
+
+@pytest.fixture(scope="module")
+def jobs(pool: RunningPool) -> Iterator[PoolJobs]:
+    call("job-python")
+    sites = pool.make("sites", {"shared.yaml": SHARED_SITE, "transfer.yaml": TRANSFER_SITE})
+    yield PoolJobs(pool, make_reference(pool), sites)
+    pool.wait_for_empty_queue()
+
+
+def test_shared_file_system(jobs: PoolJobs) -> None:
+    run = jobs.plan("shared", "shared", False)
+    jobs.ccip("submit", run.path)
+    assert jobs.finish(run) == 0
+    jobs.assert_same_products(run)
+    rows = {row.split()[1]: row for row in jobs.ccip("status", run.path).splitlines() if " done " in row}
+    assert set(rows) == {node.name for node in run.graph().nodes}
+    assert jobs.row(run, NODE).bytes_sent == 0
+    assert "Nothing failed" in jobs.ccip("explain", run.path)
+
+
+def test_file_transfer_with_checkpoints(jobs: PoolJobs) -> None:
+    """Same bits; a plane's node gets its own visibilities alone, and `analyze` no images."""
+    run = jobs.plan("transfer", "transfer", False)
+    jobs.ccip("submit", run.path)
+    assert jobs.finish(run) == 0
+    jobs.assert_same_products(run)
+    sizes = jobs.result(run, "restore").stage("splitgroups")["bytes"]
+    everything = sum(sizes.values())
+    row = jobs.row(run, NODE)
+    assert row.checkpoints >= 4
+    assert row.bytes_received is not None and sizes["10"] < row.bytes_received < everything
+    analyze = jobs.row(run, "analyze").bytes_received
+    assert analyze is not None and analyze < min(sizes.values())
+    assert not any((run.dag / "transfer").iterdir())
+
+
+def test_killed_by_signal(jobs: PoolJobs) -> None:
+    """The node dies with its supervisor; DAGMan tries again."""
+    run = jobs.plan("killed", "shared", True)
+    jobs.open_again(run, NODE)
+    jobs.ccip("submit", run.path)
+    jobs.kill(run, NODE, "ccip_batch node")
+    jobs.wait(lambda: "SIGKILL" in jobs.ccip("explain", run.path, NODE), "explain to name the signal")
+    assert jobs.finish(run) == 0
+    assert jobs.row(run, NODE).submissions == 2
+    jobs.assert_same_products(run)
+
+
+def test_memory_hold_asks_for_more(jobs: PoolJobs) -> None:
+    """Held by the pool's policy, released by ours with twice the memory, until it is enough."""
+    run = jobs.plan("memory", "transfer", True)
+    jobs.open_again(run, NODE)
+    jobs.edit(run.dag / "ccip.dag", f'^(VARS {NODE} .*memory=)"\\d+"', r'\1"128"')
+    jobs.ccip("submit", run.path)
+    assert jobs.finish(run) == 0
+    log = (run.dag / "jobs.log").read_text()
+    assert log.count("Code 21 Subcode 102") >= 2
+    row = jobs.row(run, NODE)
+    assert row.submissions == 1 and row.attempts >= 3
+    assert row.memory_asked is not None and row.memory_asked >= 512
+    jobs.assert_same_products(run)
+
+
+def test_memory_hold_for_good(jobs: PoolJobs) -> None:
+    """No machine has enough: removed with a reason, tried again in vain, and the other planes go on."""
+    run = jobs.plan("too_small", "shared", True)
+    jobs.open_again(run, NODE)
+    jobs.edit(run.dag / "ccip.dag", f'^(VARS {NODE} .*memory=)"\\d+"', r'\1"128"')
+    jobs.edit(run.dag / "ccip.dag", rf"^RETRY {NODE} 2", f"RETRY {NODE} 1")
+    jobs.edit(run.dag / "site.sub", r"^memory_limit .*", "memory_limit = 128")
+    jobs.ccip("submit", run.path)
+    assert jobs.finish(run) != 0
+    assert jobs.row(run, NODE).state is JobState.REMOVED
+    assert "more memory than it had asked for" in jobs.ccip("explain", run.path, NODE)
+    assert jobs.result(run, "publish").stage("publish")["failed"] == ["10"]
+
+    jobs.edit(run.dag / "site.sub", r"^memory_limit .*", "memory_limit = 4000")
+    jobs.ccip("retry", run.path, NODE)
+    assert jobs.finish(run) == 0
+    jobs.assert_same_products(run)
+
+
+def test_missing_output_file(jobs: PoolJobs) -> None:
+    """A node that leaves no tar is held by HTCondor, removed by our policy, and tried again."""
+    wrapper = f"""#!/bin/sh
+"{jobs.pool.job_python}" "$@"
+code=$?
+flag={jobs.pool.work}/missing.flag
+if [ -e "$flag" ]; then rm -f "$flag" *.out.tar; fi
+exit $code
+"""
+    folder = jobs.pool.make("wrapper", {"python": wrapper})
+    jobs.pool.run("chmod", "755", str(folder / "python"))
+    jobs.pool.run("touch", str(jobs.pool.work / "missing.flag"))
+    run = jobs.plan("missing", "transfer", True)
+    jobs.open_again(run, "export_spw10")
+    jobs.edit(run.dag / "site.sub", r"^python  .*", f"python = {folder / 'python'}")
+    jobs.ccip("submit", run.path)
+    jobs.wait(lambda: "Code 12 Subcode 2" in (run.dag / "jobs.log").read_text(), "the hold")
+    jobs.wait(lambda: jobs.row(run, "export_spw10").submissions == 2, "the second try")
+    said = jobs.ccip("explain", run.path, "export_spw10")
+    assert jobs.finish(run) == 0
+    assert "output files could not be transferred back" in said
+    jobs.assert_same_products(run)
+
+
+def test_held_by_its_user(jobs: PoolJobs) -> None:
+    """We leave it to the user to release it."""
+    run = jobs.plan("held", "transfer", True)
+    jobs.open_again(run, NODE)
+    jobs.ccip("submit", run.path)
+    jobs.wait(lambda: jobs.row(run, NODE).checkpoints >= 1, "a checkpoint")
+    job = jobs.row(run, NODE).job
+    jobs.pool.run("condor_hold", job)
+    jobs.wait(lambda: jobs.row(run, NODE).state is JobState.HELD, "the hold")
+    time.sleep(12)  # several evaluations of the policies, and more than release_after
+    assert jobs.row(run, NODE).state is JobState.HELD
+    assert "held by its user" in jobs.ccip("explain", run.path)
+    assert " held " in jobs.ccip("status", run.path)
+    jobs.pool.run("condor_release", job)
+    assert jobs.finish(run) == 0
+    assert jobs.row(run, NODE).submissions == 1
+    jobs.assert_same_products(run)
+
+
+@pytest.mark.parametrize("when", ["between iterations", "during one"])
+def test_evicted_with_checkpoint(jobs: PoolJobs, when: str) -> None:
+    """It goes on from the last save: no iteration is repeated, and the bits are the same."""
+    options = (SAVE_OFTEN,) if when == "during one" else ()
+    run = jobs.plan("evicted", "transfer", True, *options)
+    jobs.open_again(run, NODE)
+    jobs.ccip("submit", run.path)
+    jobs.wait(lambda: jobs.row(run, NODE).checkpoints >= 2, "two checkpoints")
+    jobs.pool.run("condor_vacate_job", jobs.row(run, NODE).job)
+    jobs.wait(lambda: jobs.row(run, NODE).evictions == 1, "the eviction")
+    assert jobs.finish(run) == 0
+    assert (jobs.row(run, NODE).submissions, jobs.row(run, NODE).attempts) == (1, 2)
+    script = (run.node(run.graph()[NODE]).casa_commands).read_text()
+    calls = [line for line in script.splitlines() if "tclean(" in line]
+    names = [line.partition("imagename=")[2].split(",")[0] for line in calls]
+    assert sum(".iter0" in name for name in names) == 1
+    if not options:
+        assert len(names) == len(set(names)) == 4
+    jobs.assert_same_products(run)
+
+
+def test_plane_with_bad_data(jobs: PoolJobs) -> None:
+    """The other planes go on, the DAG fails all the same; with good data `resume` makes up for it."""
+    run = jobs.plan("bad", "transfer", True)
+    table = run.path / "nodes" / "restore" / "out" / "spw10.ms" / "table.dat"
+    good = table.read_bytes()
+    jobs.open_again(run, NODE)
+    table.write_bytes(b"no table")
+    jobs.ccip("submit", run.path)
+    assert jobs.finish(run) != 0
+    said = jobs.ccip("explain", run.path)
+    assert said.startswith(f"{NODE} failed in makeimages") and "spw10.ms" in said
+    assert jobs.result(run, "analyze").summary.endswith("1 failed")
+    assert len(list(run.products.glob("*.fits"))) == 12
+    table.write_bytes(good)
+    jobs.ccip("resume", run.path)
+    assert jobs.finish(run) == 0
+    jobs.assert_same_products(run)
+
+
+def test_removed_and_resumed(jobs: PoolJobs) -> None:
+    run = jobs.plan("removed", "shared", True)
+    jobs.open_again(run, NODE, "image_spw17")
+    jobs.ccip("submit", run.path)
+    jobs.wait(lambda: jobs.row(run, NODE).state is JobState.RUNNING, "the node to run")
+    jobs.ccip("cancel", run.path)
+    assert jobs.finish(run) != 0
+    again = jobs.ccip("resume", run.path)
+    assert NODE in again and "restore" not in again
+    assert jobs.finish(run) == 0
+    jobs.assert_same_products(run)
+    assert "All nodes are done" in jobs.ccip("resume", run.path)
+
+
+def test_schedd_restarted(jobs: PoolJobs) -> None:
+    """The access point restarts in the middle of a run, which goes on to its end."""
+    run = jobs.plan("restarted", "shared", True)
+    jobs.open_again(run, NODE)
+    jobs.ccip("submit", run.path)
+    jobs.wait(lambda: jobs.row(run, NODE).state is JobState.RUNNING, "the node to run")
+    jobs.pool.run("condor_restart", "-schedd", "-fast")
+    assert jobs.finish(run) == 0
+    jobs.assert_same_products(run)

@@ -1,0 +1,52 @@
+"""Site profiles: those of the package, the user's own, and what is wrong with one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ccip_batch.errors import ConfigError
+from ccip_batch.sites import known_sites, load_site
+
+MINE = "description: Ours\nhtcondor: 24.0.1\ndata: shared\n"
+
+
+def test_sites_of_the_package() -> None:
+    assert {"local", "nrao", "ospool"} <= set(known_sites())
+    assert [load_site(name).data for name in ("local", "nrao", "ospool")] == ["shared", "shared", "transfer"]
+    assert load_site("ospool").has("25.2.1") and not load_site("local").has("25.2.1")
+
+
+def test_a_site_of_the_users_needs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.yaml").write_text(MINE)
+    (tmp_path / "nrao.yaml").write_text(MINE)
+    monkeypatch.setenv("CCIP_SITES", f"{tmp_path}:/nowhere")
+    assert load_site("mine").description == "Ours"
+    assert load_site("nrao").description == "Ours"
+
+
+def test_unknown_site_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"no site 'lofar'.*local, nrao, ospool.*lofar\.yaml.*CCIP_SITES"):
+        load_site("lofar")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("data: nfs", "data"),
+        ("retries: 99", "retries"),
+        ("colour: blue", "colour"),
+        ("htcondor: newest", "htcondor"),
+        ('submit: {requirements: "a\\nqueue 5"}', "submit.requirements"),
+        ("environment: {A: 'b \"c'}", "environment.A"),
+        ("python: /opt/my python", "python"),
+    ],
+)
+def test_what_is_wrong_is_named(line: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = line.partition(":")[0]
+    kept = "".join(f"{old}\n" for old in MINE.splitlines() if not old.startswith(f"{key}:"))
+    (tmp_path / "mine.yaml").write_text(f"{kept}{line}\n")
+    monkeypatch.setenv("CCIP_SITES", str(tmp_path))
+    with pytest.raises(ConfigError, match=rf"mine\.yaml:\d+: {said}"):
+        load_site("mine")
