@@ -243,3 +243,87 @@ def test_checkpoints_inside_an_iteration_change_no_bit(small_job: Path, finished
     calls = (copy / "nodes/image_spw17/casa_commands.py").read_text().count("casatasks.tclean(")
     assert calls > 4
     assert pixel_sums(copy / "products") == pixel_sums(finished / "products")
+
+
+def test_what_was_deleted_is_made_again_and_nothing_is_imaged_again(
+    small_job: Path, finished: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy, symlinks=True)
+    images = {path: path.read_bytes() for path in copy.glob("nodes/[ri]*/result.json")}
+    assert ccip_batch("run", small_job, "--run-dir", copy).returncode == 0  # cleans up
+    shutil.rmtree(copy / "planes" / "spw17")
+    shutil.rmtree(copy / "products")
+    done = ccip_batch("run", small_job, "--run-dir", copy)
+    assert done.returncode == 0, done.stderr
+    assert {path: path.read_bytes() for path in copy.glob("nodes/[ri]*/result.json")} == images
+    assert pixel_sums(copy / "products") == pixel_sums(finished / "products")
+
+
+def test_a_product_that_was_changed_is_told_and_made_again(small_job: Path, finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy, symlinks=True)
+    victim = next(copy.glob("planes/spw17/*.V.*.com.fits"))
+    with victim.open("r+b") as stream:
+        stream.seek(-5000, 2)
+        stream.write(b"garbage!")
+    product = copy / "products" / victim.name
+    product.unlink()
+    product.hardlink_to(victim)
+    told = ccip_batch("run", small_job, "--run-dir", copy, "--set", "execution.keep=all")
+    assert told.returncode == 11 and victim.name in told.stderr
+    done = ccip_batch("run", small_job, "--run-dir", copy, "--set", "execution.keep=all")
+    assert done.returncode == 0, done.stderr
+    assert pixel_sums(copy / "products") == pixel_sums(finished / "products")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_by_the_user_it_goes_on(
+    small_job: Path, finished: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy, symlinks=True)
+    shutil.rmtree(copy / "nodes" / "export_spw17")
+    shutil.rmtree(copy / "nodes" / "publish")
+    command = [sys.executable, "-m", "ccip_batch", "run", str(small_job), "--run-dir", str(copy)]
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    _wait_for(lambda: (copy / "nodes" / "export_spw17" / "progress.json").exists())
+    worker = _worker_of(copy, "export_spw17")
+    first.send_signal(number)
+    assert first.wait() == 130
+    _wait_for(lambda: not Path(f"/proc/{worker}").exists())
+    assert ccip_batch("run", small_job, "--run-dir", copy).returncode == 0
+    assert pixel_sums(copy / "products") == pixel_sums(finished / "products")
+
+
+def test_a_supervisor_that_is_killed_is_told(small_job: Path, finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy, symlinks=True)
+    shutil.rmtree(copy / "nodes" / "export_spw17")
+    shutil.rmtree(copy / "nodes" / "publish")
+    command = [sys.executable, "-m", "ccip_batch", "run", str(small_job), "--run-dir", str(copy)]
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    _wait_for(lambda: (copy / "nodes" / "export_spw17" / "progress.json").exists())
+    status = Path(f"/proc/{_worker_of(copy, 'export_spw17')}/status").read_text()
+    supervisor = next(line.split()[1] for line in status.splitlines() if line.startswith("PPid"))
+    subprocess.run(["kill", "-9", supervisor], check=True)
+    _, told = first.communicate()
+    assert first.returncode == 20
+    assert "export_spw17" in told and "SIGKILL" in told and "ccip-batch node" in told
+    rows = {row["node"]: row["state"] for row in json.loads(ccip_batch("status", copy, "--json").stdout)}
+    assert rows["export_spw17"] == "failed"
+    assert ccip_batch("run", small_job, "--run-dir", copy).returncode == 0
+    assert pixel_sums(copy / "products") == pixel_sums(finished / "products")
+
+
+def test_another_plane_images_only_itself(small_job: Path, finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy, symlinks=True)
+    images = {path: path.read_bytes() for path in copy.glob("nodes/image_*/result.json")}
+    groups = "imaging.spw=['9', '10', '12,13', '17', '16']"
+    options = ("--set", groups, "--set", "execution.keep=all")
+    done = ccip_batch("run", small_job, "--run-dir", copy, *options)
+    assert done.returncode == 0, done.stderr
+    assert "groups has changed" in done.stderr
+    assert {path: path.read_bytes() for path in images} == images
+    assert list(copy.glob("products/*.spw16.IQU.*"))
