@@ -38,13 +38,10 @@ from ccip_batch.fields import (
     Taper,
     UvRange,
 )
-from ccip_batch.groups import SpwGroup
+from ccip_batch.groups import SCIENCE_SPWS, SpwGroup
 from ccip_batch.parameter_list import ParameterList
 from ccip_batch.problems import Problem, failure, shown
 from ccip_batch.yaml_file import Location, YamlFile
-
-SCIENCE_SPWS = tuple(range(2, 18))
-"""The S-band spws of VLASS; 0 and 1 are X-band pointing spws."""
 
 CUBE_MODE = "VLASS-SE-CUBE"
 CONTINUUM_MODE = "VLASS-SE-CONT-MOSAIC"

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from ccip_batch.problems import shown
 
+SCIENCE_SPWS = tuple(range(2, 18))
+"""The S-band spws of VLASS, 16 x 128 MHz from 1.988 to 4.012 GHz; 0 and 1 are X-band pointing spws."""
+
 
 @dataclass(frozen=True, order=True)
 class SpwGroup:

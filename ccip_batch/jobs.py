@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ccip_batch import validate
 from ccip_batch.config import ResolvedJob
-from ccip_batch.errors import ResourceError, RunFolderError
+from ccip_batch.errors import RunFolderError
 from ccip_batch.estimates import disk_bytes
 from ccip_batch.fingerprint import of_inputs, read_inputs, save_inputs
 from ccip_batch.measurement_set import folder_bytes
@@ -34,7 +34,7 @@ def open_run(config: Path, overrides: Sequence[str], folder: Path | None) -> tup
     run = RunFolder(folder or default_run_folder(job))
     _check_same_job(run, job)
     if not run.resolved.exists():
-        _check_disk(run, job)
+        validate.check_disk(run.path, disk_bytes(job, folder_bytes(job.inputs.vis)))
     return run, job, list(findings.warnings)
 
 
@@ -77,15 +77,3 @@ def _check_same_job(run: RunFolder, job: ResolvedJob) -> None:
 def _is_beginning(name: str) -> bool:
     """Whether a run that was killed at its very start may have left a file of this name."""
     return name in (".lock", "dag") or name.endswith(".part")
-
-
-def _check_disk(run: RunFolder, job: ResolvedJob) -> None:
-    """Compare the estimate with the free space of the nearest folder that exists."""
-    needed = disk_bytes(job, folder_bytes(job.inputs.vis))
-    place = next(folder for folder in (run.path, *run.path.parents) if folder.exists())
-    free = shutil.disk_usage(place).free
-    if free < needed:
-        raise ResourceError(
-            f"{place} has {free / 1e9:.1f} GB free, but the run needs some {needed / 1e9:.1f} GB. "
-            "Make room, or give another folder with --run-dir."
-        )

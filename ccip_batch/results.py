@@ -74,10 +74,6 @@ class NodeResult(Model):
                 return record.result
         raise DataError(f"node {self.node} has no result of stage {name}")
 
-    def has_stage(self, name: str) -> bool:
-        """Whether the node ran that stage."""
-        return any(record.name == name for record in self.stages)
-
 
 class NodeFailure(Model):
     """A node that failed."""

@@ -71,7 +71,6 @@ class RunFolder:
         self.history = self.dag / "history.jsonl"
         """A line each time an engine starts and ends."""
         self.products = self.path / "products"
-        self.planes = self.path / "planes"
         self.report = self.path / "report"
 
     @classmethod

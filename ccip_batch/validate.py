@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,16 +44,10 @@ class Findings:
             raise failure(self.problems)
 
 
-def check(
-    path: Path,
-    overrides: Sequence[str] = (),
-    folder: Path | None = None,
-    estimate: Callable[[ResolvedJob], int] | None = None,
-) -> Findings:
+def check(path: Path, overrides: Sequence[str] = ()) -> Findings:
     """Check the job config `path` and all that it names; raises nothing, see `Findings.raise_if_wrong`.
 
-    overrides: as for `config.load_job`. folder: where the job will run; with `estimate`, which tells the bytes of disk
-    that a job needs, the space there is checked.
+    overrides: as for `config.load_job`.
     """
     found = Findings()
     found.job, where = read_job(path, overrides, found.problems)
@@ -73,8 +67,6 @@ def check(
     found.warnings.extend(found.resolved.warnings)
     if missing.isdisjoint({"reimaging_resources", "vis"}):  # names in the archive begin with that of the PIMS
         found.resources = _check_resources(found.resolved, found.problems)
-    if estimate is not None and folder is not None:
-        _check_disk(folder, estimate(found.resolved), found.problems)
     return found
 
 
@@ -153,12 +145,14 @@ def _check_resources(resolved: ResolvedJob, problems: list[Problem]) -> Resource
     return found
 
 
-def _check_disk(folder: Path, needed: int, problems: list[Problem]) -> None:
+def check_disk(folder: Path, needed: int) -> None:
+    """Raise ResourceError if the disk that a run folder is or will be on has fewer bytes than needed."""
     there = folder.absolute()
     while not there.exists():
         there = there.parent
     free = shutil.disk_usage(there).free
     if free < needed:
-        wrong = f"{free / 1e9:.1f} GB of disk are free, the job needs about {needed / 1e9:.1f} GB"
-        right = "Make room, or choose another run folder."
-        problems.append(Problem(str(folder), "", wrong, right, ResourceError))
+        raise ResourceError(
+            f"{there} has {free / 1e9:.1f} GB free, but the run needs some {needed / 1e9:.1f} GB. "
+            "Make room, or give another folder with --run-dir."
+        )

@@ -8,14 +8,14 @@ import pytest
 from job_folder import CCIP_LIST, ROOT, TABLES, make_archive, make_job
 
 from ccip_batch.errors import ConfigError, DataError, ResourceError
-from ccip_batch.validate import check
+from ccip_batch.validate import check, check_disk
 
 
 def test_a_good_job(tmp_path: Path) -> None:
     (tmp_path / "flags.txt").write_text(
         "# extra\n\nmode='manual' spw='3:1~2' scan='2'\nmode=manual antenna='ea01, ea02'\n"
     )
-    found = check(make_job(tmp_path, "  flag_commands: flags.txt\n"), folder=tmp_path / "run", estimate=lambda _: 1)
+    found = check(make_job(tmp_path, "  flag_commands: flags.txt\n"))
     found.raise_if_wrong()
     assert (found.problems, found.warnings) == ([], [])
     assert found.job is not None
@@ -94,8 +94,8 @@ def test_bad_data_alone_are_a_data_error(tmp_path: Path) -> None:
 
 
 def test_no_disk_space_for_the_estimate(tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match=r"the job needs about 1000000000\.0 GB"):
-        check(make_job(tmp_path), folder=tmp_path / "a/b", estimate=lambda _: 10**18).raise_if_wrong()
+    with pytest.raises(ResourceError, match=r"the run needs some 1000000000\.0 GB"):
+        check_disk(tmp_path / "a" / "b", 10**18)
 
 
 def test_a_wrong_config_is_all_that_is_told(tmp_path: Path) -> None:

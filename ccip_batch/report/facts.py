@@ -35,7 +35,6 @@ STATES = (
     "failed", "rejected", "kept", "imaged", "under way", "waiting", "blocked", "rejected before imaging", "empty",
 )  # fmt: skip
 """What a plane can be. `imaged`: done, but not yet compared with the others."""
-ENDED_STATES = ("kept", "rejected", "rejected before imaging", "empty", "failed")
 
 
 @dataclass(frozen=True)
@@ -152,10 +151,6 @@ class RunFacts:
     analysis: CubeAnalysis | None
     engine_seconds: float | None
     """Time that engines were at work, from first to last of each; None if none has ended."""
-
-    def of_kind(self, kind: str) -> list[NodeFacts]:
-        """The nodes of a kind, in the order of the graph."""
-        return [facts for facts in self.nodes.values() if facts.node.kind == kind]
 
     @property
     def failed(self) -> list[NodeFacts]:

@@ -127,10 +127,6 @@ def _spw_block(summary: MsSummary) -> Block:
     return Block("Spectral windows", ("spw", "name", "frequency (GHz)", "channels", "bandwidth (MHz)"), rows)
 
 
-def _imaging_rows(call: Mapping[str, Any], keys: Sequence[str]) -> dict[str, object]:
-    return {key: call[key] for key in keys if key in call}
-
-
 def _continuum(facts: RunFacts, node: NodeFacts) -> Stage:
     target, job = node.stage("editimlist_continuum", ContinuumTarget), facts.job
     blocks = []

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from ccip_batch.casa import Casa
+from ccip_batch.groups import SCIENCE_SPWS
 from ccip_batch.simulate.beam import primary_beam
 from ccip_batch.simulate.observation import PHASE_CENTRE, PHASE_CENTRE_TEXT, ROOT, Field, spw_frequencies
-from ccip_batch.simulate.presets import SCIENCE_SPWS, Preset
+from ccip_batch.simulate.presets import Preset
 from ccip_batch.simulate.sky import ARCSEC, Floats, Source, direction_cosines
 from ccip_batch.simulate.visibilities import Interference, Rows, model
 

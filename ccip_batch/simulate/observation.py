@@ -10,7 +10,8 @@ import numpy as np
 
 from ccip_batch.casa import Casa, data_folder
 from ccip_batch.errors import DataError
-from ccip_batch.simulate.presets import SCIENCE_SPWS, Preset
+from ccip_batch.groups import SCIENCE_SPWS
+from ccip_batch.simulate.presets import Preset
 from ccip_batch.simulate.sky import ARCSEC, from_offset
 
 ROOT = "VLASS2.1.sb00000001.eb00000001.59066.5_J133336+164404"

@@ -7,11 +7,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ccip_batch.errors import ConfigError
-from ccip_batch.groups import SpwGroup
+from ccip_batch.groups import SCIENCE_SPWS
 from ccip_batch.simulate.sky import Source
-
-SCIENCE_SPWS = tuple(range(2, 18))
-"""Spectral windows 2 to 17 hold the survey's data; 0 and 1 are those of the reference pointing in X band."""
 
 
 @dataclass(frozen=True)
@@ -191,8 +188,3 @@ def _problems(preset: Preset) -> list[str]:
                 f"take at least {math.ceil(2 * reach / preset.cell)} pixels"
             )
     return found
-
-
-def spws_of(groups: tuple[str, ...]) -> tuple[int, ...]:
-    """All spws of a list of groups."""
-    return tuple(spw for group in groups for spw in SpwGroup.parse(group).spws)

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ccip_batch.casa import Casa
+from ccip_batch.groups import SCIENCE_SPWS
 from ccip_batch.simulate.beam import primary_beam
 from ccip_batch.simulate.observation import INTEGRATION, PHASE_CENTRE, SPW_WIDTH, Field, spw_frequencies
-from ccip_batch.simulate.presets import SCIENCE_SPWS, Flagged, Preset
+from ccip_batch.simulate.presets import Flagged, Preset
 from ccip_batch.simulate.sky import ARCSEC, LIGHT_SPEED, Source, direction_cosines
 
 SEFD = 370.0

@@ -17,6 +17,7 @@ import yaml
 
 from ccip_batch.casa import Casa, is_installed
 from ccip_batch.errors import CasaError, DataError
+from ccip_batch.groups import SCIENCE_SPWS
 from ccip_batch.simulate.continuum import SE_NAME, UVTAPER, make_products, pack
 from ccip_batch.simulate.observation import (
     PHASE_CENTRE,
@@ -28,7 +29,7 @@ from ccip_batch.simulate.observation import (
     mosaic,
     spw_frequencies,
 )
-from ccip_batch.simulate.presets import SCIENCE_SPWS, Preset, resolve
+from ccip_batch.simulate.presets import Preset, resolve
 from ccip_batch.simulate.sky import REFERENCE_FREQUENCY
 from ccip_batch.simulate.visibilities import PHASE_RMS, SEFD, Interference, fill, phase_errors
 

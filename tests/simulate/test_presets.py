@@ -6,8 +6,9 @@ from itertools import pairwise
 import pytest
 
 from ccip_batch.errors import ConfigError
+from ccip_batch.groups import SpwGroup
 from ccip_batch.simulate.observation import PHASE_CENTRE, field_name, mosaic
-from ccip_batch.simulate.presets import PRESETS, resolve, spws_of
+from ccip_batch.simulate.presets import PRESETS, resolve
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -15,7 +16,8 @@ def test_every_preset_stands_as_it_is(name: str) -> None:
     preset = resolve(name)
     assert len(mosaic(preset)) == preset.fields
     assert preset.flagged[9].fraction == 1.0 and "9" in preset.groups
-    assert len(set(spws_of(preset.groups))) == len(spws_of(preset.groups))
+    spws = [spw for group in preset.groups for spw in SpwGroup.parse(group).spws]
+    assert len(set(spws)) == len(spws)
 
 
 def test_the_demo_has_a_plane_of_every_kind() -> None:

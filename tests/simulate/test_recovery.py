@@ -11,9 +11,10 @@ import pytest
 from astropy.io import fits
 
 from ccip_batch.errors import DataError
+from ccip_batch.groups import SCIENCE_SPWS
 from ccip_batch.simulate.beam import primary_beam
 from ccip_batch.simulate.observation import PHASE_CENTRE, mosaic, spw_frequencies
-from ccip_batch.simulate.presets import SCIENCE_SPWS, resolve
+from ccip_batch.simulate.presets import resolve
 from ccip_batch.simulate.recovery import noise, recover
 from ccip_batch.simulate.sky import ARCSEC, Source, direction_cosines
 
