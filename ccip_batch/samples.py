@@ -35,7 +35,7 @@ class Samples:
     means: npt.NDArray[np.float32]
     """(4, n): mean of the valid pixels of the 3 x 3 box around each pixel."""
     rms: npt.NDArray[np.float32]
-    """(n): Stokes I rms, Jy/beam."""
+    """(n): mean of the Stokes I rms in the 3 x 3 box, Jy/beam."""
     inside_iter3: npt.NDArray[np.bool_]
     """(n): whether the pixel is in the mask of iter3."""
 
@@ -96,7 +96,7 @@ def take_samples(casa: Casa, image: str, rms: str, cleanmask: str, iter3_mask: s
         x=x.astype(np.int32),
         values=values,
         means=means,
-        rms=noise[y, x],
+        rms=_box_means(noise, y, x),
         inside_iter3=iter3[window][y, x] > 0,
     )
 

@@ -44,7 +44,7 @@ class PlaneAtPlace(Model):
     pixel: dict[str, float | None]
     """The pixel itself."""
     rms: float | None
-    """Stokes I rms there."""
+    """Stokes I rms there, mean of the 3 x 3 box."""
     rms_median: dict[str, float]
 
 
