@@ -50,6 +50,8 @@ class Column:
     title: str
     unit: str = ""
     shaded: bool = False
+    by_size: bool = False
+    """Compared whatever its sign."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ COLUMNS = (
     Column("Beam PA", "deg", True),
     *(Column(f"rms {stokes}", "mJy/beam", True) for stokes in STOKES),
     Column("Peak I", "mJy/beam"),
-    Column("Residual peak", "mJy/beam", True),
+    Column("Residual peak", "mJy/beam", True, by_size=True),
     Column("Dynamic range"),
     Column("Major cycles"),
     Column("Iterations"),
@@ -126,6 +128,9 @@ def plane_table(facts: RunFacts) -> PlaneTable:
     for column, cells in zip(COLUMNS, columns, strict=False):
         if column.shaded:
             scales = [frequencies[i] if column.unit == "arcsec" else 1.0 for i in imaged]
+            if column.by_size:
+                values = [cells[i].sort for i in imaged]
+                scales = [math.copysign(1.0, value) if isinstance(value, float) else 1.0 for value in values]
             for i, cell in zip(imaged, shade([cells[i] for i in imaged], scales), strict=True):
                 cells[i] = cell
     rows = []
