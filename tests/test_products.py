@@ -15,7 +15,7 @@ NAME = "VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1"
 
 def raw(folder: Path) -> Path:
     header = fits.Header()
-    header["HISTORY"] = "History of image /scratch/dir_12/work/VLASS2.1.cc.T10t02.J005000-023000"
+    header["HISTORY"] = "History of image /scratch/dir_12/job/VLASS2.1.cc.T10t02.J005000-023000"
     header["HISTORY"] = ">.06.2048.v1.spw2.IQUV.iter3.image.tt0"
     header["HISTORY"] = 'vis         = "../../restore/out/spw02.ms"'
     data = np.arange(24, dtype=">f4").reshape(1, 1, 4, 6)
