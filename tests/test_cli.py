@@ -127,3 +127,14 @@ def test_no_field_near_the_phase_centre(small_job: Path, tmp_path: Path) -> None
     done = failing_run(changed(small_job, tmp_path, inputs__seip_parameter_list=str(lists)), tmp_path)
     assert done.returncode == 11
     assert "no target field within" in done.stderr and "ccip-batch node" in done.stderr
+
+
+def test_the_page_of_exit_codes_tells_the_truth() -> None:
+    import re
+
+    from jobs import ROOT
+
+    from ccip_batch.errors import ExitCode
+
+    rows = re.findall(r"^\| (\d+) \|", (ROOT / "docs" / "exit_codes.md").read_text(), re.M)
+    assert sorted(map(int, rows)) == sorted(map(int, ExitCode))
