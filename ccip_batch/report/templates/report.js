@@ -114,7 +114,7 @@ viewer.addEventListener("click", (event) => {
   if (event.target.dataset.move) move(event.target.dataset.move);
 });
 viewer.addEventListener("keydown", (event) => {
-  if (event.key.startsWith("Arrow") && event.target.type !== "checkbox") {
+  if (event.key.startsWith("Arrow") && event.target.type !== "radio") {
     event.preventDefault();
     move(event.key.slice(5).toLowerCase());
   }
