@@ -30,6 +30,7 @@ def run_job(config: Path, overrides: Sequence[str], folder: Path | None) -> Exit
         workers = job.execution.workers or machine_cores()
         with Progress(run, job, workers) as progress:
             code = run_local(run, job, progress, workers, job.execution.memory)
+        click.echo("Writing the report and checking the products", err=True)
         _write_report(run)
         if code != ExitCode.DONE:
             _tell_failures(run)
