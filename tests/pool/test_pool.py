@@ -181,9 +181,10 @@ def test_folder_below_a_closed_home_is_refused() -> None:
         pytest.skip("only root runs the pool as another user")
     if Path("/root").stat().st_mode & 0o001:
         pytest.skip("/root is open here")
-    done = subprocess.run([SCRIPT, "--folder", "/root/pool", "up"], text=True, capture_output=True)
+    closed = Path("~root").expanduser() / "pool"
+    done = subprocess.run([SCRIPT, "--folder", str(closed), "up"], text=True, capture_output=True)
     assert done.returncode != 0 and "--folder" in done.stderr
-    assert not Path("/root/pool").exists()
+    assert not closed.exists()
 
 
 def test_folder_of_somebody_else_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
