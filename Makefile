@@ -74,8 +74,8 @@ image-test-quick: image ## what CI tests in the image: all but a second build
 	$(BIN)/pytest -m "container and not slow" tests/container
 
 pool: ## start a personal HTCondor pool on this machine
-	@condor/pool/pool.py up
 	@condor/pool/pool.py job-python
+	@condor/pool/pool.py up
 
 pool-down: ## stop it
 	@condor/pool/pool.py down

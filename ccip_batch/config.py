@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from ccip_batch import __version__, casa, imaging, parameter_list
+from ccip_batch.data_size import DataSize
 from ccip_batch.fields import (
     MOST,
     Angle,
@@ -234,6 +235,7 @@ class ResolvedJob(Section):
     iteration_calls: tuple[dict[str, JsonValue], ...] = Field(description="tclean parameters of iter0 to iter3.")
     plane_rejection: PlaneRejection = Field(description="Which planes are left out.")
     execution: Execution = Field(description="How the job is run.")
+    data: DataSize = Field(description="How much data the PIMS holds.")
     versions: dict[str, str] = Field(description="Versions of ccip_batch and CASA where the job was resolved.")
     warnings: tuple[str, ...] = Field((), description="What was noticed in the inputs, and is no error.")
 
@@ -364,6 +366,7 @@ def resolve_job(job: Job, problems: list[Problem]) -> ResolvedJob | None:
         iteration_calls=tuple(_iteration_call(n, cube, job.imaging) for n in range(len(imaging.ITERATIONS))),
         plane_rejection=job.plane_rejection,
         execution=job.execution,
+        data=DataSize.of(job.inputs.vis),
         versions={"ccip_batch": __version__, **casa.versions()},
         warnings=tuple(warnings),
     )

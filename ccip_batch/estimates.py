@@ -1,28 +1,51 @@
-"""What a node needs: memory, disk, time, from the size of its images.
+"""What a node needs: memory, disk, time, from the rows and channels of its data and the pixels of its images.
 
-The figures were measured with CASA 6.7.6.14 on simulated data of 9 fields, 6318 rows and 8 channels a spw, with 512 to
-2048 pixels a side; beyond that they are extrapolated.
+Each was varied by itself (`make bench` measures and fits again), with CASA 6.7.0.31; a visibility is one row in one
+channel of one spw, with its four correlations. Outside the range that was measured the figures are extrapolated.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ccip_batch.config import ResolvedJob
 from ccip_batch.workflow import Kind, Node
 
-_IMAGE_BASE_BYTES = 400_000_000
-_IMAGE_BYTES_A_PIXEL = 365
-_BASE_BYTES = 350_000_000
 _DISK_BYTES_A_PIXEL = 320
 """Of all images of one plane while it is worked on."""
-_EXPORT_BYTES_A_PIXEL = 120
-_SECONDS: dict[Kind, tuple[float, float]] = {
-    "restore": (15.0, 1.5e-4),
-    "image": (15.0, 3.0e-4),
-    "analyze": (4.0, 0.0),
-    "export": (5.0, 1.0e-5),
-    "publish": (2.0, 0.0),
+
+MEASURED_PIXELS = 2048 * 2048
+MEASURED_VISIBILITIES = 190_000
+"""The largest that were measured."""
+
+
+class _Linear(NamedTuple):
+    """A constant, and so much a pixel and a visibility of one spw."""
+
+    constant: float
+    a_pixel: float = 0.0
+    a_visibility: float = 0.0
+
+    def __call__(self, job: ResolvedJob, spws: int) -> float:
+        return self.constant + self.a_pixel * pixels(job) + self.a_visibility * job.data.visibilities * spws
+
+
+_MEMORY: dict[Kind, _Linear] = {
+    "restore": _Linear(400e6, 365),
+    "image": _Linear(400e6, 365),
+    "analyze": _Linear(350e6),
+    "export": _Linear(350e6, 120),
+    "publish": _Linear(350e6),
 }
-"""Seconds: a constant, and so much a pixel."""
+"""Bytes."""
+_SECONDS: dict[Kind, _Linear] = {
+    "restore": _Linear(15.0, 1.5e-4),
+    "image": _Linear(15.0, 3.0e-4),
+    "analyze": _Linear(4.0),
+    "export": _Linear(5.0, 1.0e-5),
+    "publish": _Linear(2.0),
+}
+"""Wall time on one core, of a node that has it to itself."""
 
 
 def pixels(job: ResolvedJob) -> int:
@@ -31,21 +54,39 @@ def pixels(job: ResolvedJob) -> int:
     return int(width) * int(height)
 
 
+def _spws(job: ResolvedJob, node: Node) -> int:
+    """Spws that a node works on at once."""
+    return len(node.group.spws) if node.group else len(job.science_spws)
+
+
 def memory_bytes(job: ResolvedJob, node: Node) -> int:
     """Resident memory of a node's processes."""
-    if node.kind in ("image", "restore"):
-        return _IMAGE_BASE_BYTES + _IMAGE_BYTES_A_PIXEL * pixels(job)
-    if node.kind == "export":
-        return _BASE_BYTES + _EXPORT_BYTES_A_PIXEL * pixels(job)
-    return _BASE_BYTES
+    return int(_MEMORY[node.kind](job, _spws(job, node)))
 
 
-def disk_bytes(job: ResolvedJob, vis_bytes: int) -> int:
+def plane_disk_bytes(job: ResolvedJob) -> int:
+    """Disk that all images of one plane take while it is worked on."""
+    return _DISK_BYTES_A_PIXEL * pixels(job)
+
+
+def disk_bytes(job: ResolvedJob) -> int:
     """Disk that a run folder may take at its fullest: the restored data, its groups, all planes."""
-    return 5 * vis_bytes + len(job.groups) * _DISK_BYTES_A_PIXEL * pixels(job)
+    return 5 * job.data.bytes + len(job.groups) * plane_disk_bytes(job)
 
 
 def seconds(job: ResolvedJob, node: Node) -> float:
     """Rough wall time of a node on one core."""
-    constant, a_pixel = _SECONDS[node.kind]
-    return constant + a_pixel * pixels(job)
+    return _SECONDS[node.kind](job, _spws(job, node))
+
+
+def extrapolated(job: ResolvedJob) -> list[str]:
+    """A sentence for each size that is beyond what was measured."""
+    sizes = (
+        ("pixels an image", pixels(job), MEASURED_PIXELS),
+        ("rows times channels a spw", job.data.visibilities, MEASURED_VISIBILITIES),
+    )
+    return [
+        f"what nodes need was measured up to {limit} {what}; for {size:.0f} it is extrapolated"
+        for what, size, limit in sizes
+        if size > limit
+    ]

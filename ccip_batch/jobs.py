@@ -11,7 +11,6 @@ from ccip_batch.config import ResolvedJob
 from ccip_batch.errors import RunFolderError
 from ccip_batch.estimates import disk_bytes
 from ccip_batch.fingerprint import of_inputs, read_inputs, save_inputs
-from ccip_batch.measurement_set import folder_bytes
 from ccip_batch.model import write_whole
 from ccip_batch.run_folder import RunFolder
 
@@ -34,7 +33,7 @@ def open_run(config: Path, overrides: Sequence[str], folder: Path | None) -> tup
     run = RunFolder(folder or default_run_folder(job))
     _check_same_job(run, job)
     if not run.resolved.exists():
-        validate.check_disk(run.path, disk_bytes(job, folder_bytes(job.inputs.vis)))
+        validate.check_disk(run.path, disk_bytes(job))
     return run, job, list(findings.warnings)
 
 
@@ -51,7 +50,7 @@ def write_job(run: RunFolder, config: Path, job: ResolvedJob) -> list[str]:
     return changes
 
 
-_NO_PRODUCT = {"execution", "inputs", "versions", "warnings"}
+_NO_PRODUCT = {"data", "execution", "inputs", "versions", "warnings"}
 
 
 def _changed_options(before: ResolvedJob, now: ResolvedJob) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ccip_batch.casa import Casa
+from ccip_batch.data_size import folder_bytes
 from ccip_batch.errors import DataError
 from ccip_batch.model import Model
 
@@ -64,11 +65,6 @@ class MsSummary(Model):
             if candidate.id == spw:
                 return candidate
         raise KeyError(spw)
-
-
-def folder_bytes(folder: Path) -> int:
-    """Sum of the sizes of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def row_chunks(rows: int) -> Iterator[tuple[int, int]]:

@@ -19,7 +19,6 @@ from ccip_batch.config import ResolvedJob
 from ccip_batch.engines.requests import memory_limit_mb, request
 from ccip_batch.errors import ConfigError, ExitCode
 from ccip_batch.files import data_folder
-from ccip_batch.measurement_set import folder_bytes
 from ccip_batch.model import write_whole
 from ccip_batch.process import CHECKPOINT_VARIABLE
 from ccip_batch.run_folder import RunFolder
@@ -87,14 +86,7 @@ def write_plan(run: RunFolder, job: ResolvedJob) -> list[str]:
     write_whole(run.dag / "machines.sub", render("machines.sub.j2", values))
     write_whole(run.dag / DAG, _dag_text(render, run, job, site))
     _write_script(run.dag / SCRIPT, here)
-    size = estimates.pixels(job)
-    if size > _measured_pixels():
-        return [f"what nodes need was measured up to 2048 x 2048 pixels; for {size} pixels it is extrapolated"]
-    return []
-
-
-def _measured_pixels() -> int:
-    return 2048 * 2048
+    return estimates.extrapolated(job)
 
 
 def check_site(job: ResolvedJob) -> Site:
@@ -118,19 +110,18 @@ def check_site(job: ResolvedJob) -> Site:
                 "Rename it, or make a link with a plain name."
             )
     for node in build_graph(job.groups).nodes:
-        request(job, site, node, 0)
+        request(job, site, node)
     return site
 
 
 def _dag_text(render: Callable[[str, Mapping[str, object]], str], run: RunFolder, job: ResolvedJob, site: Site) -> str:
-    vis_bytes = folder_bytes(job.inputs.vis)
     inputs = f"{job.inputs.vis}, {job.inputs.reimaging_resources}" if site.data == "transfer" else ""
     nodes = [
         {
             "name": node.name,
             "kind": node.kind,
             "parents": node.parents,
-            "request": request(job, site, node, vis_bytes),
+            "request": request(job, site, node),
             "inputs": inputs if node.kind == "restore" else "",
         }
         for node in run.graph().nodes

@@ -32,8 +32,8 @@ class Request:
     seconds: int
 
 
-def request(job: ResolvedJob, site: Site, node: Node, vis_bytes: int) -> Request:
-    """The request of a node. vis_bytes: size of the PIMS.
+def request(job: ResolvedJob, site: Site, node: Node) -> Request:
+    """The request of a node.
 
     Raises ResourceError if the site has no machine with so much memory.
     """
@@ -47,7 +47,7 @@ def request(job: ResolvedJob, site: Site, node: Node, vis_bytes: int) -> Request
         )
     return Request(
         memory_mb=memory_mb,
-        disk_mb=math.ceil(_disk_bytes(job, node, vis_bytes) * _DISK_MARGIN / 2**20),
+        disk_mb=math.ceil(_disk_bytes(job, node) * _DISK_MARGIN / 2**20),
         seconds=max(_LEAST_SECONDS, math.ceil(_TIME_MARGIN * estimates.seconds(job, node))),
     )
 
@@ -57,16 +57,16 @@ def memory_limit_mb(site: Site) -> int | None:
     return None if site.memory_limit is None else int(site.memory_limit) // 2**20
 
 
-def _disk_bytes(job: ResolvedJob, node: Node, vis_bytes: int) -> int:
+def _disk_bytes(job: ResolvedJob, node: Node) -> int:
     """Disk of a node that works in a sandbox: what it gets, what it makes, and the tar of that."""
     pixels = estimates.pixels(job)
     planes = len(job.groups)
     if node.kind == "restore":
         # the PIMS, its copy with three columns of data, the measurement sets of the groups and their tar
-        return _DISK_BASE + 6 * vis_bytes + estimates.disk_bytes(job, 0) // planes
+        return _DISK_BASE + 6 * job.data.bytes + estimates.plane_disk_bytes(job)
     if node.kind == "image":
-        group = vis_bytes // max(1, len(job.science_spws)) * max(len(one.spws) for one in job.groups)
-        return _DISK_BASE + 2 * group + estimates.disk_bytes(job, 0) // planes + 2 * _RESULT_BYTES_A_PIXEL * pixels
+        group = job.data.bytes // max(1, job.data.spws) * max(len(one.spws) for one in job.groups)
+        return _DISK_BASE + 2 * group + estimates.plane_disk_bytes(job) + 2 * _RESULT_BYTES_A_PIXEL * pixels
     if node.kind == "export":
         return _DISK_BASE + 6 * _RESULT_BYTES_A_PIXEL * pixels
     return _DISK_BASE + planes * 50_000_000

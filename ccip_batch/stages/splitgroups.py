@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ccip_batch.casa import Casa
+from ccip_batch.data_size import folder_bytes
 from ccip_batch.errors import CasaError
 from ccip_batch.groups import SpwGroup
-from ccip_batch.measurement_set import folder_bytes
 from ccip_batch.model import Model
 
 

@@ -496,7 +496,7 @@ def provide_job_python(pool: Pool, source: Path | None, python: str) -> None:
     """Make or bring up to date the virtual environment of the jobs: ccip_batch with CASA and the HTCondor bindings.
 
     source: a source tree or a wheel of ccip_batch (default: this checkout). The dependencies are installed again
-    only if they or the Python have changed.
+    only if they or the Python have changed, and nothing is while the pool runs: that would take it away under jobs.
     """
     source = (source or checkout() or Path()).resolve()
     wheel = source.is_file()
@@ -519,6 +519,8 @@ def provide_job_python(pool: Pool, source: Path | None, python: str) -> None:
     if have.get("package") == package:
         say(f"{folder} is up to date")
         return
+    if master_pid(pool) is not None:
+        raise PoolError(f"{folder} is not up to date, and jobs may be using it; stop the pool first: make pool-down")
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
     if have.get("needs") != needs:

@@ -25,6 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def pool() -> Iterator[RunningPool]:
     """The pool, started for the session; nothing may be left in its queue, and no process of it after its end."""
+    call("down")  # one that a killed session left
+    call("job-python")
     call("up", "--memory-policy")
     try:
         keys = ("CCIP_POOL", "CCIP_POOL_WORK", "CCIP_JOB_PYTHON")

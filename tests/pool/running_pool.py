@@ -32,7 +32,7 @@ class RunningPool:
     folder: Path
     work: Path
     job_python: Path
-    """Interpreter of the jobs' environment; it exists after `pool.py job-python`."""
+    """Interpreter of the jobs' environment."""
 
     def run(self, *command: str, cwd: Path | None = None) -> str:
         """Output of a command that is run as the pool's user in `cwd`."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from pool_jobs import SHARED_SITE, TRANSFER_SITE, PoolJobs, make_reference
-from running_pool import RunningPool, call
+from running_pool import RunningPool
 
 from ccip_batch.engines.events import JobState
 
@@ -20,7 +20,6 @@ SAVE_OFTEN = "execution.checkpoint_interval=1"
 
 @pytest.fixture(scope="module")
 def jobs(pool: RunningPool) -> Iterator[PoolJobs]:
-    call("job-python")
     sites = pool.make("sites", {"shared.yaml": SHARED_SITE, "transfer.yaml": TRANSFER_SITE})
     yield PoolJobs(pool, make_reference(pool), sites)
     pool.wait_for_empty_queue()

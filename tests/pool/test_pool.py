@@ -92,8 +92,6 @@ def test_memory_hold_and_removal(pool: RunningPool) -> None:
 
 def test_bindings_submit(pool: RunningPool) -> None:
     """The pinned bindings submit a DAG with FS authentication, from the jobs' Python, as the pool's user."""
-    if not pool.job_python.exists():
-        pytest.skip("needs the jobs' Python: condor/pool/pool.py job-python")
     folder = pool.make("bindings", {"ccip.dag": small_dag(), "node.sub": SUBMIT.format(data=SHARED), "node.sh": NODE})
     code = 'import htcondor2 as h; print(h.Schedd().submit(h.Submit.from_dag("ccip.dag")).cluster())'
     environment = ["env", "-u", "_CONDOR_SEC_TOKEN_DIRECTORY", "_CONDOR_SEC_TOKEN_DIRECTORY=/nowhere"]
@@ -104,8 +102,6 @@ def test_bindings_submit(pool: RunningPool) -> None:
 
 def test_casa_in_a_job(pool: RunningPool) -> None:
     """A job imports CASA in the jobs' Python as the package does, and measures an epoch with CASA's data."""
-    if not pool.job_python.exists():
-        pytest.skip("needs the jobs' Python: condor/pool/pool.py job-python")
     code = """\
 from pathlib import Path
 from ccip_batch.casa import Casa

@@ -1,0 +1,84 @@
+"""What memory and time of `restore` and of a plane depend on: rows, channels and pixels, each varied by itself.
+
+Prints what was measured and the least-squares fit, in the terms of `ccip_batch/estimates.py`, beside what that says.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ccip_batch.config import load_job, resolve
+from ccip_batch.data_size import DataSize
+from ccip_batch.estimates import memory_bytes, seconds
+from ccip_batch.groups import SCIENCE_SPWS
+from ccip_batch.simulate import simulate
+from ccip_batch.workflow import build_graph
+
+NODES = ("restore", "image_spw17")
+BASE = {"pixels": 512, "channels": 8, "integrations": 2}
+VARIED = {"pixels": (384, 1024), "channels": (3, 32), "integrations": (6,)}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run: what it had to do, and by node the memory (bytes) and CPU time (s) it took and was estimated to take."""
+
+    data: DataSize
+    pixels: int
+    took: dict[str, tuple[float, float]]
+    estimated: dict[str, tuple[float, float]]
+
+    def terms(self, name: str) -> tuple[float, float, float]:
+        """What the estimate of a node is linear in."""
+        return 1.0, float(self.pixels), self.data.visibilities * (len(SCIENCE_SPWS) if name == "restore" else 1)
+
+
+def measure(folder: Path, size: dict[str, int]) -> Measured:
+    """Simulate a job of this size and image one plane of it with few major cycles."""
+    simulated = folder / f"data-{size['channels']}-{size['integrations']}"
+    job = simulated / "job.yaml"
+    if not job.is_file():
+        sizes = {key: value for key, value in size.items() if key != "pixels"}
+        simulate(simulated, "custom", seed=1, **sizes)
+    changes = ["imaging.spw=['17']", f"imaging.imsize={size['pixels']}", "imaging.niter=5"]
+    run = folder / "run"
+    shutil.rmtree(run, ignore_errors=True)
+    options = [word for change in changes for word in ("--set", change)]
+    command = [sys.executable, "-m", "ccip_batch", "run", str(job), "--run-dir", str(run), "--workers", "1", *options]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    took, estimated = {}, {}
+    resolved = resolve(load_job(job, changes))
+    for name in NODES:
+        usage = json.loads((run / "nodes" / name / "result.json").read_text())["usage"]
+        node = build_graph(resolved.groups)[name]
+        took[name] = (usage["peak_memory_bytes"], usage["cpu_s"])
+        estimated[name] = (memory_bytes(resolved, node), seconds(resolved, node))
+    return Measured(resolved.data, size["pixels"] ** 2, took, estimated)
+
+
+def bench_model(folder: Path) -> None:
+    """Vary one thing after the other and fit."""
+    sizes = [BASE, *({**BASE, key: value} for key, values in VARIED.items() for value in values)]
+    runs = []
+    for size in sizes:
+        runs.append(measure(folder, size))
+        for name in NODES:
+            memory, cpu = runs[-1].took[name]
+            said = runs[-1].estimated[name]
+            print(
+                f"model  {size['pixels']} pixels, {size['channels']} channels, {runs[-1].data.rows} rows a spw: {name} "
+                f"{memory / 1e6:.0f} MB (estimate {said[0] / 1e6:.0f}), {cpu:.0f} s CPU (estimate {said[1]:.0f})",
+                flush=True,
+            )
+    for name in NODES:
+        terms = np.array([run.terms(name) for run in runs])
+        for index, what in enumerate(("memory, bytes", "CPU, s")):
+            fit = np.linalg.lstsq(terms, np.array([run.took[name][index] for run in runs]), rcond=None)[0]
+            print(f"model  {name}, {what}: {fit[0]:.3g} + {fit[1]:.3g} a pixel + {fit[2]:.3g} a visibility")
