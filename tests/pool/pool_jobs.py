@@ -7,11 +7,13 @@ import json
 import os
 import re
 import signal
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from astropy.io import fits
 from jobs import source_hash
 from running_pool import RunningPool, call
@@ -131,7 +133,7 @@ class PoolJobs:
         theirs = RunFolder.existing(self.reference.run).products
         names = sorted(path.name for path in theirs.glob("*.fits"))
         assert names == sorted(path.name for path in run.products.glob("*.fits"))
-        assert len(names) == 18
+        assert len(names) == 19
         assert [name for name in names if _content(theirs / name) != _content(run.products / name)] == []
 
     def result(self, run: RunFolder, node: str) -> NodeResult:
@@ -143,8 +145,34 @@ class PoolJobs:
 
 def _content(path: Path) -> tuple[bytes, list[str]]:
     with fits.open(path) as hdus:
-        cards = [str(card) for card in hdus[0].header.cards if card.keyword not in ("DATE", "HISTORY", "MEMAVAIL")]
+        cards = [str(card) for card in hdus[0].header.cards if card.keyword not in ("DATE", "HISTORY", "MEMAVAIL", "CHECKSUM")]
         return hdus[0].data.tobytes(), cards
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """Mount a small disk in the place of a folder; gives the path of a file for `fill`. Only root can."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    owner = folder.stat()
+    options = f"size=1g,mode=755,uid={owner.st_uid},gid={owner.st_gid}"
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
+    try:
+        yield folder / "ballast"
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(ballast: Path) -> None:
+    """Write a file until the disk is full."""
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(2**20))
+    with contextlib.suppress(OSError), ballast.open("ab", buffering=0) as file:
+        while True:
+            file.write(bytes(2**10))
 
 
 def make_reference(pool: RunningPool) -> Reference:

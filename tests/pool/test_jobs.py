@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from pool_jobs import SHARED_SITE, TRANSFER_SITE, PoolJobs, make_reference
+from pool_jobs import SHARED_SITE, TRANSFER_SITE, PoolJobs, fill, make_reference, small_disk
 from running_pool import RunningPool
 
 from ccip_batch.engines.events import JobState
@@ -174,7 +174,7 @@ def test_plane_with_bad_data(jobs: PoolJobs) -> None:
     said = jobs.ccip("explain", run.path)
     assert said.startswith(f"{NODE} failed in makeimages") and "spw10.ms" in said
     assert jobs.result(run, "analyze").summary.endswith("1 failed")
-    assert len(list(run.products.glob("*.fits"))) == 12
+    assert len(list(run.products.glob("*.fits"))) == 13
     table.write_bytes(good)
     jobs.ccip("resume", run.path)
     assert jobs.finish(run) == 0
@@ -193,6 +193,20 @@ def test_removed_and_resumed(jobs: PoolJobs) -> None:
     assert jobs.finish(run) == 0
     jobs.assert_same_products(run)
     assert "All nodes are done" in jobs.ccip("resume", run.path)
+
+
+def test_execute_directory_that_fills(jobs: PoolJobs) -> None:
+    """The node says that the disk is full; when there is room again, a new try makes the same plane."""
+    run = jobs.plan("full", "transfer", True)
+    jobs.open_again(run, NODE)
+    with small_disk(jobs.pool.folder / "execute") as ballast:
+        jobs.ccip("submit", run.path)
+        jobs.wait(lambda: jobs.row(run, NODE).checkpoints >= 1, "a checkpoint")
+        fill(ballast)
+        jobs.wait(lambda: "disk" in jobs.ccip("explain", run.path, NODE), "explain to name the disk")
+        ballast.unlink()
+        assert jobs.finish(run) == 0
+    jobs.assert_same_products(run)
 
 
 def test_schedd_restarted(jobs: PoolJobs) -> None:
