@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ccip_batch import __version__, casa, process
 from ccip_batch.checkpoint import Checkpoint
+from ccip_batch.durable import sync_tree
 from ccip_batch.errors import CcipError, ConfigError, DataError, ExitCode, RunFolderError
 from ccip_batch.fingerprint import is_done, of_node, read_inputs
 from ccip_batch.results import (
@@ -168,6 +169,7 @@ class _Attempt:
         if folder.out.exists():
             folder.out.rename(folder.out_before)
         folder.out_now.rename(folder.out)
+        sync_tree(folder.out)
         stages = [StageRecord.model_validate_json(path.read_bytes()) for path in sorted(folder.stages.glob("*.json"))]
         result = NodeResult(
             node=self.node.name,
@@ -288,11 +290,11 @@ def _tail(path: Path) -> list[str]:
     return [line for line in lines if line.strip()][-LOG_TAIL:]
 
 
-def main(run_folder: Path, name: str) -> ExitCode:
+def main(run: RunFolder, name: str) -> ExitCode:
     """What `ccip-batch node` does. Errors that have an explanation are printed; the exit code is returned."""
     process.die_with_parent()
     try:
-        return run_node(RunFolder.existing(run_folder), name)
+        return run_node(run, name)
     except CcipError as error:
         print(f"{name}: {error}", file=sys.stderr, flush=True)
         return error.exit_code

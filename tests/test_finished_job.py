@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,18 @@ from jobs import ccip_batch
 
 IMAGENAME_GROUPS = {"10": "10", "12,13": "12_13", "17": "17"}
 KINDS = ("image.pbcor.tt0.subim", "image.pbcor.tt0.rms.subim", "image.pbcor.tt0.subim.com")
+
+
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run, for a test to change."""
+    return Path(shutil.copytree(finished, tmp_path / "run", symlinks=True))
+
+
+def forget(run: Path, *nodes: str) -> None:
+    """Take nodes out of a run as if they had not been run."""
+    for name in nodes:
+        shutil.rmtree(run / "nodes" / name)
 
 
 def result(run: Path, node: str) -> dict[str, Any]:
@@ -99,6 +113,23 @@ def test_headers(finished: Path, spw: str) -> None:
         assert not any(str(finished) in str(card) for card in header["HISTORY"])
 
 
+def test_logs_hold_no_folders_of_this_machine(small_job: Path, finished: Path) -> None:
+    with tarfile.open(next(finished.glob("products/*.logs.tgz"))) as tar:
+        logs = {member.name: tar.extractfile(member).read().decode() for member in tar}  # type: ignore[union-attr]
+    assert not [name for name, text in logs.items() if str(small_job.parent) in text]
+    assert "vis='INPUTS/" in logs["restore/casa_commands.py"]
+    assert "RUN/nodes/export_spw17/work/" in logs["export_spw17/casa.log"]
+    script = (finished / "nodes" / "restore" / "casa_commands.py").read_text()
+    assert len(logs["restore/casa_commands.py"].splitlines()) == len(script.splitlines())
+
+
+def test_summaries_name_groups_and_reasons(finished: Path) -> None:
+    assert result(finished, "restore")["summary"] == "restored 3 of 4 spw groups; spw 9 empty, completely flagged"
+    assert result(finished, "analyze")["summary"] == "3 planes kept, 1 not imaged (spw 9)"
+    assert result(finished, "export_spw09")["summary"] == "nothing to export: empty, completely flagged"
+    assert result(finished, "export_spw17")["summary"] == "6 FITS files, plane kept"
+
+
 def test_common_beam_is_common(finished: Path) -> None:
     beams = {
         tuple(fits.getheader(path)[key] for key in ("BMAJ", "BMIN", "BPA"))
@@ -128,6 +159,14 @@ def test_status_of_a_finished_run(finished: Path) -> None:
     assert {row["state"] for row in rows.values()} == {"done"}
     assert next(iter(rows)) == "restore" and list(rows)[-1] == "publish"
     assert rows["image_spw17"]["cpu_s"] > 0 and rows["image_spw17"]["peak_memory_bytes"] > 1e8
+
+
+def test_a_cube_tells_which_planes_of_the_run_it_lacks(finished: Path, tmp_path: Path) -> None:
+    done = ccip_batch("cube", finished, "--out", tmp_path / "cubes")
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stderr.splitlines() if line.startswith("left out")] == [
+        "left out: spw 9: empty: completely flagged"
+    ]
 
 
 def test_casa_commands_repeat_a_plane(finished: Path, tmp_path: Path) -> None:
@@ -163,10 +202,8 @@ def test_casa_commands_repeat_a_plane(finished: Path, tmp_path: Path) -> None:
         assert same.stdout.strip().endswith("True"), (kind, same.stderr)
 
 
-def test_changed_threshold_repeats_only_what_it_touches(small_job: Path, finished: Path, tmp_path: Path) -> None:
+def test_changed_threshold_repeats_only_what_it_touches(small_job: Path, finished: Path, copy: Path) -> None:
     """Also after the clean-up at the end of a run that keeps the products alone."""
-    copy = tmp_path / "run"
-    shutil.copytree(finished, copy, symlinks=True)
     images = {path: path.read_bytes() for path in copy.glob("nodes/[ri]*/result.json")}
     assert ccip_batch("run", small_job, "--run-dir", copy).returncode == 0
     assert not list(copy.glob("nodes/restore/out/*"))
@@ -177,18 +214,16 @@ def test_changed_threshold_repeats_only_what_it_touches(small_job: Path, finishe
     planes = list(copy.glob("products/*.subim*.fits"))
     rejected = {fits.getheader(path)["VLASSSPW"] for path in planes if fits.getheader(path).get("VLASSRJ")}
     assert rejected == {"10", "12,13"}  # the planes with flags
+    assert "plane rejected: flagged fraction" in result(copy, "export_spw10")["summary"]
     before = pixel_sums(finished / "products")
     after = pixel_sums(copy / "products")
     assert {name: after[name] for name in before if ".spw" in name} == {n: before[n] for n in before if ".spw" in n}
 
 
 @pytest.mark.parametrize("victim", ["run", "worker"])
-def test_killed_in_the_middle_it_goes_on(small_job: Path, finished: Path, tmp_path: Path, victim: str) -> None:
+def test_killed_in_the_middle_it_goes_on(small_job: Path, finished: Path, copy: Path, victim: str) -> None:
     """kill -9 of the run, or of the process of one plane, while it cleans: the same pixels after another run."""
-    copy = tmp_path / "run"
-    shutil.copytree(finished, copy, symlinks=True)
-    for name in ("image_spw17", "analyze", "export_spw17", "publish"):
-        shutil.rmtree(copy / "nodes" / name)
+    forget(copy, "image_spw17", "analyze", "export_spw17", "publish")
     shutil.rmtree(copy / "products")
     command = [sys.executable, "-m", "ccip_batch", "run", str(small_job), "--run-dir", str(copy)]
     first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -232,11 +267,8 @@ def _worker_of(run: Path, node: str) -> int:
     raise AssertionError(f"no worker of {node}")
 
 
-def test_checkpoints_inside_an_iteration_change_no_bit(small_job: Path, finished: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(finished, copy, symlinks=True)
-    for name in ("image_spw17", "analyze", "export_spw17", "publish"):
-        shutil.rmtree(copy / "nodes" / name)
+def test_checkpoints_inside_an_iteration_change_no_bit(small_job: Path, finished: Path, copy: Path) -> None:
+    forget(copy, "image_spw17", "analyze", "export_spw17", "publish")
     options = ("--set", "execution.keep=all", "--set", "execution.checkpoint_interval=1")
     done = ccip_batch("run", small_job, "--run-dir", copy, *options)
     assert done.returncode == 0, done.stderr
@@ -246,10 +278,8 @@ def test_checkpoints_inside_an_iteration_change_no_bit(small_job: Path, finished
 
 
 def test_what_was_deleted_is_made_again_and_nothing_is_imaged_again(
-    small_job: Path, finished: Path, tmp_path: Path
+    small_job: Path, finished: Path, copy: Path
 ) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(finished, copy, symlinks=True)
     images = {path: path.read_bytes() for path in copy.glob("nodes/[ri]*/result.json")}
     assert ccip_batch("run", small_job, "--run-dir", copy).returncode == 0  # cleans up
     shutil.rmtree(copy / "planes" / "spw17")
@@ -260,9 +290,7 @@ def test_what_was_deleted_is_made_again_and_nothing_is_imaged_again(
     assert pixel_sums(copy / "products") == pixel_sums(finished / "products")
 
 
-def test_a_product_that_was_changed_is_told_and_made_again(small_job: Path, finished: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(finished, copy, symlinks=True)
+def test_a_product_that_was_changed_is_told_and_made_again(small_job: Path, finished: Path, copy: Path) -> None:
     victim = next(copy.glob("planes/spw17/*.V.*.com.fits"))
     with victim.open("r+b") as stream:
         stream.seek(-5000, 2)
@@ -278,13 +306,8 @@ def test_a_product_that_was_changed_is_told_and_made_again(small_job: Path, fini
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_by_the_user_it_goes_on(
-    small_job: Path, finished: Path, tmp_path: Path, number: signal.Signals
-) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(finished, copy, symlinks=True)
-    shutil.rmtree(copy / "nodes" / "export_spw17")
-    shutil.rmtree(copy / "nodes" / "publish")
+def test_stopped_by_the_user_it_goes_on(small_job: Path, finished: Path, copy: Path, number: signal.Signals) -> None:
+    forget(copy, "export_spw17", "publish")
     command = [sys.executable, "-m", "ccip_batch", "run", str(small_job), "--run-dir", str(copy)]
     first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     _wait_for(lambda: (copy / "nodes" / "export_spw17" / "progress.json").exists())
@@ -296,11 +319,8 @@ def test_stopped_by_the_user_it_goes_on(
     assert pixel_sums(copy / "products") == pixel_sums(finished / "products")
 
 
-def test_a_supervisor_that_is_killed_is_told(small_job: Path, finished: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(finished, copy, symlinks=True)
-    shutil.rmtree(copy / "nodes" / "export_spw17")
-    shutil.rmtree(copy / "nodes" / "publish")
+def test_a_supervisor_that_is_killed_is_told(small_job: Path, finished: Path, copy: Path) -> None:
+    forget(copy, "export_spw17", "publish")
     command = [sys.executable, "-m", "ccip_batch", "run", str(small_job), "--run-dir", str(copy)]
     first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     _wait_for(lambda: (copy / "nodes" / "export_spw17" / "progress.json").exists())
@@ -316,14 +336,15 @@ def test_a_supervisor_that_is_killed_is_told(small_job: Path, finished: Path, tm
     assert pixel_sums(copy / "products") == pixel_sums(finished / "products")
 
 
-def test_another_plane_images_only_itself(small_job: Path, finished: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(finished, copy, symlinks=True)
+def test_another_plane_images_only_itself(small_job: Path, copy: Path) -> None:
     images = {path: path.read_bytes() for path in copy.glob("nodes/image_*/result.json")}
     groups = "imaging.spw=['9', '10', '12,13', '17', '16']"
     options = ("--set", groups, "--set", "execution.keep=all")
     done = ccip_batch("run", small_job, "--run-dir", copy, *options)
     assert done.returncode == 0, done.stderr
     assert "groups has changed" in done.stderr
+    for what in (r"running: expected \d+:\d\d", "stage makeimages", r"done: imaged: beam .*"):
+        line = rf"^\[\d+:\d\d, some \d+:\d\d to go\] \d+/13 image_spw16: {what}$"  # no terminal: plain lines
+        assert re.search(line, done.stderr, re.MULTILINE), done.stderr
     assert {path: path.read_bytes() for path in images} == images
     assert list(copy.glob("products/*.spw16.IQU.*"))

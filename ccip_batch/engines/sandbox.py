@@ -13,9 +13,9 @@ from pathlib import Path
 
 from ccip_batch import node as node_runner
 from ccip_batch.config import ResolvedJob
+from ccip_batch.durable import write_whole
 from ccip_batch.engines.transfer import INPUTS, pack_output, unpack_checkpoint, unpack_input
 from ccip_batch.errors import CcipError, ConfigError, ExitCode
-from ccip_batch.model import write_whole
 from ccip_batch.run_folder import RunFolder
 
 RUN = Path("run")
@@ -34,7 +34,7 @@ def main(name: str) -> ExitCode:
         print(f"{name}: {error}", file=sys.stderr, flush=True)
         return error.exit_code
     try:
-        return node_runner.main(run.path, name)
+        return node_runner.main(run, name)
     finally:
         pack_output(run, run.graph()[name], output)
 
