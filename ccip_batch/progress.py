@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from contextlib import ExitStack
@@ -11,18 +10,22 @@ from types import TracebackType
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from ccip_batch.config import ResolvedJob
 from ccip_batch.engines.local import State
 from ccip_batch.estimates import seconds
 from ccip_batch.run_folder import RunFolder
+from ccip_batch.status import clock, present_stage
 from ccip_batch.workflow import Node
 
 _STYLES = {"waiting": "dim", "running": "bold cyan", "done": "green", "failed": "bold red", "blocked": "yellow"}
+_STAGES_EVERY_S = 1.0
+"""How often the stages of running nodes are read for plain lines."""
 
 
 class Progress:
-    """Shows a run's nodes: a live table on a terminal, otherwise a line when something changes."""
+    """Shows a run's nodes: a live table on a terminal, otherwise a line when a node or its stage changes."""
 
     def __init__(self, run: RunFolder, job: ResolvedJob, workers: int) -> None:
         self._run = run
@@ -34,6 +37,8 @@ class Progress:
         self._texts: dict[str, str] = {}
         self._since: dict[str, float] = {}
         self._took: dict[str, float] = {}
+        self._stages: dict[str, str] = {}
+        self._stages_read = 0.0
         self._started = time.monotonic()
         self._live: Live | None = None
         self._stack = ExitStack()
@@ -61,15 +66,27 @@ class Progress:
             self._since[node.name] = now
         elif node.name in self._since:
             self._took[node.name] = now - self._since[node.name]
+            self._stages.pop(node.name, None)
         if self._live is None:
-            ended = sum(1 for one in self._states.values() if one not in ("waiting", "running"))
-            line = f"[{now - self._started:7.1f} s] {ended}/{len(self._nodes)} {node.name}: {state}"
-            print(f"{line}{': ' + text if text else ''}", file=sys.stderr, flush=True)
+            more = text or (f"expected {clock(self._expected(node))}" if state == "running" else "")
+            self._line(f"{node.name}: {state}{': ' + more if more else ''}")
 
     def tick(self) -> None:
         """Some time has passed."""
         if self._live:
             self._live.update(self._table())
+        elif time.monotonic() - self._stages_read > _STAGES_EVERY_S:
+            self._stages_read = time.monotonic()
+            for node in self._nodes:
+                stage = present_stage(self._run, node)[0] if self._states[node.name] == "running" else ""
+                if stage and stage != self._stages.get(node.name):
+                    self._stages[node.name] = stage
+                    self._line(f"{node.name}: stage {stage}")
+
+    def _line(self, what: str) -> None:
+        ended = sum(1 for state in self._states.values() if state not in ("waiting", "running"))
+        times = f"[{clock(time.monotonic() - self._started)}, some {clock(self._remaining())} to go]"
+        print(f"{times} {ended}/{len(self._nodes)} {what}", file=sys.stderr, flush=True)
 
     def _expected(self, node: Node) -> float:
         """Seconds that a node will take: the estimate, scaled by what nodes of its kind have taken so far."""
@@ -93,7 +110,7 @@ class Progress:
 
     def _table(self) -> Table:
         now = time.monotonic()
-        caption = f"{_clock(now - self._started)} elapsed, some {_clock(self._remaining())} to go"
+        caption = f"{clock(now - self._started)} elapsed, some {clock(self._remaining())} to go"
         table = Table(title=self._job.imagename, caption=caption, expand=False)
         for title in ("node", "state", "elapsed", "expected", ""):
             table.add_column(title)
@@ -103,27 +120,13 @@ class Progress:
             text = self._texts.get(node.name, "")
             if state == "running":
                 elapsed = now - self._since[node.name]
-                text = current_stage(self._run, node)
-            expected = _clock(self._expected(node)) if state in ("waiting", "running") else ""
+                text = present_stage(self._run, node)[0]
+            expected = clock(self._expected(node)) if state in ("waiting", "running") else ""
             table.add_row(
                 node.name,
                 f"[{_STYLES[state]}]{state}[/]",
-                _clock(elapsed) if elapsed is not None else "",
+                clock(elapsed),
                 expected,
-                text,
+                Text(text),
             )
         return table
-
-
-def current_stage(run: RunFolder, node: Node) -> str:
-    """The stage that a running node is in."""
-    try:
-        return str(json.loads(run.node(node).progress.read_bytes())["stage"])
-    except (OSError, ValueError, KeyError):
-        return ""
-
-
-def _clock(seconds_: float) -> str:
-    minutes, rest = divmod(int(seconds_), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

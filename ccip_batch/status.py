@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import time
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ccip_batch.fingerprint import is_done, read_inputs
 from ccip_batch.model import Model
@@ -100,27 +102,44 @@ def _without_figures(node: Node, state: str) -> NodeStatus:
 
 
 def print_status(rows: list[NodeStatus]) -> None:
-    """Print the nodes as a table."""
-    table = Table()
-    pool = any(row.memory_asked_bytes is not None for row in rows)
-    titles = ["node", "state", "stage", "elapsed", "CPU", "memory", *(["asked", "host"] if pool else []), "tries", ""]
-    for title in titles:
-        left = title in ("node", "state", "stage", "host", "")
-        table.add_column(title, justify="left" if left else "right", no_wrap=title == "node", overflow="fold")
+    """Print the nodes as a table that fits a terminal of 80 columns; figures that no node has are left out."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    in_pool = any(row.memory_asked_bytes is not None for row in rows)
+    repeated = any(row.attempts > 1 for row in rows)
+    table.add_column("node", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for title in ("elapsed", "CPU", "GB/asked" if in_pool else "GB", *(["tries"] if repeated else [])):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("", overflow="fold")
     for row in rows:
         table.add_row(
             row.node,
             row.state,
-            row.stage,
-            f"{row.elapsed_s:.0f} s" if row.elapsed_s is not None else "",
-            f"{row.cpu_s:.0f} s" if row.cpu_s is not None else "",
-            _size(row.peak_memory_bytes),
-            *([_size(row.memory_asked_bytes), row.host] if pool else []),
-            str(row.attempts) if row.attempts else "",
-            row.text,
+            clock(row.elapsed_s),
+            clock(row.cpu_s),
+            _memory(row),
+            *([str(row.attempts or "")] if repeated else []),
+            Text(_words(row, with_host=in_pool)),
         )
-    Console().print(table)
+    Console(highlight=False).print(table)
 
 
-def _size(count: int | None) -> str:
-    return f"{count / 1e6:.0f} MB" if count else ""
+def _words(row: NodeStatus, with_host: bool) -> str:
+    """Where a node is, in which stage, and what became of it."""
+    host = f"on {row.host.rpartition('@')[2]}" if with_host and row.host else ""
+    return ": ".join(part for part in (host, row.stage, row.text) if part)
+
+
+def clock(seconds: float | None) -> str:
+    """A time as `m:ss` or `h:mm:ss`; empty if there is none."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _memory(row: NodeStatus) -> str:
+    """Memory used, and in a pool what was asked for, in GB."""
+    used = f"{row.peak_memory_bytes / 1e9:.2f}" if row.peak_memory_bytes else ""
+    return f"{used or '-'}/{row.memory_asked_bytes / 1e9:.2f}" if row.memory_asked_bytes else used
