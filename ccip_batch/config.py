@@ -10,11 +10,13 @@ import copy
 import difflib
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from ccip_batch import __version__, casa, imaging, parameter_list
 from ccip_batch.data_size import DataSize
@@ -84,12 +86,9 @@ class CleanParameters(Section):
     cyclefactor: Number | None = Field(None, gt=0, description="Factor on the psf's sidelobe level that ends a cycle.")
 
 
-class PlaneParameters(CleanParameters):
-    """What a parameter list and the job config can both say about the planes."""
+class ImageParameters(Section):
+    """The image and the weights of the visibilities."""
 
-    spw: SpwGroups | None = Field(
-        None, description="One string a plane: `'2'`, or `'3,4'` for a plane of two spws; no ranges, no channels."
-    )
     imsize: ImageSize | None = Field(None, description="Image size in pixels: one number or two.")
     cell: Angle | None = Field(None, description="Pixel size with its unit.")
     robust: Number | None = Field(None, ge=-2, le=2, description="Robustness of Briggs weighting.")
@@ -97,6 +96,14 @@ class PlaneParameters(CleanParameters):
     uvtaper: Taper | None = Field(None, description="Taper of the visibilities with its unit; `[]` is none.")
     weighting: Literal["briggs", "natural", "uniform"] | None = Field(None, description="Weighting scheme.")
     pblimit: Fraction | None = Field(None, description="Pixels where the primary beam is lower are left out.")
+
+
+class PlaneParameters(ImageParameters, CleanParameters):
+    """What a parameter list and the job config can both say about the planes."""
+
+    spw: SpwGroups | None = Field(
+        None, description="One string a plane: `'2'`, or `'3,4'` for a plane of two spws; no ranges, no channels."
+    )
     psfcutoff: Fraction | None = Field(None, description="The beam is fitted to psf pixels above this level.")
     cycleniter: Count | None = Field(
         None,
@@ -117,16 +124,9 @@ class Imaging(PlaneParameters):
     iter3: CleanParameters = Field(CleanParameters(), description="For iter3 (primary beam mask) alone.")
 
 
-class Prediction(Section):
+class Prediction(ImageParameters):
     """Stage 4, the repetition of SE-CONT's model prediction. Change it only if SE-CONT was run that way."""
 
-    imsize: ImageSize | None = Field(None, description="Image size in pixels: one number or two.")
-    cell: Angle | None = Field(None, description="Pixel size with its unit.")
-    robust: Number | None = Field(None, ge=-2, le=2, description="Robustness of Briggs weighting.")
-    uvrange: UvRange | None = Field(None, description="Range of baselines, as CASA selects it.")
-    uvtaper: Taper | None = Field(None, description="Taper of the visibilities with its unit; `[]` is none.")
-    weighting: Literal["briggs", "natural", "uniform"] | None = Field(None, description="Weighting scheme.")
-    pblimit: Fraction | None = Field(None, description="Pixels where the primary beam is lower are left out.")
     reffreq: Frequency | None = Field(None, description="Reference frequency of the model's Taylor terms.")
     nterms: int | None = Field(None, strict=True, ge=1, le=2, description="Number of Taylor terms of the model.")
 
@@ -267,6 +267,19 @@ Where = Callable[[Location], str]
 """Finds the place of a key, such as `('imaging', 'spw')`: `file:line`."""
 
 
+@dataclass(frozen=True)
+class JobFile:
+    """A job config, as far as it is right."""
+
+    job: Job | None
+    """The job, if everything is right."""
+    inputs: dict[str, Path]
+    """The inputs whose paths are right, by key."""
+    execution: Execution
+    """With the keys that are right."""
+    where: Where
+
+
 def load_job(path: Path, overrides: Sequence[str] = ()) -> Job:
     """Read a job config.
 
@@ -274,25 +287,42 @@ def load_job(path: Path, overrides: Sequence[str] = ()) -> Job:
     are relative to it too. Raises ConfigError, listing everything that is wrong.
     """
     problems: list[Problem] = []
-    job, _ = read_job(path, overrides, problems)
-    if job is None:
+    read = read_job(path, overrides, problems)
+    if read is None or read.job is None:
         raise failure(problems)
-    return job
+    return read.job
 
 
-def read_job(path: Path, overrides: Sequence[str], problems: list[Problem]) -> tuple[Job | None, Where]:
-    """As `load_job`, but what is wrong is added to `problems`, and None returned; and what finds a key's line."""
+def read_job(path: Path, overrides: Sequence[str], problems: list[Problem]) -> JobFile | None:
+    """As `load_job`, but what is wrong is added to `problems`; None if the file cannot be read at all."""
     before = len(problems)
     content = YamlFile.read(path, problems)
     if content is None:
-        return None, lambda _: str(path)
+        return None
     for text in overrides:
         content.override(text, problems)
-    job = _validated(Job, content.data, {"base": path.absolute().parent}, content.where, problems)
+    context = {"base": path.absolute().parent}
+    job = _validated(Job, content.data, context, content.where, problems)
     if job is not None:
         _check_execution(job.execution, content.where, problems)
         _check_cycleniter(job.imaging, content.where, problems)
-    return (job if len(problems) == before else None), content.where
+    inputs, execution = _right_parts(content.data, context)
+    return JobFile(job if len(problems) == before else None, inputs, execution, content.where)
+
+
+def _right_parts(data: dict[str, Any], context: dict[str, Any]) -> tuple[dict[str, Path], Execution]:
+    """Each input and each option of `execution` whose value is right, whatever is wrong elsewhere."""
+    inputs, options = data.get("inputs"), data.get("execution")
+    paths: dict[str, Path] = {}
+    for key in Inputs.model_fields if isinstance(inputs, dict) else ():
+        with suppress(ValidationError):
+            paths[key] = TypeAdapter(InputPath).validate_python(inputs.get(key), context=context)
+    right: dict[str, Any] = {}
+    for key, value in options.items() if isinstance(options, dict) else ():
+        with suppress(ValidationError):
+            Execution.model_validate({key: value}, context=context)
+            right[key] = value
+    return paths, Execution.model_validate(right, context=context)
 
 
 def _check_execution(execution: Execution, where: Where, problems: list[Problem]) -> None:
@@ -316,41 +346,59 @@ def _check_cycleniter(planes: Imaging, where: Where, problems: list[Problem]) ->
         )
 
 
+@dataclass(frozen=True)
+class Lists:
+    """What both parameter lists say, as far as it is right."""
+
+    continuum: ContinuumList | None
+    cube: CubeList | None
+    science_spws: tuple[int, ...] | None
+    """The spws of SE-CONT, in ascending order."""
+    warnings: tuple[str, ...]
+
+
+def read_lists(seip: Path | None, ccip: Path | None, problems: list[Problem]) -> Lists:
+    """Read the parameter lists (None: one that is not there); what is wrong is added to `problems`."""
+    warnings: list[str] = []
+    of_continuum = parameter_list.read(seip, problems) if seip else None
+    of_cube = parameter_list.read(ccip, problems) if ccip else None
+    return Lists(
+        continuum=_from_list(ContinuumList, of_continuum, CONTINUUM_MODE, problems, warnings),
+        cube=_from_list(CubeList, of_cube, CUBE_MODE, problems, warnings),
+        science_spws=_science_spws(of_continuum, problems),
+        warnings=tuple(warnings),
+    )
+
+
 def resolve(job: Job) -> ResolvedJob:
     """Read both parameter lists and decide everything. Raises ConfigError, listing everything that is wrong."""
     problems: list[Problem] = []
-    resolved = resolve_job(job, problems)
-    if resolved is None:
+    lists = read_lists(job.inputs.seip_parameter_list, job.inputs.ccip_parameter_list, problems)
+    resolved = decide(job, lists, lambda _: "the job config", problems)
+    if resolved is None or problems:
         raise failure(problems)
     return resolved
 
 
-def resolve_job(job: Job, problems: list[Problem]) -> ResolvedJob | None:
-    """As `resolve`, but what is wrong is added to `problems`, and None returned."""
-    before = len(problems)
-    warnings: list[str] = []
-    seip = parameter_list.collect(job.inputs.seip_parameter_list, problems)
-    ccip = parameter_list.collect(job.inputs.ccip_parameter_list, problems)
-    continuum = _from_list(ContinuumList, seip, CONTINUUM_MODE, problems, warnings)
-    cube = _from_list(CubeList, ccip, CUBE_MODE, problems, warnings)
-    science = _science_spws(seip, problems)
+def decide(job: Job, lists: Lists, where: Where, problems: list[Problem]) -> ResolvedJob | None:
+    """The job with everything decided; None if a list is not right. What is wrong is added to `problems`."""
+    continuum, cube, science = lists.continuum, lists.cube, lists.science_spws
     if cube is None or continuum is None or science is None:
         return None
     groups = job.imaging.spw or cube.spw or tuple(SpwGroup((spw,)) for spw in science)
     outside = sorted({spw for group in groups for spw in group.spws} - set(science))
     if outside:
-        source = "the job config" if job.imaging.spw else str(job.inputs.ccip_parameter_list)
+        source = where(("imaging", "spw")) if job.imaging.spw else str(job.inputs.ccip_parameter_list)
         problems.append(
             Problem(
                 source, "imaging.spw", f"spws {outside} are none of SE-CONT's", f"Its science spws are {list(science)}."
             )
         )
-    if cube.phasecenter != continuum.phasecenter:
-        warnings.append(
-            f"the phase centres of the two parameter lists differ: {continuum.phasecenter!r}, {cube.phasecenter!r}"
-        )
-    if len(problems) > before:
         return None
+    warnings = lists.warnings
+    if cube.phasecenter != continuum.phasecenter:
+        differ = f"the phase centres of the two parameter lists differ: {continuum.phasecenter!r}, {cube.phasecenter!r}"
+        warnings = (*warnings, differ)
     return ResolvedJob(
         root=job.inputs.vis.stem,
         inputs=job.inputs,
@@ -368,7 +416,7 @@ def resolve_job(job: Job, problems: list[Problem]) -> ResolvedJob | None:
         execution=job.execution,
         data=DataSize.of(job.inputs.vis),
         versions={"ccip_batch": __version__, **casa.versions()},
-        warnings=tuple(warnings),
+        warnings=warnings,
     )
 
 

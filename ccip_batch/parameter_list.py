@@ -12,10 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ccip_batch.problems import Problem, failure
-
-MAX_BYTES = 1_000_000
-"""A parameter list has a few hundred bytes; a file larger than this is something else."""
+from ccip_batch.problems import Problem, read_text
 
 
 @dataclass(frozen=True)
@@ -38,18 +35,9 @@ class ParameterList:
         return [f"{self.where(key)}: {key}: is not used here" for key in self.values if key not in names]
 
 
-def read(path: Path) -> ParameterList:
-    """Read a parameter list. Raises ConfigError, naming file and line of everything that is wrong."""
-    problems: list[Problem] = []
-    found = collect(path, problems)
-    if found is None:
-        raise failure(problems)
-    return found
-
-
-def collect(path: Path, problems: list[Problem]) -> ParameterList | None:
-    """As `read`, but what is wrong is added to `problems`, and None returned."""
-    text = _text(path, problems)
+def read(path: Path, problems: list[Problem]) -> ParameterList | None:
+    """Read a parameter list; what is wrong, with file and line, is added to `problems`, and None returned."""
+    text = read_text(path, "parameter list", _FORM, problems)
     if text is None:
         return None
     try:
@@ -72,23 +60,6 @@ def collect(path: Path, problems: list[Problem]) -> ParameterList | None:
 
 
 _FORM = "Each line has the form key = value, the value a Python literal such as 'text', 0.4 or [512, 512]."
-
-
-def _text(path: Path, problems: list[Problem]) -> str | None:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        problems.append(Problem(str(path), "", f"cannot be read ({error.strerror})", "Give a readable file."))
-        return None
-    if len(raw) > MAX_BYTES:
-        problems.append(Problem(str(path), "", f"is larger than {MAX_BYTES} bytes: no parameter list", _FORM))
-        return None
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        problems.append(Problem(str(path), "", "is not text (UTF-8)", _FORM))
-        return None
 
 
 def _take(statement: ast.stmt, found: ParameterList, problems: list[Problem]) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ccip_batch.errors import CcipError, ConfigError, DataError
+
+MAX_BYTES = 1_000_000
+"""Job configs, parameter lists and flag commands have a few kB; a file larger than this is something else."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,24 @@ def failure(problems: Sequence[Problem]) -> CcipError:
     if len(problems) == 1:
         return kind(str(problems[0]))
     return kind("\n".join([f"{len(problems)} problems:", *(f"  * {problem}" for problem in problems)]))
+
+
+def read_text(path: Path, what: str, right: str, problems: list[Problem]) -> str | None:
+    """The text of a file of the user, who calls it `what`; if it is none, that is added to `problems`, with `right`."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        problems.append(Problem(str(path), "", f"cannot be read ({error.strerror})", "Give a readable file."))
+        return None
+    if len(raw) > MAX_BYTES:
+        problems.append(Problem(str(path), "", f"is larger than {MAX_BYTES} bytes: no {what}", right))
+        return None
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        problems.append(Problem(str(path), "", "is not text (UTF-8)", right))
+        return None
 
 
 def shown(value: object) -> str:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccip_batch import resources
-from ccip_batch.config import Job, ResolvedJob, Where, read_job, resolve_job
+from ccip_batch.config import Job, JobFile, ResolvedJob, decide, read_job, read_lists
 from ccip_batch.errors import ConfigError, DataError, ResourceError
-from ccip_batch.problems import Problem, failure
+from ccip_batch.problems import Problem, failure, read_text
 from ccip_batch.resources import Resources
 from ccip_batch.sites import load_site
 
@@ -50,23 +50,27 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Findings:
     overrides: as for `config.load_job`.
     """
     found = Findings()
-    found.job, where = read_job(path, overrides, found.problems)
-    if found.job is None:
+    read = read_job(path, overrides, found.problems)
+    if read is None:
         return found
-    if found.job.execution.site is not None:
-        _check_site(found.job.execution.site, where(("execution", "site")), found.problems)
-    missing = _check_files(found.job, where, found.problems)
-    if "vis" not in missing:
-        _check_vis(found.job.inputs.vis, where(("inputs", "vis")), found.problems)
-    if found.job.inputs.flag_commands is not None and "flag_commands" not in missing:
-        _check_flag_commands(found.job.inputs.flag_commands, found.problems)
-    if missing.isdisjoint({"seip_parameter_list", "ccip_parameter_list"}):
-        found.resolved = resolve_job(found.job, found.problems)
-    if found.resolved is None:
-        return found
-    found.warnings.extend(found.resolved.warnings)
-    if missing.isdisjoint({"reimaging_resources", "vis"}):  # names in the archive begin with that of the PIMS
-        found.resources = _check_resources(found.resolved, found.problems)
+    found.job = read.job
+    if read.execution.site is not None:
+        _check_site(read.execution.site, read.where(("execution", "site")), found.problems)
+    there = _check_files(read, found.problems)
+    vis = there.get("vis")
+    if vis:
+        _check_vis(vis, read.where(("inputs", "vis")), found.problems)
+    if "flag_commands" in there:
+        _check_flag_commands(there["flag_commands"], found.problems)
+    lists = read_lists(there.get("seip_parameter_list"), there.get("ccip_parameter_list"), found.problems)
+    found.warnings.extend(lists.warnings)
+    if read.job is not None:
+        found.resolved = decide(read.job, lists, read.where, found.problems)
+    if found.resolved is not None:
+        found.warnings = list(found.resolved.warnings)
+    if vis and lists.continuum and "reimaging_resources" in there:  # names in the archive begin with theirs
+        archive = there["reimaging_resources"]
+        found.resources = _check_resources(archive, vis.stem, lists.continuum.imagename, found.problems)
     return found
 
 
@@ -77,28 +81,26 @@ def _check_site(name: str, where: str, problems: list[Problem]) -> None:
         problems.append(Problem(where, "", str(error)))
 
 
-def _check_files(job: Job, where: Where, problems: list[Problem]) -> set[str]:
-    """Complain of files that are not there or cannot be read; returns their keys."""
-    wrong = set()
-    for key in type(job.inputs).model_fields:
-        path = getattr(job.inputs, key)
-        if path is None:
-            continue
+def _check_files(read: JobFile, problems: list[Problem]) -> dict[str, Path]:
+    """Complain of files that are not there or cannot be read; returns the inputs that are there."""
+    there = {}
+    for key, path in read.inputs.items():
         reason = _unreadable(path, is_folder=key == "vis")
         if reason:
-            wrong.add(key)
-            place = where(("inputs", key))
+            place = read.where(("inputs", key))
             problems.append(Problem(place, f"inputs.{key}", f"{path} {reason}", "Correct the path, or put it there."))
-    lists = job.inputs.seip_parameter_list, job.inputs.ccip_parameter_list
-    if lists[0].name == lists[1].name:
-        place = where(("inputs", "ccip_parameter_list"))
+        else:
+            there[key] = path
+    lists = [read.inputs[key] for key in ("seip_parameter_list", "ccip_parameter_list") if key in read.inputs]
+    if len(lists) == 2 and lists[0].name == lists[1].name:
+        place = read.where(("inputs", "ccip_parameter_list"))
         wrong_names = f"{lists[1]} has the file name of the other parameter list"
         problems.append(Problem(place, "inputs.ccip_parameter_list", wrong_names, "Both are products: rename one."))
-    container = job.execution.container
+    container = read.execution.container
     if container is not None and not _URL.match(container) and not Path(container).exists():
-        place = where(("execution", "container"))
+        place = read.where(("execution", "container"))
         problems.append(Problem(place, "execution.container", f"{container} is not there", "Name an image or a URL."))
-    return wrong
+    return there
 
 
 def _unreadable(path: Path, is_folder: bool) -> str:
@@ -121,21 +123,16 @@ def _check_vis(vis: Path, where: str, problems: list[Problem]) -> None:
 
 def _check_flag_commands(path: Path, problems: list[Problem]) -> None:
     right = "Each line holds one command such as mode='manual' spw='3' scan='2', or a # comment."
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        problems.append(Problem(str(path), "", f"cannot be read: {error}", right))
-        return
-    for number, line in enumerate(lines, 1):
+    content = read_text(path, "flag commands", right, problems)
+    for number, line in enumerate((content or "").splitlines(), 1):
         text = line.strip()
         if text and not text.startswith("#") and not _FLAG_COMMAND.fullmatch(text):
             problems.append(Problem(f"{path}:{number}", "", f"{text[:60]!r} is no flag command", right))
 
 
-def _check_resources(resolved: ResolvedJob, problems: list[Problem]) -> Resources | None:
-    archive = resolved.inputs.reimaging_resources
+def _check_resources(archive: Path, root: str, continuum_imagename: str, problems: list[Problem]) -> Resources | None:
     try:
-        found = resources.inspect(archive, resolved.root, resolved.continuum_imagename)
+        found = resources.inspect(archive, root, continuum_imagename)
     except DataError as error:
         problems.append(Problem("", "inputs.reimaging_resources", str(error), kind=DataError))
         return None

@@ -7,11 +7,9 @@ from typing import Any
 
 import yaml
 
-from ccip_batch.problems import Problem
+from ccip_batch.problems import Problem, read_text
 
-MAX_BYTES = 1_000_000
-"""A job config has a few kB; a file larger than this is something else."""
-
+_BEGIN = "Begin with `inputs:` and the paths of the input files."
 _FORM = "Write KEY.SUB=VALUE, such as imaging.iter3.nsigma=5."
 
 Location = tuple[int | str, ...]
@@ -29,31 +27,21 @@ class YamlFile:
     @classmethod
     def read(cls, path: Path, problems: list[Problem]) -> YamlFile | None:
         """Read a file; what is wrong with it is added to `problems`, and None returned."""
-        try:
-            with path.open("rb") as file:
-                raw = file.read(MAX_BYTES + 1)
-        except OSError as error:
-            problems.append(Problem(str(path), "", f"cannot be read ({error.strerror})", "Give a readable file."))
-            return None
-        if len(raw) > MAX_BYTES:
-            problems.append(Problem(str(path), "", f"is larger than {MAX_BYTES} bytes: no job config"))
-            return None
-        return cls._parse(path, raw, problems)
+        text = read_text(path, "job config", _BEGIN, problems)
+        return None if text is None else cls._parse(path, text, problems)
 
     @classmethod
-    def _parse(cls, path: Path, raw: bytes, problems: list[Problem]) -> YamlFile | None:
+    def _parse(cls, path: Path, text: str, problems: list[Problem]) -> YamlFile | None:
         try:
-            node = yaml.compose(raw, Loader=yaml.SafeLoader)
-            if node is not None and not isinstance(node, yaml.MappingNode):
-                problems.append(Problem(f"{path}:1", "", "is no mapping", "Begin with `inputs:`."))
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            if not isinstance(node, yaml.MappingNode):
+                wrong = "is empty" if node is None else "is no mapping of keys"
+                problems.append(Problem(str(path) if node is None else f"{path}:1", "", wrong, _BEGIN))
                 return None
             lines: dict[Location, int] = {}
             before = len(problems)
-            if node is not None:
-                _walk(node, (), path, lines, set(), problems)
-            if len(problems) > before:
-                return None
-            return cls(path, yaml.safe_load(raw) or {}, lines)
+            _walk(node, (), path, lines, set(), problems)
+            return cls(path, yaml.safe_load(text), lines) if len(problems) == before else None
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             where = f"{path}:{mark.line + 1}" if mark else str(path)

@@ -148,7 +148,7 @@ def test_spw_is_refused(tmp_path: Path, given: str, says: list[str], place: str)
         where = "CCIP_parameter.list"
     else:
         job = make_job(tmp_path, f"imaging:\n  spw: {given}\n")
-        where = "job.yaml:7: imaging.spw" if "none of" not in says[0] else "imaging.spw"
+        where = "job.yaml:7: imaging.spw" if "none of" not in says[0] else "the job config: imaging.spw"
     message = refused(job)
     assert all(part in message for part in [where, *says]), message
 
@@ -183,7 +183,8 @@ def test_all_problems_are_in_one_error(tmp_path: Path) -> None:
         (JOB + "imaging: &a\n  niter: 1\nprediction: *a\n", "job.yaml:6: is used again by an alias"),
         (JOB + "imaging: [\n", "is no YAML"),
         ("- inputs\n", "is no mapping"),
-        ("", "inputs: is missing"),
+        ("", "job.yaml: is empty. Begin with `inputs:`"),
+        ("# nothing yet\n", "job.yaml: is empty. Begin with `inputs:`"),
         (JOB + "imaging: !!python/object/apply:os.getcwd []\n", "is no YAML"),
         (JOB + "3: 4\n", "'3' is no key"),
         (JOB + "imaging:\n  iter0:\n    niter: 3\n", "iter0 makes the dirty image and cleans nothing"),

@@ -12,6 +12,16 @@ from hypothesis import strategies as st
 
 from ccip_batch import parameter_list
 from ccip_batch.errors import ConfigError
+from ccip_batch.parameter_list import ParameterList
+from ccip_batch.problems import Problem, failure
+
+
+def read(path: Path) -> ParameterList:
+    problems: list[Problem] = []
+    found = parameter_list.read(path, problems)
+    if found is None:
+        raise failure(problems)
+    return found
 
 
 def write(folder: Path, text: str | bytes) -> Path:
@@ -26,7 +36,7 @@ def test_literals_and_comments(tmp_path: Path) -> None:
         "# a comment\n\nimagename = 'a#b'  # behind it\nimsize=[512,\n        512]\n"
         "robust=-2.0\napply=True\nspw=('2', '3')\n",
     )
-    found = parameter_list.read(path)
+    found = read(path)
     assert found.values == {"imagename": "a#b", "imsize": [512, 512], "robust": -2.0, "apply": True, "spw": ("2", "3")}
     assert found.lines == {"imagename": 3, "imsize": 4, "robust": 6, "apply": 7, "spw": 8}
     assert found.where("robust") == f"{path}:6"
@@ -57,27 +67,27 @@ def test_literals_and_comments(tmp_path: Path) -> None:
 )
 def test_what_is_refused(tmp_path: Path, text: str | bytes, says: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        parameter_list.read(write(tmp_path, text))
+        read(write(tmp_path, text))
     assert says in str(caught.value)
     assert str(caught.value).startswith(str(tmp_path))
 
 
 def test_all_that_is_wrong_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        parameter_list.read(write(tmp_path, "a=f()\nb=1\nb=2\nc=d\n"))
+        read(write(tmp_path, "a=f()\nb=1\nb=2\nc=d\n"))
     assert all(f"CCIP_parameter.list:{line}: " in str(caught.value) for line in (1, 3, 4))
 
 
 def test_nothing_is_executed(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     with pytest.raises(ConfigError):
-        parameter_list.read(write(tmp_path, f"a=open({str(trace)!r}, 'w')\n"))
+        read(write(tmp_path, f"a=open({str(trace)!r}, 'w')\n"))
     assert not trace.exists()
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
-        parameter_list.read(tmp_path / "none.list")
+        read(tmp_path / "none.list")
 
 
 LITERALS = st.recursive(
@@ -93,4 +103,4 @@ KEYS = st.from_regex(r"[a-z_][a-z_0-9]{0,12}", fullmatch=True).filter(lambda nam
 @given(values=st.dictionaries(KEYS, LITERALS, max_size=5))
 def test_any_literal_comes_back(tmp_path: Path, values: dict[str, Any]) -> None:
     path = write(tmp_path, "".join(f"{key} = {value!r}\n" for key, value in values.items()))
-    assert parameter_list.read(path).values == values
+    assert read(path).values == values

@@ -98,7 +98,36 @@ def test_no_disk_space_for_the_estimate(tmp_path: Path) -> None:
         check_disk(tmp_path / "a" / "b", 10**18)
 
 
-def test_a_wrong_config_is_all_that_is_told(tmp_path: Path) -> None:
-    found = check(make_job(tmp_path, "imaging:\n  nitr: 3\n"))
-    assert (found.job, found.resolved, found.resources) == (None, None, None)
-    assert [problem.key for problem in found.problems] == ["imaging.nitr"]
+def test_what_is_wrong_in_the_config_hides_nothing_that_is_wrong_with_files(tmp_path: Path) -> None:
+    """Keys, missing files, contents of files: one error, whatever else is wrong."""
+    more = "  flag_commands: nowhere.txt\nimaging:\n  nitr: 3\nexecution:\n  workers: 0\n  container: image.sif\n"
+    job = make_job(tmp_path, more, ccip=CCIP_LIST + "a=f()\n")
+    make_archive(tmp_path / "reimaging_resources.tgz", TABLES[1:])
+    found = check(job, ["inputs.seip_parameter_list=gone.list"])
+    assert (found.job, found.resolved) == (None, None)
+    assert [(problem.where, problem.key) for problem in found.problems] == [
+        (f"{job}:8", "imaging.nitr"),
+        (f"{job}:10", "execution.workers"),
+        ("command line", "inputs.seip_parameter_list"),
+        (f"{job}:6", "inputs.flag_commands"),
+        (f"{job}:11", "execution.container"),
+        (f"{tmp_path}/CCIP_parameter.list:7", "a"),
+    ]
+    again = check(job)
+    assert [problem.wrong for problem in again.problems if problem.where.endswith(".tgz")] == [
+        "tier-1 mask is missing: no table s*_0.VLASS2.1.se.T00t00.J133336+164404.06.512.v1.QLcatmask-tier1.mask"
+    ]
+
+
+@pytest.mark.parametrize("inputs", ["inputs: 3\n", "inputs:\n  vis: [1]\n", "inputs:\n", "execution: [workers]\n"])
+def test_sections_of_another_kind(tmp_path: Path, inputs: str) -> None:
+    (tmp_path / "job.yaml").write_text(inputs)
+    found = check(tmp_path / "job.yaml")
+    assert found.problems and all(problem.where.startswith(f"{tmp_path}/job.yaml") for problem in found.problems)
+
+
+def test_a_wrong_override_is_blamed_on_the_command_line(tmp_path: Path) -> None:
+    job = make_job(tmp_path, "imaging:\n  spw: ['2']\n")
+    assert [problem.where for problem in check(job, ["imaging.spw=['1']"]).problems] == ["command line"]
+    job.write_text(job.read_text().replace("'2'", "'1'"))
+    assert [problem.where for problem in check(job).problems] == [f"{job}:7"]
