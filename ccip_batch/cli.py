@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import functools
 import json
+import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ccip_batch import __version__
 from ccip_batch.errors import CcipError, ExitCode
 
+if TYPE_CHECKING:
+    from ccip_batch.run_folder import RunFolder
+
 _PATH = click.Path(path_type=Path)
-_JOB = click.argument("job", type=click.Path(path_type=Path), metavar="JOB.yaml")
-_RUN = click.argument("run_folder", type=click.Path(path_type=Path), metavar="RUN")
+_JOB = click.argument("job", type=_PATH, metavar="JOB.yaml")
+_RUN = click.argument("run", type=_PATH, metavar="RUN")
 _RUN_DIR = click.option("--run-dir", type=_PATH, metavar="DIR", help="The run folder. Default: <imagename>.run here.")
 _SET = click.option(
     "--set",
@@ -28,11 +33,15 @@ _SET = click.option(
 
 
 def _explained(function: Callable[..., int | None]) -> Callable[..., None]:
-    """End with the exit code; failures that are explained are printed without a traceback."""
+    """End with the exit code; failures that are explained are printed without a traceback. RUN is opened here."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> None:
         try:
+            if "run" in kwargs:
+                from ccip_batch.run_folder import RunFolder
+
+                kwargs["run"] = RunFolder.existing(kwargs["run"])
             code = function(*args, **kwargs) or 0
         except CcipError as error:
             click.echo(f"ccip-batch: {error}", err=True)
@@ -45,13 +54,27 @@ def _explained(function: Callable[..., int | None]) -> Callable[..., None]:
     return wrapper
 
 
+def _command(*words: str | Path) -> str:
+    """A command line of this program, called as it was called now."""
+    program = sys.argv[0]
+    on_path = shutil.which("ccip-batch")
+    if Path(program).name == "__main__.py":
+        called = [sys.executable, "-m", "ccip_batch"]
+    elif on_path and Path(on_path).absolute() == Path(program).absolute():
+        called = ["ccip-batch"]
+    else:
+        called = [program]
+    return shlex.join([*called, *map(str, words)])
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="ccip-batch")
 def main() -> None:
     """VLASS coarse-cube imaging: from a PIMS and its SE-CONT products to archive-ready FITS planes.
 
-    Exit codes: 0 done, 10 bad configuration, 11 bad or missing data, 12 run folder in use or of another job, 20 some
-    planes failed, 30 out of memory or disk, 31 failure inside CASA, 85 checkpointed, 130 interrupted.
+    Exit codes: 0 done, 1 unforeseen error, 2 wrong command line, 10 bad configuration, 11 bad or missing data,
+    12 run folder in use or of another job, 20 some planes failed, 30 out of memory or disk, 31 failure inside CASA,
+    85 checkpointed, 130 interrupted.
     """
 
 
@@ -92,13 +115,11 @@ def validate(job: Path, overrides: tuple[str, ...]) -> int:
 @_RUN
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @_explained
-def status(run_folder: Path, as_json: bool) -> int:
+def status(run: RunFolder, as_json: bool) -> int:
     """Show the state of every node of a run."""
     from ccip_batch.engines.watch import dag_sentence, is_pool_run, read_pool_status
-    from ccip_batch.run_folder import RunFolder
     from ccip_batch.status import print_status, read_status
 
-    run = RunFolder.existing(run_folder)
     pool = is_pool_run(run)
     rows = read_pool_status(run) if pool else read_status(run)
     if as_json:
@@ -120,7 +141,7 @@ def plan(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
     from ccip_batch.engines.htcondor import plan as write
 
     run = write(job, overrides, run_dir)
-    click.echo(f"Planned. Next: ccip-batch submit {run.path}, or: cd {run.dag} && condor_submit_dag ccip.dag")
+    click.echo(f"Planned. Next: {_command('submit', run.path)}, or: cd {run.dag} && condor_submit_dag ccip.dag")
     return ExitCode.DONE
 
 
@@ -141,59 +162,53 @@ def submit(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
 @main.command()
 @_RUN
 @_explained
-def cancel(run_folder: Path) -> int:
+def cancel(run: RunFolder) -> int:
     """Take a run out of the pool's queue; it can be resumed."""
     from ccip_batch.engines import htcondor
-    from ccip_batch.run_folder import RunFolder
 
-    return htcondor.cancel(RunFolder.existing(run_folder))
+    return htcondor.cancel(run)
 
 
 @main.command()
 @_RUN
 @_explained
-def resume(run_folder: Path) -> int:
+def resume(run: RunFolder) -> int:
     """Submit again what is not done in a run: failed nodes, and all that waits for them."""
     from ccip_batch.engines import htcondor
-    from ccip_batch.run_folder import RunFolder
 
-    return htcondor.resume(RunFolder.existing(run_folder))
+    return htcondor.resume(run)
 
 
 @main.command()
 @_RUN
 @click.argument("name", metavar="NODE")
 @_explained
-def retry(run_folder: Path, name: str) -> int:
+def retry(run: RunFolder, name: str) -> int:
     """Submit one node of a run again, with what comes after it."""
     from ccip_batch.engines import htcondor
-    from ccip_batch.run_folder import RunFolder
 
-    return htcondor.retry(RunFolder.existing(run_folder), name)
+    return htcondor.retry(run, name)
 
 
 @main.command()
 @_RUN
 @click.argument("name", metavar="NODE", required=False)
 @_explained
-def explain(run_folder: Path, name: str | None) -> int:
+def explain(run: RunFolder, name: str | None) -> int:
     """Tell of every node that failed or is held: the cause, the last lines, the command that repeats it here."""
     from ccip_batch.engines.watch import explain as explain_run
-    from ccip_batch.run_folder import RunFolder
 
-    return explain_run(RunFolder.existing(run_folder), name)
+    return explain_run(run, name)
 
 
 @main.command()
 @_RUN
 @click.option("--text", "as_text", is_flag=True, help="Print the verdict and the table of planes; write nothing.")
 @_explained
-def report(run_folder: Path, as_text: bool) -> int:
+def report(run: RunFolder, as_text: bool) -> int:
     """Write RUN/report/index.html, at any time: also of a run that is under way or has failed."""
     from ccip_batch import report as run_report
-    from ccip_batch.run_folder import RunFolder
 
-    run = RunFolder.existing(run_folder)
     click.echo(run_report.text(run) if as_text else run_report.write(run), nl=not as_text)
     return ExitCode.DONE
 
@@ -202,11 +217,11 @@ def report(run_folder: Path, as_text: bool) -> int:
 @_RUN
 @click.argument("name", metavar="NODE")
 @_explained
-def node(run_folder: Path, name: str) -> int:
+def node(run: RunFolder, name: str) -> int:
     """Run one node of a run folder: what an engine calls, and what repeats a node by hand."""
     from ccip_batch.node import main as node_main
 
-    return node_main(run_folder, name)
+    return node_main(run, name)
 
 
 @main.command()
@@ -221,10 +236,9 @@ def simulate(folder: Path, preset: str, seed: int, **size: int | None) -> int:
     """Write a simulated PIMS with its SE-CONT products and a ready job.yaml into a new folder. Needs CASA."""
     from ccip_batch.simulate import simulate as write_simulation
 
-    job = write_simulation(
-        folder, preset, seed, click.echo, **{key: value for key, value in size.items() if value is not None}
-    )
-    click.echo(f"Wrote {folder}. Next: ccip-batch run {job}")
+    given = {key: value for key, value in size.items() if value is not None}
+    job = write_simulation(folder, preset, seed, lambda line: click.echo(line, err=True), **given)
+    click.echo(f"Wrote {folder}. Next: {_command('run', job)}")
     return ExitCode.DONE
 
 
@@ -264,7 +278,9 @@ def cube(source: Path, out: Path, beam: str | None, spw: tuple[str, ...], **opti
     result = make_cube(source, out, chosen, lambda line: click.echo(line, err=True))
     for warning in result.warnings:
         click.echo(f"warning: {warning}", err=True)
-    for path in (*result.cubes.values(), result.frequencies):
+    for group, reason in result.left_out.items():
+        click.echo(f"{'blank' if chosen.blank_missing else 'left out'}: spw {group}: {reason}", err=True)
+    for path in (*result.cubes.values(), result.frequencies, result.noise):
         click.echo(path)
     return ExitCode.DONE
 

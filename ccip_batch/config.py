@@ -312,13 +312,13 @@ def read_job(path: Path, overrides: Sequence[str], problems: list[Problem]) -> J
 
 def _right_parts(data: dict[str, Any], context: dict[str, Any]) -> tuple[dict[str, Path], Execution]:
     """Each input and each option of `execution` whose value is right, whatever is wrong elsewhere."""
-    inputs, options = data.get("inputs"), data.get("execution")
+    sections = {name: part if isinstance(part := data.get(name), dict) else {} for name in ("inputs", "execution")}
     paths: dict[str, Path] = {}
-    for key in Inputs.model_fields if isinstance(inputs, dict) else ():
+    for key in Inputs.model_fields:
         with suppress(ValidationError):
-            paths[key] = TypeAdapter(InputPath).validate_python(inputs.get(key), context=context)
+            paths[key] = TypeAdapter(InputPath).validate_python(sections["inputs"].get(key), context=context)
     right: dict[str, Any] = {}
-    for key, value in options.items() if isinstance(options, dict) else ():
+    for key, value in sections["execution"].items():
         with suppress(ValidationError):
             Execution.model_validate({key: value}, context=context)
             right[key] = value

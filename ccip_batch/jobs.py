@@ -13,6 +13,7 @@ from ccip_batch.estimates import disk_bytes
 from ccip_batch.fingerprint import of_inputs, read_inputs, save_inputs
 from ccip_batch.model import write_whole
 from ccip_batch.run_folder import RunFolder
+from ccip_batch.validate import Findings
 
 
 def default_run_folder(job: ResolvedJob) -> Path:
@@ -26,15 +27,24 @@ def open_run(config: Path, overrides: Sequence[str], folder: Path | None) -> tup
     Gives the run folder, the job, and warnings. Raises ConfigError or DataError with all that is wrong, ResourceError
     if the disk is too small, RunFolderError if the folder is another job's.
     """
-    findings = validate.check(config, overrides)
+    return open_checked(validate.check(config, overrides), folder)
+
+
+def open_checked(findings: Findings, folder: Path | None) -> tuple[RunFolder, ResolvedJob, list[str]]:
+    """As `open_run`, of a job that has been checked."""
     findings.raise_if_wrong()
     job = findings.resolved
     assert job is not None
+    return run_folder_of(job, folder), job, list(findings.warnings)
+
+
+def run_folder_of(job: ResolvedJob, folder: Path | None) -> RunFolder:
+    """The run folder of a job; there is nothing written yet. Raises as `open_run`."""
     run = RunFolder(folder or default_run_folder(job))
     _check_same_job(run, job)
     if not run.resolved.exists():
         validate.check_disk(run.path, disk_bytes(job))
-    return run, job, list(findings.warnings)
+    return run
 
 
 def write_job(run: RunFolder, config: Path, job: ResolvedJob) -> list[str]:

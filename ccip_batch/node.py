@@ -288,11 +288,11 @@ def _tail(path: Path) -> list[str]:
     return [line for line in lines if line.strip()][-LOG_TAIL:]
 
 
-def main(run_folder: Path, name: str) -> ExitCode:
+def main(run: RunFolder, name: str) -> ExitCode:
     """What `ccip-batch node` does. Errors that have an explanation are printed; the exit code is returned."""
     process.die_with_parent()
     try:
-        return run_node(RunFolder.existing(run_folder), name)
+        return run_node(run, name)
     except CcipError as error:
         print(f"{name}: {error}", file=sys.stderr, flush=True)
         return error.exit_code

@@ -7,19 +7,27 @@ from pathlib import Path
 
 import click
 
-from ccip_batch import report
+from ccip_batch import report, validate
 from ccip_batch.cleaning import bad_products, clean
+from ccip_batch.config import ResolvedJob
 from ccip_batch.engines.local import machine_cores, run_local
 from ccip_batch.errors import ConfigError, DataError, ExitCode
-from ccip_batch.jobs import open_run, write_job
+from ccip_batch.jobs import open_checked, run_folder_of, write_job
+from ccip_batch.node import run_node
 from ccip_batch.progress import Progress
-from ccip_batch.results import read_failure
+from ccip_batch.results import read_failure, read_result
 from ccip_batch.run_folder import RunFolder
 
 
 def run_job(config: Path, overrides: Sequence[str], folder: Path | None) -> ExitCode:
-    """Run a job, or go on with it. Raises the errors of `open_run`; failures of nodes give an exit code."""
-    run, job, warnings = open_run(config, overrides, folder)
+    """Run a job, or go on with it. Raises the errors of `jobs.open_run`; failures of nodes give an exit code.
+
+    If resources are missing, nothing runs, but the run folder has a report that names them.
+    """
+    findings = validate.check(config, overrides)
+    if findings.resolved is not None and findings.only_resources_missing():
+        _report_missing_resources(config, findings.resolved, folder)
+    run, job, warnings = open_checked(findings, folder)
     if job.execution.engine != "local":
         raise ConfigError(f"{config}: execution.engine is {job.execution.engine}; `run` is for the engine local.")
     for warning in warnings:
@@ -42,6 +50,20 @@ def run_job(config: Path, overrides: Sequence[str], folder: Path | None) -> Exit
             clean(run)
     click.echo(f"Products: {run.products}")
     return code
+
+
+def _report_missing_resources(config: Path, job: ResolvedJob, folder: Path | None) -> None:
+    """Let `restore` fail as it does where the archive is, before it needs CASA, and write the report of that.
+
+    A run folder whose data are restored already is left as it is.
+    """
+    run = run_folder_of(job, folder)
+    with run.locked():
+        if run.resolved.is_file() and read_result(run.node(run.graph()["restore"]).result):
+            return
+        write_job(run, config, job)
+        run_node(run, "restore")
+        _write_report(run)
 
 
 def _write_report(run: RunFolder) -> None:

@@ -38,6 +38,11 @@ class Findings:
     warnings: list[str] = field(default_factory=list)
     """What was noticed, and is no error."""
 
+    def only_resources_missing(self) -> bool:
+        """Whether all that is wrong is that resources are missing in the archive."""
+        missing = len(self.resources.complaints()) if self.resources else 0
+        return self.resolved is not None and 0 < missing == len(self.problems)
+
     def raise_if_wrong(self) -> None:
         """Raise the one error that lists all problems (ConfigError, DataError or ResourceError), if there are any."""
         if self.problems:

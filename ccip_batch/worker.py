@@ -149,7 +149,8 @@ def restore(work: Worker) -> Outcome:
     work.stage("splitgroups", splitgroups, work.casa, vis, imaged, work.out)
     for mask, name in ((found.tier1_mask, "tier1.mask"), (found.tier2_mask, "tier2.mask")):
         work.casa.move(mask, f"{work.out.name}/{name}")
-    return Outcome(summary=f"{len(imaged)} of {len(job.groups)} spw groups are to be imaged")
+    left_out = [f"spw {plane.spw} {plane.state}, {plane.reason}" for plane in targets.planes if plane.state != "imaged"]
+    return Outcome(summary="; ".join([f"restored {len(imaged)} of {len(job.groups)} spw groups", *left_out]))
 
 
 def _unpacking(archive: Path, tables: Sequence[str]) -> str:
@@ -281,7 +282,7 @@ def export(work: Worker) -> Outcome:
     """Stage 12 for one plane: the common-beam set, and the mark of rejection in all files."""
     plane, _, split = _target(work)
     if plane.state != "imaged":
-        return Outcome(summary=f"nothing to export: {plane.state}")
+        return Outcome(summary=f"nothing to export: {plane.state}, {plane.reason}")
 
     from ccip_batch.stages.analyzeplanes import CubeAnalysis
     from ccip_batch.stages.exportvlassdata import NativeExport, PlaneExport, export_common, mark_rejection
@@ -312,7 +313,7 @@ def export(work: Worker) -> Outcome:
         return PlaneExport(native=marked, common=common)
 
     exported = work.stage("exportvlassdata", export_plane)
-    state = "kept" if judgement.kept else "rejected"
+    state = ("kept" if judgement.kept else "rejected") + (f": {judgement.reason}" if judgement.reason else "")
     files = (*exported.native, *exported.common)
     return Outcome(summary=f"{len(files)} FITS files, plane {state}", files=files)
 

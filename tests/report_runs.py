@@ -15,23 +15,17 @@ from pathlib import Path
 
 from jobs import ccip_batch
 
-from ccip_batch.jobs import open_run, write_job
-
 LACKING = ("QLcatmask-tier1.mask", "phase-self-cal.tbl")
 """Ends of the names of the resources that the lacking tarball has not."""
 
 
 def failed_restore(small_job: Path, folder: Path) -> Path:
-    """A run whose tarball lost two resources after it was planned; its restore node has failed. Gives its folder."""
+    """A run whose tarball lacks two resources; its restore node has failed. Gives its folder."""
     job = folder / "job"
     job.mkdir()
     for path in small_job.parent.iterdir():
         if path.suffix in (".list", ".ms", ".tgz", ".yaml"):
             (job / path.name).symlink_to(path)
-    config = job / "job.yaml"
-    run, resolved, _ = open_run(config, (), folder / "run")
-    with run.locked():
-        write_job(run, config, resolved)
     archive = job / "reimaging_resources.tgz"
     whole = archive.resolve()
     archive.unlink()
@@ -39,9 +33,9 @@ def failed_restore(small_job: Path, folder: Path) -> Path:
         for member in source:
             if not member.name.split("/")[0].endswith(LACKING):
                 target.addfile(member, source.extractfile(member) if member.isfile() else None)
-    failed = ccip_batch("node", run.path, "restore")
+    failed = ccip_batch("run", job / "job.yaml", "--run-dir", folder / "run")
     assert failed.returncode == 11, failed.stderr
-    return run.path
+    return folder / "run"
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from job_folder import CONTINUUM, TABLES, make_archive, make_job
 from jobs import ccip_batch
 
 VERBS = ("run", "validate", "status", "node", "simulate", "schema", "report", "cube", "extract")
@@ -120,6 +121,36 @@ def failing_run(job: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
+def test_missing_resources_are_an_error_and_have_a_report(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "job")
+    make_archive(tmp_path / "job" / "reimaging_resources.tgz", TABLES[2:])
+    run = tmp_path / "run"
+    for _ in range(2):
+        done = ccip_batch("run", job, "--run-dir", run)
+        assert done.returncode == 11
+        page = (run / "report" / "index.html").read_text()
+        for name in ("*.QLcatmask-tier1.mask", "*.combined-tier2.mask"):
+            pattern = name.replace("*", f"s*_0.{CONTINUUM}")
+            assert f"no table {pattern}" in done.stderr.replace("\n", " ") and pattern in page
+        assert "Failed before any plane could be imaged" in page
+        assert not (run / "nodes" / "restore" / "casa.log").exists()
+
+
+def test_restored_data_are_not_touched_because_resources_are_missing(
+    small_job: Path, finished: Path, tmp_path: Path
+) -> None:
+    from ccip_batch.resources import patterns
+
+    resolved = yaml.safe_load((finished / "job.resolved.yaml").read_text())
+    names = patterns(resolved["root"], resolved["continuum_imagename"]).values()
+    archive = make_archive(tmp_path / "r.tgz", [name.replace("*", "s1") for name in list(names)[1:]])
+    before = {path: path.stat().st_mtime_ns for path in finished.glob("nodes/restore/*")}
+    job = changed(small_job, tmp_path, inputs__reimaging_resources=str(archive))
+    done = ccip_batch("run", job, "--run-dir", finished)
+    assert done.returncode == 11 and "tier-1 mask is missing" in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in finished.glob("nodes/restore/*")} == before
+
+
 def test_no_field_near_the_phase_centre(small_job: Path, tmp_path: Path) -> None:
     lists = tmp_path / "SEIP_parameter.list"
     text = (small_job.parent / "SEIP_parameter.list").read_text().splitlines()
@@ -129,7 +160,7 @@ def test_no_field_near_the_phase_centre(small_job: Path, tmp_path: Path) -> None
     assert "no target field within" in done.stderr and "ccip-batch node" in done.stderr
 
 
-def test_the_page_of_exit_codes_tells_the_truth() -> None:
+def test_the_page_and_the_help_of_exit_codes_tell_the_truth() -> None:
     import re
 
     from jobs import ROOT
@@ -138,3 +169,5 @@ def test_the_page_of_exit_codes_tells_the_truth() -> None:
 
     rows = re.findall(r"^\| (\d+) \|", (ROOT / "docs" / "exit_codes.md").read_text(), re.M)
     assert sorted(map(int, rows)) == sorted(map(int, ExitCode))
+    told = ccip_batch("--help").stdout.partition("Exit codes:")[2].partition("Options:")[0]
+    assert sorted(map(int, re.findall(r"\d+", told))) == sorted(map(int, ExitCode))

@@ -130,6 +130,14 @@ def test_status_of_a_finished_run(finished: Path) -> None:
     assert rows["image_spw17"]["cpu_s"] > 0 and rows["image_spw17"]["peak_memory_bytes"] > 1e8
 
 
+def test_a_cube_tells_which_planes_of_the_run_it_lacks(finished: Path, tmp_path: Path) -> None:
+    done = ccip_batch("cube", finished, "--out", tmp_path / "cubes")
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stderr.splitlines() if line.startswith("left out")] == [
+        "left out: spw 9: empty: completely flagged"
+    ]
+
+
 def test_casa_commands_repeat_a_plane(finished: Path, tmp_path: Path) -> None:
     """The script of an image node, run by itself, makes the same images to the last bit."""
     copy = tmp_path / "run"

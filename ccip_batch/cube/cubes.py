@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from ccip_batch.cube.beams import Beam, BeamReport, common_beam, compare_common_beams, kernel
 from ccip_batch.cube.convolve import Grid, Shift, Transfer, nominal_grid, shift_of
-from ccip_batch.cube.planes import Plane, find_planes
+from ccip_batch.cube.planes import Plane, find_planes, selected_groups
 from ccip_batch.cube.write import CubeFile, base_header, free_space, frequency_table
 from ccip_batch.errors import DataError, ResourceError
+from ccip_batch.run_folder import RunFolder
 
 SPACING = 128e6
 """Hz between neighbouring spectral windows of one baseband of VLASS."""
@@ -71,11 +72,13 @@ class CubeResult:
     cubes: dict[str, Path]
     """By Stokes parameter."""
     frequencies: Path
-    noise: Path | None
+    noise: Path
     """Noise of Q and U, one line a channel, as RM-Tools takes it with -n."""
     beam: Beam
     channels: list[Channel]
     beams: BeamReport
+    left_out: dict[str, str]
+    """Groups that are not in the cube, or blank, and why."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -141,7 +144,8 @@ def make_cube(
     np.savetxt(noise, polarised, fmt="%.6e")
     if any(channel.plane and channel.plane.rms_path is None for channel in channels):
         warnings.append("Planes without an rms image: their noise is the scatter (MAD) of the image itself.")
-    return CubeResult(cubes, frequencies, noise, beam, channels, report, warnings)
+    left_out = _left_out(source, found, planes, options)
+    return CubeResult(cubes, frequencies, noise, beam, channels, report, left_out, warnings)
 
 
 def _choose(found: list[Plane], include_rejected: bool) -> tuple[BeamReport, list[Plane], list[str]]:
@@ -203,6 +207,21 @@ def _missing(found: list[Plane], spws: Sequence[str] | None) -> tuple[list[Chann
             near = min(known, key=lambda other: abs(other - spw))
             channels.append(Channel(single[near] + (spw - near) * SPACING, str(spw), "missing", None))
     return channels, unknown
+
+
+def _left_out(source: Path, found: list[Plane], planes: list[Plane], options: Options) -> dict[str, str]:
+    """Groups that are not among `planes`, and why: of a run as the run says, of other folders as the files tell."""
+    run = RunFolder(source)
+    if run.resolved.is_file():
+        from ccip_batch.report.facts import gather
+
+        of_run = {plane.spw.replace(",", "_"): f"{plane.state}: {plane.reason}" for plane in gather(run).planes}
+        wanted = set(selected_groups(options.spws)) if options.spws is not None else set(of_run)
+        taken = {plane.group for plane in planes}
+        return {group: why for group, why in of_run.items() if group in wanted - taken}
+    channels, unknown = _missing(found, options.spws)
+    rejected = {plane.group: "rejected (VLASSRJ = T)" for plane in found if plane not in planes}
+    return rejected | dict.fromkeys([*(channel.group for channel in channels), *unknown], "no file")
 
 
 def _on_linear_axis(channels: list[Channel]) -> list[Channel]:

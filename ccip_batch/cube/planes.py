@@ -173,8 +173,13 @@ def find_planes(source: Path, polarisation: str = "IQU", spws: Sequence[str] | N
     return planes
 
 
+def selected_groups(spws: Sequence[str]) -> list[str]:
+    """Groups as a user writes them (`3,4`), as file names have them (`3_4`)."""
+    return [spw.replace(",", "_").replace(" ", "") for spw in spws]
+
+
 def _selected(images: list[tuple[re.Match[str], Path]], spws: Sequence[str], folder: Path) -> list[Any]:
-    wanted = [spw.replace(",", "_").replace(" ", "") for spw in spws]
+    wanted = selected_groups(spws)
     missing = [spw for spw in wanted if spw not in {match["group"] for match, _ in images}]
     if missing:
         raise DataError(f"{folder} holds no plane of spw {', '.join(missing)}.")

@@ -34,7 +34,7 @@ def main(name: str) -> ExitCode:
         print(f"{name}: {error}", file=sys.stderr, flush=True)
         return error.exit_code
     try:
-        return node_runner.main(run.path, name)
+        return node_runner.main(run, name)
     finally:
         pack_output(run, run.graph()[name], output)
 

@@ -36,11 +36,15 @@ class CubeAnalysis(Model):
     """Of the kept planes alone, which can be smaller."""
 
     def sentence(self) -> str:
-        """How many planes are what."""
-        kept = sum(1 for one in self.judgements if one.kept)
-        parts = [f"{kept} planes kept", f"{len(self.judgements) - kept} rejected after imaging"]
-        parts += [f"{len(self.not_imaged)} not imaged"] if self.not_imaged else []
-        parts += [f"{len(self.failed)} failed"] if self.failed else []
+        """How many planes are what, and which are not kept."""
+        rejected = [one.spw for one in self.judgements if not one.kept]
+        parts = [f"{len(self.judgements) - len(rejected)} planes kept"]
+        for groups, what in (
+            (rejected, "rejected after imaging"),
+            (self.not_imaged, "not imaged"),
+            (self.failed, "failed"),
+        ):
+            parts += [f"{len(groups)} {what} (spw {'; '.join(groups)})"] if groups else []
         return ", ".join(parts)
 
 

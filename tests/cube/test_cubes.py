@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
+from jobs import ccip_batch
 from numpy.typing import NDArray
 from skies import FREQUENCIES, NAME, Sky, Source, beam_at, write_plane
 
@@ -255,6 +256,16 @@ def test_a_run_folder(planes: Path, tmp_path: Path) -> None:
     run.mkdir()
     shutil.move(planes, run / "products")
     assert [plane.group for plane in find_planes(run)] == ["2", "3", "9", "10", "17"]
+
+
+def test_the_command_tells_what_it_left_out_and_all_that_it_wrote(planes: Path, tmp_path: Path) -> None:
+    for more, word in (((), "left out"), (("--blank-missing", "--overwrite"), "blank")):
+        done = ccip_batch("cube", planes, "--out", tmp_path / "out", *more)
+        assert done.returncode == 0, done.stderr
+        told = dict(line.split(": spw ")[1].split(": ") for line in done.stderr.splitlines() if line.startswith(word))
+        assert told.pop("3") == "rejected (VLASSRJ = T)"
+        assert told == {str(spw): "no file" for spw in (4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16)}
+        assert {Path(line) for line in done.stdout.split()} == set((tmp_path / "out").iterdir())
 
 
 def test_groups_of_several_windows(tmp_path: Path) -> None:
