@@ -43,10 +43,11 @@ test: setup ## the fast tests
 	$(BIN)/pytest -m "not slow and not parity and not pool and not container and not browser"
 
 demo: setup ## simulate a square degree, image it, and print what was recovered
-	@test -f build/demo/job.yaml || { rm -rf build/demo; $(BIN)/ccip-batch simulate build/demo --preset demo; }
+	@test -f build/demo/job.yaml || { rm -rf build/demo; $(BIN)/ccip-batch simulate build/demo --preset demo >/dev/null; }
 	@$(BIN)/ccip-batch run build/demo/job.yaml --run-dir build/demo/run
 	@$(BIN)/python -m ccip_batch.simulate.recovery build/demo/run/products build/demo/truth.json
 	@echo "FITS files: build/demo/run/products"
+	@echo "The report: build/demo/run/report/index.html; the command is $(BIN)/ccip-batch"
 
 recover: setup ## hold three simulated skies against what their FITS files show
 	$(BIN)/pytest -m slow -s tests/test_recovered_truth.py tests/cube

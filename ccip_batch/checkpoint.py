@@ -1,7 +1,8 @@
 """Checkpoints of a plane's imaging: what is needed to go on after an interruption and to end with the same bits.
 
 What does not change after iter0 (psf, pb, weight, sumwt) is saved once, what does (model, residual) at each save, and
-`state.json` last, so that a save is whole or does not count. The last save also has image and mask of iter3.
+`state.json` when they are on the disk, so that a save is whole or does not count. The last save also has image and mask
+of iter3.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 
 from ccip_batch.casa import Casa, copy_table
 from ccip_batch.convergence import Convergence, IterationResult
+from ccip_batch.durable import sync_tree
 from ccip_batch.model import Model
 
 CONSTANT = ("psf", "pb", "weight", "sumwt")
@@ -69,6 +71,7 @@ class Checkpoint:
         for kind in CONSTANT:
             if not (constant / kind).is_dir():
                 copy_table(Path(f"{name}.{kind}.tt0"), constant / kind)
+                sync_tree(constant / kind)
         changing = self.folder / state.folder
         shutil.rmtree(changing, ignore_errors=True)
         changing.mkdir()
@@ -77,6 +80,7 @@ class Checkpoint:
         if final:
             copy_table(Path(f"{name}.image.tt0"), changing / "image")
             copy_table(Path(f"{name}.mask"), changing / "mask")
+        sync_tree(changing)
         state.save(self._state)
         for old in self.folder.glob("save_*"):
             if old.name != state.folder:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from ccip_batch import __version__
 from ccip_batch.config import ResolvedJob
-from ccip_batch.model import write_whole
+from ccip_batch.durable import write_whole
 from ccip_batch.results import read_result
 from ccip_batch.run_folder import RunFolder
 from ccip_batch.workflow import Graph, Node

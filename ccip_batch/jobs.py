@@ -8,10 +8,10 @@ from pathlib import Path
 
 from ccip_batch import validate
 from ccip_batch.config import ResolvedJob
+from ccip_batch.durable import write_whole
 from ccip_batch.errors import RunFolderError
 from ccip_batch.estimates import disk_bytes
 from ccip_batch.fingerprint import of_inputs, read_inputs, save_inputs
-from ccip_batch.model import write_whole
 from ccip_batch.run_folder import RunFolder
 from ccip_batch.validate import Findings
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pydantic
+
+from ccip_batch.durable import write_whole
 
 
 class Model(pydantic.BaseModel):
@@ -16,13 +17,3 @@ class Model(pydantic.BaseModel):
     def save(self, path: Path) -> None:
         """Write as JSON; the file appears under its name only when it is whole."""
         write_whole(path, self.model_dump_json(indent=1) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file that appears under its name only when it is whole and on the disk."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with partial.open("w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    partial.replace(path)

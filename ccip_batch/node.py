@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ccip_batch import __version__, casa, process
 from ccip_batch.checkpoint import Checkpoint
+from ccip_batch.durable import sync_tree
 from ccip_batch.errors import CcipError, ConfigError, DataError, ExitCode, RunFolderError
 from ccip_batch.fingerprint import is_done, of_node, read_inputs
 from ccip_batch.results import (
@@ -168,6 +169,7 @@ class _Attempt:
         if folder.out.exists():
             folder.out.rename(folder.out_before)
         folder.out_now.rename(folder.out)
+        sync_tree(folder.out)
         stages = [StageRecord.model_validate_json(path.read_bytes()) for path in sorted(folder.stages.glob("*.json"))]
         result = NodeResult(
             node=self.node.name,

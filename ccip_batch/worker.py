@@ -19,11 +19,11 @@ from typing import Any, ParamSpec, TypeVar
 from ccip_batch import process
 from ccip_batch.casa import Casa
 from ccip_batch.config import ResolvedJob
+from ccip_batch.durable import write_whole
 from ccip_batch.errors import CcipError, DataError, ExitCode, RunFolderError
 from ccip_batch.fingerprint import of_node, read_inputs
 from ccip_batch.groups import SpwGroup
 from ccip_batch.measurement_set import MsSummary
-from ccip_batch.model import write_whole
 from ccip_batch.results import OUTCOME, NodeResult, Outcome, StageRecord, read_result
 from ccip_batch.run_folder import NodeFolder, RunFolder
 from ccip_batch.stages.editimlist import CubeTargets, PlaneTarget

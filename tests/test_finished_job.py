@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,23 @@ def test_headers(finished: Path, spw: str) -> None:
         assert not any(str(finished) in str(card) for card in header["HISTORY"])
 
 
+def test_logs_hold_no_folders_of_this_machine(small_job: Path, finished: Path) -> None:
+    with tarfile.open(next(finished.glob("products/*.logs.tgz"))) as tar:
+        logs = {member.name: tar.extractfile(member).read().decode() for member in tar}  # type: ignore[union-attr]
+    assert not [name for name, text in logs.items() if str(small_job.parent) in text]
+    assert "vis='INPUTS/" in logs["restore/casa_commands.py"]
+    assert "RUN/nodes/export_spw17/work/" in logs["export_spw17/casa.log"]
+    script = (finished / "nodes" / "restore" / "casa_commands.py").read_text()
+    assert len(logs["restore/casa_commands.py"].splitlines()) == len(script.splitlines())
+
+
+def test_summaries_name_groups_and_reasons(finished: Path) -> None:
+    assert result(finished, "restore")["summary"] == "restored 3 of 4 spw groups; spw 9 empty, completely flagged"
+    assert result(finished, "analyze")["summary"] == "3 planes kept, 1 not imaged (spw 9)"
+    assert result(finished, "export_spw09")["summary"] == "nothing to export: empty, completely flagged"
+    assert result(finished, "export_spw17")["summary"] == "6 FITS files, plane kept"
+
+
 def test_common_beam_is_common(finished: Path) -> None:
     beams = {
         tuple(fits.getheader(path)[key] for key in ("BMAJ", "BMIN", "BPA"))
@@ -185,6 +203,7 @@ def test_changed_threshold_repeats_only_what_it_touches(small_job: Path, finishe
     planes = list(copy.glob("products/*.subim*.fits"))
     rejected = {fits.getheader(path)["VLASSSPW"] for path in planes if fits.getheader(path).get("VLASSRJ")}
     assert rejected == {"10", "12,13"}  # the planes with flags
+    assert "plane rejected: flagged fraction" in result(copy, "export_spw10")["summary"]
     before = pixel_sums(finished / "products")
     after = pixel_sums(copy / "products")
     assert {name: after[name] for name in before if ".spw" in name} == {n: before[n] for n in before if ".spw" in n}

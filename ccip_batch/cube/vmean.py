@@ -77,9 +77,9 @@ class _MinMaxRejectedMean:
 
     def value(self) -> NDArray[np.float32]:
         reject = self._count >= AT_LEAST
-        total = np.where(reject, self._sum - self._low - self._high, self._sum)
         number = np.where(reject, self._count - 2, self._count)
         with np.errstate(invalid="ignore", divide="ignore"):
+            total = np.where(reject, self._sum - self._low - self._high, self._sum)
             result: NDArray[np.float32] = (total / number).astype(np.float32)
         return result
 

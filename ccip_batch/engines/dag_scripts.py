@@ -15,12 +15,12 @@ from pathlib import Path
 from ccip_batch import report
 from ccip_batch.cleaning import bad_products, clean
 from ccip_batch.config import ResolvedJob
+from ccip_batch.durable import write_whole
 from ccip_batch.engines import transfer
 from ccip_batch.engines.needed import needed_nodes
 from ccip_batch.engines.plan import LOGS, NO_RETRY, SKIP, planned_site
 from ccip_batch.errors import CcipError, DataError, ExitCode, ResourceError
 from ccip_batch.fingerprint import of_node, read_inputs
-from ccip_batch.model import write_whole
 from ccip_batch.node import repeat_command
 from ccip_batch.results import NodeFailure, Usage, read_failure, read_result
 from ccip_batch.run_folder import RunFolder

@@ -13,9 +13,9 @@ import subprocess
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from ccip_batch.durable import write_whole
 from ccip_batch.engines.plan import DAG
 from ccip_batch.errors import ConfigError, RunFolderError
-from ccip_batch.model import write_whole
 from ccip_batch.run_folder import RunFolder
 
 _SECONDS = 120

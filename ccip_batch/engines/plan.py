@@ -16,10 +16,10 @@ import yaml
 import ccip_batch
 from ccip_batch import estimates
 from ccip_batch.config import ResolvedJob
+from ccip_batch.durable import write_whole
 from ccip_batch.engines.requests import memory_limit_mb, request
 from ccip_batch.errors import ConfigError, ExitCode
 from ccip_batch.files import data_folder
-from ccip_batch.model import write_whole
 from ccip_batch.process import CHECKPOINT_VARIABLE
 from ccip_batch.run_folder import RunFolder
 from ccip_batch.sites import Site, load_site, read_site

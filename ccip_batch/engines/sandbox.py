@@ -13,9 +13,9 @@ from pathlib import Path
 
 from ccip_batch import node as node_runner
 from ccip_batch.config import ResolvedJob
+from ccip_batch.durable import write_whole
 from ccip_batch.engines.transfer import INPUTS, pack_output, unpack_checkpoint, unpack_input
 from ccip_batch.errors import CcipError, ConfigError, ExitCode
-from ccip_batch.model import write_whole
 from ccip_batch.run_folder import RunFolder
 
 RUN = Path("run")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import shutil
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -20,6 +22,9 @@ from ccip_batch.results import NodeResult
 
 MANIFEST = "pipeline_manifest.xml"
 CHECKSUMS = "SHA256SUMS"
+
+_FOLDER = r"(?<![\w.])/(?:[^\s'\",:]*/)?"
+_OF_RUN = re.compile(rf"{_FOLDER}(?=nodes/(?:restore|analyze|publish|(?:image|export)_spw[0-9_]+)/)".encode())
 
 
 class Published(Model):
@@ -55,7 +60,7 @@ def publish_products(
         shutil.copyfile(given, folder / given.name)
         files.append(ProductFile.of(folder / given.name))
     logs = f"{job.imagename}.logs.tgz"
-    _pack_logs(nodes, folder / logs)
+    _pack_logs(job, nodes, folder / logs)
     files.append(ProductFile.of(folder / logs))
     page = f"{job.imagename}.report.tgz" if report else None
     if report and page:
@@ -85,11 +90,18 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _pack_logs(nodes: Path, target: Path) -> None:
+def _pack_logs(job: ResolvedJob, nodes: Path, target: Path) -> None:
+    """The logs of all nodes, without the folders of the machines that ran them: `RUN` and `INPUTS` stand for those."""
+    inputs = [path.name for key in type(job.inputs).model_fields if (path := getattr(job.inputs, key)) is not None]
+    names = "|".join(map(re.escape, inputs))
+    of_inputs = re.compile(rf"{_FOLDER}(?=(?:{names})(?:[/'\",\s]|$))".encode())
     with tarfile.open(target, "w:gz") as tar:
         for log in sorted(nodes.glob("*/*")):
             if log.name in ("casa.log", "casa_commands.py", "node.log"):
-                tar.add(log, arcname=str(log.relative_to(nodes)))
+                text = of_inputs.sub(b"INPUTS/", _OF_RUN.sub(b"RUN/", log.read_bytes()))
+                member = tarfile.TarInfo(str(log.relative_to(nodes)))
+                member.size, member.mtime = len(text), int(log.stat().st_mtime)
+                tar.addfile(member, io.BytesIO(text))
 
 
 def _write_manifest(
