@@ -22,6 +22,18 @@ IMAGENAME_GROUPS = {"10": "10", "12,13": "12_13", "17": "17"}
 KINDS = ("image.pbcor.tt0.subim", "image.pbcor.tt0.rms.subim", "image.pbcor.tt0.subim.com")
 
 
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run, for a test to change."""
+    return Path(shutil.copytree(finished, tmp_path / "run", symlinks=True))
+
+
+def forget(run: Path, *nodes: str) -> None:
+    """Take nodes out of a run as if they had not been run."""
+    for name in nodes:
+        shutil.rmtree(run / "nodes" / name)
+
+
 def result(run: Path, node: str) -> dict[str, Any]:
     return json.loads((run / "nodes" / node / "result.json").read_text())
 
@@ -189,10 +201,8 @@ def test_casa_commands_repeat_a_plane(finished: Path, tmp_path: Path) -> None:
         assert same.stdout.strip().endswith("True"), (kind, same.stderr)
 
 
-def test_changed_threshold_repeats_only_what_it_touches(small_job: Path, finished: Path, tmp_path: Path) -> None:
+def test_changed_threshold_repeats_only_what_it_touches(small_job: Path, finished: Path, copy: Path) -> None:
     """Also after the clean-up at the end of a run that keeps the products alone."""
-    copy = tmp_path / "run"
-    shutil.copytree(finished, copy, symlinks=True)
     images = {path: path.read_bytes() for path in copy.glob("nodes/[ri]*/result.json")}
     assert ccip_batch("run", small_job, "--run-dir", copy).returncode == 0
     assert not list(copy.glob("nodes/restore/out/*"))
@@ -210,12 +220,9 @@ def test_changed_threshold_repeats_only_what_it_touches(small_job: Path, finishe
 
 
 @pytest.mark.parametrize("victim", ["run", "worker"])
-def test_killed_in_the_middle_it_goes_on(small_job: Path, finished: Path, tmp_path: Path, victim: str) -> None:
+def test_killed_in_the_middle_it_goes_on(small_job: Path, finished: Path, copy: Path, victim: str) -> None:
     """kill -9 of the run, or of the process of one plane, while it cleans: the same pixels after another run."""
-    copy = tmp_path / "run"
-    shutil.copytree(finished, copy, symlinks=True)
-    for name in ("image_spw17", "analyze", "export_spw17", "publish"):
-        shutil.rmtree(copy / "nodes" / name)
+    forget(copy, "image_spw17", "analyze", "export_spw17", "publish")
     shutil.rmtree(copy / "products")
     command = [sys.executable, "-m", "ccip_batch", "run", str(small_job), "--run-dir", str(copy)]
     first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -259,11 +266,8 @@ def _worker_of(run: Path, node: str) -> int:
     raise AssertionError(f"no worker of {node}")
 
 
-def test_checkpoints_inside_an_iteration_change_no_bit(small_job: Path, finished: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(finished, copy, symlinks=True)
-    for name in ("image_spw17", "analyze", "export_spw17", "publish"):
-        shutil.rmtree(copy / "nodes" / name)
+def test_checkpoints_inside_an_iteration_change_no_bit(small_job: Path, finished: Path, copy: Path) -> None:
+    forget(copy, "image_spw17", "analyze", "export_spw17", "publish")
     options = ("--set", "execution.keep=all", "--set", "execution.checkpoint_interval=1")
     done = ccip_batch("run", small_job, "--run-dir", copy, *options)
     assert done.returncode == 0, done.stderr
@@ -273,10 +277,8 @@ def test_checkpoints_inside_an_iteration_change_no_bit(small_job: Path, finished
 
 
 def test_what_was_deleted_is_made_again_and_nothing_is_imaged_again(
-    small_job: Path, finished: Path, tmp_path: Path
+    small_job: Path, finished: Path, copy: Path
 ) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(finished, copy, symlinks=True)
     images = {path: path.read_bytes() for path in copy.glob("nodes/[ri]*/result.json")}
     assert ccip_batch("run", small_job, "--run-dir", copy).returncode == 0  # cleans up
     shutil.rmtree(copy / "planes" / "spw17")
@@ -287,9 +289,7 @@ def test_what_was_deleted_is_made_again_and_nothing_is_imaged_again(
     assert pixel_sums(copy / "products") == pixel_sums(finished / "products")
 
 
-def test_a_product_that_was_changed_is_told_and_made_again(small_job: Path, finished: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(finished, copy, symlinks=True)
+def test_a_product_that_was_changed_is_told_and_made_again(small_job: Path, finished: Path, copy: Path) -> None:
     victim = next(copy.glob("planes/spw17/*.V.*.com.fits"))
     with victim.open("r+b") as stream:
         stream.seek(-5000, 2)
@@ -305,13 +305,8 @@ def test_a_product_that_was_changed_is_told_and_made_again(small_job: Path, fini
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_by_the_user_it_goes_on(
-    small_job: Path, finished: Path, tmp_path: Path, number: signal.Signals
-) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(finished, copy, symlinks=True)
-    shutil.rmtree(copy / "nodes" / "export_spw17")
-    shutil.rmtree(copy / "nodes" / "publish")
+def test_stopped_by_the_user_it_goes_on(small_job: Path, finished: Path, copy: Path, number: signal.Signals) -> None:
+    forget(copy, "export_spw17", "publish")
     command = [sys.executable, "-m", "ccip_batch", "run", str(small_job), "--run-dir", str(copy)]
     first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     _wait_for(lambda: (copy / "nodes" / "export_spw17" / "progress.json").exists())
@@ -323,11 +318,8 @@ def test_stopped_by_the_user_it_goes_on(
     assert pixel_sums(copy / "products") == pixel_sums(finished / "products")
 
 
-def test_a_supervisor_that_is_killed_is_told(small_job: Path, finished: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(finished, copy, symlinks=True)
-    shutil.rmtree(copy / "nodes" / "export_spw17")
-    shutil.rmtree(copy / "nodes" / "publish")
+def test_a_supervisor_that_is_killed_is_told(small_job: Path, finished: Path, copy: Path) -> None:
+    forget(copy, "export_spw17", "publish")
     command = [sys.executable, "-m", "ccip_batch", "run", str(small_job), "--run-dir", str(copy)]
     first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     _wait_for(lambda: (copy / "nodes" / "export_spw17" / "progress.json").exists())
@@ -343,9 +335,7 @@ def test_a_supervisor_that_is_killed_is_told(small_job: Path, finished: Path, tm
     assert pixel_sums(copy / "products") == pixel_sums(finished / "products")
 
 
-def test_another_plane_images_only_itself(small_job: Path, finished: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(finished, copy, symlinks=True)
+def test_another_plane_images_only_itself(small_job: Path, copy: Path) -> None:
     images = {path: path.read_bytes() for path in copy.glob("nodes/image_*/result.json")}
     groups = "imaging.spw=['9', '10', '12,13', '17', '16']"
     options = ("--set", groups, "--set", "execution.keep=all")
