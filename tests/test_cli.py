@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -149,6 +151,26 @@ def test_restored_data_are_not_touched_because_resources_are_missing(
     done = ccip_batch("run", job, "--run-dir", finished)
     assert done.returncode == 11 and "tier-1 mask is missing" in done.stderr
     assert {path: path.stat().st_mtime_ns for path in finished.glob("nodes/restore/*")} == before
+
+
+def test_the_next_command_is_called_as_this_one_was(tmp_path: Path) -> None:
+    """By path, by name, or as a module: what is printed works where it is typed."""
+    job = make_job(tmp_path / "job", "execution: {engine: htcondor, site: local}\n")
+    script = tmp_path / "bin" / "ccip-batch"
+    script.parent.mkdir()
+    script.write_text(f"#!{sys.executable}\nfrom ccip_batch.cli import main\nmain()\n")
+    script.chmod(0o755)
+    path = os.environ["PATH"]
+    for called, places in (
+        (["bin/ccip-batch"], path),
+        (["ccip-batch"], f"{script.parent}:{path}"),
+        ([sys.executable, "-m", "ccip_batch"], path),
+    ):
+        command = [*called, "plan", str(job), "--run-dir", str(tmp_path / "run")]
+        environment = {**os.environ, "PATH": places}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+        told = done.stdout.partition("Next: ")[2].partition(", or")[0]
+        assert shlex.split(told) == [*called, "submit", str(tmp_path / "run")], done.stderr
 
 
 def test_no_field_near_the_phase_centre(small_job: Path, tmp_path: Path) -> None:
