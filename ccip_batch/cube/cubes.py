@@ -215,7 +215,10 @@ def _left_out(source: Path, found: list[Plane], planes: list[Plane], options: Op
     if run.resolved.is_file():
         from ccip_batch.report.facts import gather
 
-        of_run = {plane.spw.replace(",", "_"): f"{plane.state}: {plane.reason}" for plane in gather(run).planes}
+        of_run = {
+            plane.spw.replace(",", "_"): "no file" if plane.state == "kept" else f"{plane.state}: {plane.reason}"
+            for plane in gather(run).planes
+        }
         wanted = set(selected_groups(options.spws)) if options.spws is not None else set(of_run)
         taken = {plane.group for plane in planes}
         return {group: why for group, why in of_run.items() if group in wanted - taken}
