@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ccip_batch import __version__
+from ccip_batch import __version__, process
 from ccip_batch.errors import CcipError, ExitCode
 
 _PATH = click.Path(path_type=Path)
@@ -50,9 +50,11 @@ def _explained(function: Callable[..., int | None]) -> Callable[..., None]:
 def main() -> None:
     """VLASS coarse-cube imaging: from a PIMS and its SE-CONT products to archive-ready FITS planes.
 
-    Exit codes: 0 done, 10 bad configuration, 11 bad or missing data, 12 run folder in use or of another job, 20 some
-    planes failed, 30 out of memory or disk, 31 failure inside CASA, 85 checkpointed, 130 interrupted.
+    Exit codes: 0 done, 10 bad configuration, 11 bad or missing data, 12 run folder in use or of another job, 13
+    files have changed, 20 some planes failed, 30 out of memory or disk, 31 failure inside CASA, 85 checkpointed, 130
+    interrupted.
     """
+    process.keep_others_from_writing()
 
 
 @main.command()
@@ -196,6 +198,22 @@ def report(run_folder: Path, as_text: bool) -> int:
     run = RunFolder.existing(run_folder)
     click.echo(run_report.text(run) if as_text else run_report.write(run), nl=not as_text)
     return ExitCode.DONE
+
+
+@main.command()
+@click.argument("source", type=_PATH, metavar="RUN_OR_PRODUCTS")
+@_explained
+def verify(source: Path) -> int:
+    """Compute all checksums of a run, or of a copied products folder, and tell what does not fit. Needs no CASA."""
+    from ccip_batch.verification import verify as verify_files
+
+    found = verify_files(source)
+    for line in found.notes:
+        click.echo(f"note: {line}")
+    for line in found.wrong:
+        click.echo(f"wrong: {line}", err=True)
+    click.echo(found.sentence())
+    return ExitCode.CHANGED if found.wrong else ExitCode.DONE
 
 
 @main.command()
