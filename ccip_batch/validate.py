@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ccip_batch import resources
+from ccip_batch import flag_commands, resources
 from ccip_batch.config import Job, ResolvedJob, Where, read_job, resolve_job
 from ccip_batch.errors import ConfigError, DataError, ResourceError
 from ccip_batch.problems import Problem, failure
@@ -19,7 +19,6 @@ from ccip_batch.sites import load_site
 SUBTABLES = ("ANTENNA", "DATA_DESCRIPTION", "FIELD", "OBSERVATION", "POLARIZATION", "SPECTRAL_WINDOW", "STATE")
 """The subtables of a measurement set that the stages read."""
 
-_FLAG_COMMAND = re.compile(r"(\w+ ?= ?('[^']*'|\"[^\"]*\"|[^\s'\"]+),?(\s+|$))+")
 _URL = re.compile(r"[a-z]+://")
 
 
@@ -59,7 +58,7 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Findings:
     if "vis" not in missing:
         _check_vis(found.job.inputs.vis, where(("inputs", "vis")), found.problems)
     if found.job.inputs.flag_commands is not None and "flag_commands" not in missing:
-        _check_flag_commands(found.job.inputs.flag_commands, found.problems)
+        flag_commands.collect(found.job.inputs.flag_commands, found.problems)
     if missing.isdisjoint({"seip_parameter_list", "ccip_parameter_list"}):
         found.resolved = resolve_job(found.job, found.problems)
     if found.resolved is None:
@@ -117,19 +116,6 @@ def _check_vis(vis: Path, where: str, problems: list[Problem]) -> None:
     if missing:
         wrong = f"{vis} is no measurement set, it lacks {', '.join(str(Path(name) / 'table.dat') for name in missing)}"
         problems.append(Problem(where, "inputs.vis", wrong, "Give the folder of the PIMS, whole.", DataError))
-
-
-def _check_flag_commands(path: Path, problems: list[Problem]) -> None:
-    right = "Each line holds one command such as mode='manual' spw='3' scan='2', or a # comment."
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        problems.append(Problem(str(path), "", f"cannot be read: {error}", right))
-        return
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if text and not text.startswith("#") and not _FLAG_COMMAND.fullmatch(text):
-            problems.append(Problem(f"{path}:{number}", "", f"{text[:60]!r} is no flag command", right))
 
 
 def _check_resources(resolved: ResolvedJob, problems: list[Problem]) -> Resources | None:
