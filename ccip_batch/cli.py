@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ccip_batch import __version__
+from ccip_batch import __version__, process
 from ccip_batch.errors import CcipError, ExitCode
 
 if TYPE_CHECKING:
@@ -73,9 +73,10 @@ def main() -> None:
     """VLASS coarse-cube imaging: from a PIMS and its SE-CONT products to archive-ready FITS planes.
 
     Exit codes: 0 done, 1 unforeseen error, 2 wrong command line, 10 bad configuration, 11 bad or missing data,
-    12 run folder in use or of another job, 20 some planes failed, 30 out of memory or disk, 31 failure inside CASA,
-    85 checkpointed, 130 interrupted.
+    12 run folder in use or of another job, 13 files have changed, 20 some planes failed, 30 out of memory or disk,
+    31 failure inside CASA, 85 checkpointed, 130 interrupted.
     """
+    process.keep_others_from_writing()
 
 
 @main.command()
@@ -211,6 +212,22 @@ def report(run: RunFolder, as_text: bool) -> int:
 
     click.echo(run_report.text(run) if as_text else run_report.write(run), nl=not as_text)
     return ExitCode.DONE
+
+
+@main.command()
+@click.argument("source", type=_PATH, metavar="RUN_OR_PRODUCTS")
+@_explained
+def verify(source: Path) -> int:
+    """Compute all checksums of a run, or of a copied products folder, and tell what does not fit. Needs no CASA."""
+    from ccip_batch.verification import verify as verify_files
+
+    found = verify_files(source)
+    for line in found.notes:
+        click.echo(f"note: {line}")
+    for line in found.wrong:
+        click.echo(f"wrong: {line}", err=True)
+    click.echo(found.sentence())
+    return ExitCode.CHANGED if found.wrong else ExitCode.DONE
 
 
 @main.command()

@@ -23,6 +23,8 @@ class ExitCode(IntEnum):
     """Input data are bad or missing."""
     RUN_FOLDER = 12
     """The run folder belongs to another job, or another run is at work in it."""
+    CHANGED = 13
+    """Files are not what they were when they were written."""
     PLANES_FAILED = 20
     """The run has ended, but at least one plane or node failed."""
     RESOURCES = 30

@@ -82,6 +82,12 @@ def position_correction(
 def _sidereal_time(casa: Casa, mjd: float) -> float:
     """Local mean sidereal time at the VLA, radian."""
     with casa.tool("measures") as measures, casa.tool("quanta") as quanta:
+
+        def sidereal(day: float) -> float:
+            epoch = measures.epoch("UTC", quanta.quantity(day, "d"))
+            measures.doframe(epoch)
+            return float(measures.measure(epoch, "LMST")["m0"]["value"])
+
         measures.doframe(
             measures.position(
                 "ITRF",
@@ -90,7 +96,8 @@ def _sidereal_time(casa: Casa, mjd: float) -> float:
                 quanta.quantity(6373576.28, "m"),
             )
         )
-        epoch = measures.epoch("UTC", quanta.quantity(mjd, "d"))
-        measures.doframe(epoch)
-        days = float(measures.measure(epoch, "LMST")["m0"]["value"])
+        # CASA keeps UT1-UTC for an hour around the first time it was asked for. What a process did before would change
+        # the last digits, and with them the bits of what is convolved; another day first makes it forget that.
+        sidereal(mjd - 100.0)
+        days = sidereal(mjd)
     return 2 * math.pi * (days % 1.0)

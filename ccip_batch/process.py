@@ -15,6 +15,11 @@ CHECKPOINT_VARIABLE = "CCIP_CHECKPOINT_EXIT"
 _PR_SET_PDEATHSIG = 1
 
 
+def keep_others_from_writing() -> None:
+    """Have this process and its children make files that not everybody may write, whatever the user's umask says."""
+    os.umask(os.umask(0o077) | 0o002)
+
+
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent ends, however that ends (Linux).
 

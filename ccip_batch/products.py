@@ -14,6 +14,7 @@ from ccip_batch.casa import Casa
 from ccip_batch.checksums import ProductFile
 from ccip_batch.errors import CasaError
 from ccip_batch.model import Model
+from ccip_batch.sanity import check_fits
 
 StokesSet = Literal["IQU", "V"]
 
@@ -86,7 +87,7 @@ def write_product(source: Path, target: Path, cards: Mapping[str, Card], history
     """Copy a FITS image with some header cards set and HISTORY lines added.
 
     Values stay as they are, bit for bit. Paths of the machine are taken out of CASA's HISTORY. The target appears under
-    its name only when it is whole.
+    its name only when it is whole. Raises CasaError if a Stokes plane is blank, zero, or not the one of VLASSPL.
     """
     partial = target.with_name(f".{target.name}.part")
     with fits.open(source, memmap=True, do_not_scale_image_data=True) as hdus:
@@ -101,6 +102,7 @@ def write_product(source: Path, target: Path, cards: Mapping[str, Card], history
             partial, overwrite=True, output_verify="exception"
         )
     check_whole(partial)
+    check_fits(partial, str(header["VLASSPL"]))
     product = ProductFile.of(partial)
     partial.replace(target)
     return product.model_copy(update={"name": target.name})

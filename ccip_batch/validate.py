@@ -9,17 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ccip_batch import resources
+from ccip_batch import flag_commands, resources
 from ccip_batch.config import Job, JobFile, ResolvedJob, decide, read_job, read_lists
 from ccip_batch.errors import ConfigError, DataError, ResourceError
-from ccip_batch.problems import Problem, failure, read_text
+from ccip_batch.problems import Problem, failure
 from ccip_batch.resources import Resources
 from ccip_batch.sites import load_site
 
 SUBTABLES = ("ANTENNA", "DATA_DESCRIPTION", "FIELD", "OBSERVATION", "POLARIZATION", "SPECTRAL_WINDOW", "STATE")
 """The subtables of a measurement set that the stages read."""
 
-_FLAG_COMMAND = re.compile(r"(\w+ ?= ?('[^']*'|\"[^\"]*\"|[^\s'\"]+),?(\s+|$))+")
 _URL = re.compile(r"[a-z]+://")
 
 
@@ -66,7 +65,7 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Findings:
     if vis:
         _check_vis(vis, read.where(("inputs", "vis")), found.problems)
     if "flag_commands" in there:
-        _check_flag_commands(there["flag_commands"], found.problems)
+        flag_commands.collect(there["flag_commands"], found.problems)
     lists = read_lists(there.get("seip_parameter_list"), there.get("ccip_parameter_list"), found.problems)
     found.warnings.extend(lists.warnings)
     if read.job is not None:
@@ -124,15 +123,6 @@ def _check_vis(vis: Path, where: str, problems: list[Problem]) -> None:
     if missing:
         wrong = f"{vis} is no measurement set, it lacks {', '.join(str(Path(name) / 'table.dat') for name in missing)}"
         problems.append(Problem(where, "inputs.vis", wrong, "Give the folder of the PIMS, whole.", DataError))
-
-
-def _check_flag_commands(path: Path, problems: list[Problem]) -> None:
-    right = "Each line holds one command such as mode='manual' spw='3' scan='2', or a # comment."
-    content = read_text(path, "flag commands", right, problems)
-    for number, line in enumerate((content or "").splitlines(), 1):
-        text = line.strip()
-        if text and not text.startswith("#") and not _FLAG_COMMAND.fullmatch(text):
-            problems.append(Problem(f"{path}:{number}", "", f"{text[:60]!r} is no flag command", right))
 
 
 def _check_resources(archive: Path, root: str, continuum_imagename: str, problems: list[Problem]) -> Resources | None:

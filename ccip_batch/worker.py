@@ -284,6 +284,7 @@ def export(work: Worker) -> Outcome:
     if plane.state != "imaged":
         return Outcome(summary=f"nothing to export: {plane.state}, {plane.reason}")
 
+    from ccip_batch.provenance import cards
     from ccip_batch.stages.analyzeplanes import CubeAnalysis
     from ccip_batch.stages.exportvlassdata import NativeExport, PlaneExport, export_common, mark_rejection
 
@@ -293,6 +294,7 @@ def export(work: Worker) -> Outcome:
     native = NativeExport.model_validate(imaged.stage("exportnative"))
     judgement = next(one for one in analysis.judgements if one.spw == plane.spw)
     given = work.parent_out(image_node)
+    trace = cards(work.job, work.fingerprint)
     assert analysis.common_beam is not None
 
     def export_plane() -> PlaneExport:
@@ -307,9 +309,10 @@ def export(work: Worker) -> Outcome:
             (plane, split, work.job.phasecenter),
             not judgement.kept,
             work.out,
+            trace,
         )
         sources = [Path(given) / file.name for file in native.files]
-        marked = mark_rejection(sources, not judgement.kept, work.out)
+        marked = mark_rejection(sources, not judgement.kept, work.out, trace)
         return PlaneExport(native=marked, common=common)
 
     exported = work.stage("exportvlassdata", export_plane)
@@ -320,6 +323,7 @@ def export(work: Worker) -> Outcome:
 
 def publish(work: Worker) -> Outcome:
     """Collect the products: FITS files, manifest, checksums, parameter lists."""
+    from ccip_batch.provenance import Provenance
     from ccip_batch.stages.publish import publish_products
 
     planes: dict[str, tuple[Path, NodeResult]] = {}
@@ -334,7 +338,15 @@ def publish(work: Worker) -> Outcome:
         else:
             planes[node.group.selection] = (work.run.node(node).out, result)
     report = _report(work)
-    files = work.stage("publish", publish_products, work.job, planes, failed, work.run.path / "nodes", report, work.out)
+    results = {node.name: read_result(work.run.node(node).result) for node in work.graph.nodes}
+    run = Provenance(
+        work.job,
+        work.graph,
+        read_inputs(work.run),
+        {name: result for name, result in results.items() if result and name != work.node.name},
+        work.fingerprint,
+    )
+    files = work.stage("publish", publish_products, run, planes, failed, work.run.path / "nodes", report, work.out)
     missing = f"; missing because they failed: spw {'; '.join(failed)}" if failed else ""
     return Outcome(summary=f"{len(files.files)} files{missing}", files=tuple(files.files))
 
@@ -391,4 +403,5 @@ def _tell(folder: NodeFolder, cause: str, code: ExitCode) -> ExitCode:
 
 if __name__ == "__main__":
     process.die_with_parent()
+    process.keep_others_from_writing()
     sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3]))

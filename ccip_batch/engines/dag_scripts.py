@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from ccip_batch import report
+from ccip_batch import process, report
 from ccip_batch.cleaning import bad_products, clean
 from ccip_batch.config import ResolvedJob
 from ccip_batch.durable import write_whole
@@ -189,6 +189,7 @@ def main(verb: str, run_folder: str, *arguments: str) -> int:
 
 
 if __name__ == "__main__":
+    process.keep_others_from_writing()
     try:
         sys.exit(main(*sys.argv[1:]))
     except CcipError as error:

@@ -12,6 +12,7 @@ import tarfile
 from pathlib import Path
 
 from ccip_batch import node as node_runner
+from ccip_batch import process
 from ccip_batch.config import ResolvedJob
 from ccip_batch.durable import write_whole
 from ccip_batch.engines.transfer import INPUTS, pack_output, unpack_checkpoint, unpack_input
@@ -68,4 +69,5 @@ def _with_inputs_here(job: ResolvedJob) -> ResolvedJob:
 
 
 if __name__ == "__main__":
+    process.keep_others_from_writing()
     sys.exit(main(sys.argv[1]))

@@ -415,6 +415,7 @@ def _stokes(facts: RunFacts) -> Stage:
         rejected = [spw for spw, one in judged.items() if not one.kept]
         if rejected:
             warnings.append(f"rejected, and left out of the fits: spw {', '.join(rejected)}")
+        warnings += [jump.sentence() for jump in analysis.flux_jumps]
         if analysis.stokes.note:
             warnings.append(analysis.stokes.note)
     return _stage(node, "analyzestokescubes", "analyzestokescubes", "Stage 11, analyzestokescubes",

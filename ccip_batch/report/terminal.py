@@ -32,6 +32,8 @@ def render(facts: RunFacts) -> str:
     for state, number, planes in plane_counts(facts):
         spws = ", ".join(spw.replace(",", "+") + (f" ({reason})" if reason else "") for spw, reason in planes)
         say(f"  {number} {state}: spw {spws}")
+    for jump in facts.analysis.flux_jumps if facts.analysis else ():
+        say(f"  look at: {jump.sentence()}")
     for node in facts.failed:
         assert node.failure is not None
         say(f"\n{node.node.name} failed in {node.failure.stage or 'its start'}: {node.failure.cause}")

@@ -35,6 +35,8 @@ def level(facts: RunFacts) -> str:
         return "bad"
     if facts.state != "done":
         return "waiting"
+    if facts.analysis and facts.analysis.flux_jumps:
+        return "attention"
     return "attention" if facts.count("rejected") + facts.count("rejected before imaging") else "good"
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ccip_batch.casa import Casa
 from ccip_batch.common_beam import common_beam
 from ccip_batch.config import RejectAfter
+from ccip_batch.flux_jumps import Flux, FluxJump, find_jumps
 from ccip_batch.images import Beam
 from ccip_batch.model import Model
 from ccip_batch.plane_rejection import ImagedPlane, Judgement, judge
@@ -34,9 +37,11 @@ class CubeAnalysis(Model):
     """Of all imaged planes, rejected ones too; None if there are none."""
     kept_common_beam: Beam | None
     """Of the kept planes alone, which can be smaller."""
+    flux_jumps: tuple[FluxJump, ...] = ()
+    """Kept planes whose Stokes I does not follow from the other kept planes. They stay kept; look at them."""
 
     def sentence(self) -> str:
-        """How many planes are what, and which are not kept."""
+        """How many planes are what, which are not kept, and which look odd."""
         rejected = [one.spw for one in self.judgements if not one.kept]
         parts = [f"{len(self.judgements) - len(rejected)} planes kept"]
         for groups, what in (
@@ -45,6 +50,7 @@ class CubeAnalysis(Model):
             (self.failed, "failed"),
         ):
             parts += [f"{len(groups)} {what} (spw {'; '.join(groups)})"] if groups else []
+        parts += [jump.sentence() for jump in self.flux_jumps]
         return ", ".join(parts)
 
 
@@ -89,11 +95,31 @@ def analyze_planes(
     header = next(iter(exports.values())).nominal_wcs if exports else {}
     beams = {spw: cutout.beam for spw, cutout in cutouts.items()}
     kept_beams = [beam for spw, beam in beams.items() if spw in kept]
+    stokes = analyzestokescubes(rows, header)
     return CubeAnalysis(
         judgements=judgements,
         not_imaged={plane.spw: f"{plane.state}: {plane.reason}" for plane in targets.planes if plane.state != "imaged"},
         failed=list(failed),
-        stokes=analyzestokescubes(rows, header),
+        stokes=stokes,
+        flux_jumps=_flux_jumps(stokes),
         common_beam=common_beam(casa(), list(beams.values())) if beams else None,
         kept_common_beam=common_beam(casa(), kept_beams) if kept_beams else None,
     )
+
+
+def _flux_jumps(stokes: StokesAnalysis) -> tuple[FluxJump, ...]:
+    """The jumps at all places, each plane once.
+
+    The noise is that of the place, but no more than three times the median: next to a bright source, where a box holds
+    few beams, the rms image has the source in it.
+    """
+    jumps: dict[str, FluxJump] = {}
+    for place in stokes.places:
+        fluxes = [
+            Flux(plane.spw, plane.frequency_hz, flux, float(np.clip(plane.rms or 0.0, median, 3 * median)))
+            for plane in place.planes
+            if plane.kept and (flux := plane.pixel["I"]) is not None and (median := plane.rms_median["I"]) > 0
+        ]
+        for jump in find_jumps(place.name, fluxes):
+            jumps.setdefault(jump.spw, jump)
+    return tuple(jumps.values())

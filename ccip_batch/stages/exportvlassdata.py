@@ -7,7 +7,7 @@ mark of rejection do. So they are written by different nodes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -103,8 +103,12 @@ def export_common(
     cards_of: tuple[PlaneTarget, MsSummary, str],
     rejected: bool,
     folder: Path,
+    trace: Mapping[str, Card],
 ) -> list[ProductFile]:
-    """Convolve a plane to the common beam, move it to its nominal position, write `.com.fits` of IQU and V."""
+    """Convolve a plane to the common beam, move it to its nominal position, write `.com.fits` of IQU and V.
+
+    trace: the cards that tell where the file comes from.
+    """
     target, summary, phasecenter = cards_of
     name = Path(image).name
     convolved, moved = f"{name}.conv", f"{name}.com"
@@ -127,7 +131,7 @@ def export_common(
     for stokes in STOKES_SETS:
         raw = export_stokes(casa, moved, stokes)
         cards = plane_cards(target, summary, phasecenter, stokes, IMAGE_TYPE, native.peak, native.rms)
-        cards["VLASSRJ"] = _rejected_card(rejected)
+        cards |= {"VLASSRJ": _rejected_card(rejected), **trace}
         target_name = product_name(moved, stokes)
         files.append(write_product(Path(raw), folder / target_name, cards))
         Path(raw).unlink()
@@ -136,9 +140,12 @@ def export_common(
     return files
 
 
-def mark_rejection(sources: Sequence[Path], rejected: bool, folder: Path) -> list[ProductFile]:
-    """Copy native files into a folder, with VLASSRJ as `analyze` decided it."""
-    return [write_product(source, folder / source.name, {"VLASSRJ": _rejected_card(rejected)}) for source in sources]
+def mark_rejection(
+    sources: Sequence[Path], rejected: bool, folder: Path, trace: Mapping[str, Card]
+) -> list[ProductFile]:
+    """Copy native files into a folder, with VLASSRJ as `analyze` decided it, and `trace` as in `export_common`."""
+    cards = {"VLASSRJ": _rejected_card(rejected), **trace}
+    return [write_product(source, folder / source.name, cards) for source in sources]
 
 
 def plane_cards(

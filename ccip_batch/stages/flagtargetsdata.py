@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ccip_batch import flag_commands as commands_file
 from ccip_batch.casa import Casa
 from ccip_batch.flag_statistics import FlagCounts, count_flags
 from ccip_batch.model import Model
@@ -18,15 +19,13 @@ class FlagResult(Model):
 
 
 def flagtargetsdata(casa: Casa, vis: str, flag_commands: Path | None) -> FlagResult:
-    """Apply a file of flag commands (one a line, as `flagdata(mode='list')` reads them) and count flags."""
-    commands = [] if flag_commands is None else _commands(flag_commands)
+    """Apply a file of flag commands (one a line, as `flagdata(mode='list')` reads them) and count flags.
+
+    Raises ConfigError if a line is none.
+    """
+    commands = [] if flag_commands is None else commands_file.read(flag_commands)
     before = count_flags(casa, Path(vis))
     if not commands:
         return FlagResult(commands=[], before=before, after=before)
     casa.task("flagdata", vis=vis, mode="list", inpfile=commands, action="apply", flagbackup=False)
     return FlagResult(commands=commands, before=before, after=count_flags(casa, Path(vis)))
-
-
-def _commands(path: Path) -> list[str]:
-    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-    return [line for line in lines if line and not line.startswith("#")]

@@ -18,6 +18,7 @@ from ccip_batch.convergence import STOP_REASONS, Convergence, IterationResult, j
 from ccip_batch.errors import CasaError
 from ccip_batch.images import Beam, image_shape, restoring_beam
 from ccip_batch.model import Model
+from ccip_batch.sanity import check_beam, check_mask, check_planes
 
 LAST_ITERATION = 3
 _LIMIT_OF_MAJOR_CYCLES = 9
@@ -60,7 +61,8 @@ def makeimages(
     name: of the plane's images, without `.iter<n>`. selection: tclean parameters that select data (vis, field, spw,
     scan, antenna, datacolumn) and `reffreq`; they win over `parameters`, which gives those of the workflow's table for
     an iteration. masks: the tier-1 and tier-2 mask. after: called with the iteration and its imagename when its images
-    are whole and before they are saved. Raises CasaError if an iteration left no image.
+    are whole and before they are saved. Raises CasaError if an iteration left no image or no beam
+    was fitted, DataError if a mask is empty or of another part of the sky.
     """
     state = saves.checkpoint.load()
     if state:
@@ -76,6 +78,10 @@ def makeimages(
         cleanmask, mask = _clean_mask(casa, imagename, iteration, masks, f"{imagename}.psf.tt0")
         call = {"imagename": imagename, **parameters(iteration), **selection, **mask}
         plane.iterate(iteration, cleanmask, call, state if resumed else None)
+        check_planes(casa, f"{imagename}.image.tt0")
+        if iteration == 0:
+            psf = f"{imagename}.psf.tt0"
+            check_beam(casa, psf, restoring_beam(casa, psf))
         after(iteration, imagename)
         plane.save(imagename, ended=True)
     imagename = f"{name}.iter{LAST_ITERATION}"
@@ -199,4 +205,5 @@ def _clean_mask(
             axes=[0, 1],
             interpolation="nearest",
         )
+    check_mask(casa, source, target, template)
     return Path(source).name, {"mask": target}

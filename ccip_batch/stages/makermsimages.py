@@ -5,6 +5,7 @@ from __future__ import annotations
 from ccip_batch.casa import Casa
 from ccip_batch.images import STOKES, Statistics, read_plane
 from ccip_batch.model import Model
+from ccip_batch.sanity import check_statistics
 
 
 class RmsResult(Model):
@@ -39,4 +40,5 @@ def makermsimages(casa: Casa, pbcor_image: str) -> RmsResult:
         values, valid = read_plane(casa, target, index)
         statistics[stokes] = Statistics.of(values[valid])
         negative[stokes] = int((values[valid] < 0).sum())
+    check_statistics(target, statistics)
     return RmsResult(image=target, statistics=statistics, negative_pixels=negative)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ccip_batch.casa import Casa
 from ccip_batch.images import STOKES, Statistics, read_plane
 from ccip_batch.model import Model
+from ccip_batch.sanity import check_statistics
 
 
 class PbcorResult(Model):
@@ -31,4 +32,5 @@ def pbcor(casa: Casa, imagename: str) -> PbcorResult:
     for index, stokes in enumerate(STOKES):
         values, valid = read_plane(casa, targets["image"], index)
         statistics[stokes] = Statistics.of(values[valid])
+    check_statistics(targets["image"], statistics)
     return PbcorResult(statistics=statistics, **targets)

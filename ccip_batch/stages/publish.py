@@ -13,11 +13,10 @@ from xml.etree import ElementTree
 
 from astropy.io import fits
 
-from ccip_batch import __version__
 from ccip_batch.checksums import ProductFile
-from ccip_batch.config import ResolvedJob
 from ccip_batch.cube.vmean import mean_v_of
 from ccip_batch.model import Model
+from ccip_batch.provenance import CRATE, Provenance, cards, image, portable_job, write_crate
 from ccip_batch.results import NodeResult
 
 MANIFEST = "pipeline_manifest.xml"
@@ -36,7 +35,7 @@ class Published(Model):
 
 
 def publish_products(
-    job: ResolvedJob,
+    run: Provenance,
     planes: Mapping[str, tuple[Path, NodeResult]],
     failed: Sequence[str],
     nodes: Path,
@@ -48,6 +47,7 @@ def publish_products(
     planes: for each spw group the folder of its FITS files and the result of its export. nodes: the folder of all
     nodes, for their logs. report: the folder of the report, if there is one.
     """
+    job = run.job
     files = []
     for source, result in planes.values():
         for file in result.files:
@@ -55,10 +55,15 @@ def publish_products(
             files.append(file)
     mean = _mean_v(folder)
     if mean:
+        with fits.open(mean, mode="update") as hdus:
+            hdus[0].header.update(cards(job, run.fingerprint))
         files.append(ProductFile.of(mean))
     for given in (job.inputs.seip_parameter_list, job.inputs.ccip_parameter_list):
         shutil.copyfile(given, folder / given.name)
         files.append(ProductFile.of(folder / given.name))
+    config = f"{job.imagename}.job.yaml"
+    (folder / config).write_text(portable_job(job), encoding="utf-8")
+    files.append(ProductFile.of(folder / config))
     logs = f"{job.imagename}.logs.tgz"
     _pack_logs(job, nodes, folder / logs)
     files.append(ProductFile.of(folder / logs))
@@ -67,8 +72,10 @@ def publish_products(
         with tarfile.open(folder / page, "w:gz", compresslevel=1) as tar:  # its pictures are compressed already
             tar.add(report, arcname="report")
         files.append(ProductFile.of(folder / page))
-    _write_manifest(job, files, logs, page, folder / MANIFEST)
+    _write_manifest(run, files, {"logs": logs, "report": page, "configuration": config}, folder / MANIFEST)
     files.append(ProductFile.of(folder / MANIFEST))
+    write_crate(run, files, config, folder)
+    files.append(ProductFile.of(folder / CRATE))
     sums = "".join(f"{file.sha256}  {file.name}\n" for file in files)
     (folder / CHECKSUMS).write_text(sums, encoding="utf-8")
     files.append(ProductFile.of(folder / CHECKSUMS))
@@ -105,11 +112,19 @@ def _pack_logs(job: ResolvedJob, nodes: Path, target: Path) -> None:
 
 
 def _write_manifest(
-    job: ResolvedJob, files: Sequence[ProductFile], logs: str, report: str | None, target: Path
+    run: Provenance, files: Sequence[ProductFile], others: Mapping[str, str | None], target: Path
 ) -> None:
     """The manifest as the archive reads it; `.com.fits` files are not in it."""
+    job, versions = run.job, run.results["analyze"].versions
     root = ElementTree.Element("piperesults", name=job.imagename)
-    ElementTree.SubElement(root, "procedure", name="ccip_batch", version=__version__, mode=job.imaging_mode)
+    ElementTree.SubElement(root, "procedure", name="ccip_batch", version=versions["ccip_batch"], mode=job.imaging_mode)
+    for name, version in versions.items():
+        ElementTree.SubElement(root, "software", name=name, version=version)
+    if image(job):
+        ElementTree.SubElement(root, "container", sha256=image(job))
+    for key, path in job.inputs:
+        if path is not None:
+            ElementTree.SubElement(root, "input", name=path.name, fingerprint=run.inputs.get(key, ""))
     for file in files:
         if file.name.endswith(".fits") and not file.name.endswith(".com.fits"):
             kind = "rms" if ".rms." in file.name else "image"
@@ -118,8 +133,8 @@ def _write_manifest(
             )
     for path in (job.inputs.seip_parameter_list, job.inputs.ccip_parameter_list):
         ElementTree.SubElement(root, "parameter_list", name=path.name)
-    ElementTree.SubElement(root, "logs", name=logs)
-    if report:
-        ElementTree.SubElement(root, "report", name=report)
+    for kind, other in {**others, "provenance": CRATE}.items():
+        if other:
+            ElementTree.SubElement(root, kind, name=other)
     ElementTree.indent(root)
     ElementTree.ElementTree(root).write(target, encoding="utf-8", xml_declaration=True)

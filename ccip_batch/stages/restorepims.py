@@ -10,8 +10,8 @@ import numpy as np
 
 from ccip_batch.casa import Casa
 from ccip_batch.errors import CasaError, DataError
-from ccip_batch.measurement_set import row_chunks
 from ccip_batch.model import Model
+from ccip_batch.sanity import check_flag_version, check_model, check_weights, weight_sum
 
 INITIAL_FLAGS = "hifv_restorepims_initial"
 """Name of the flag version that keeps the flags as stage 3 left them."""
@@ -28,6 +28,8 @@ class RestoreResult(Model):
     """Largest absolute value of MODEL_DATA after the prediction, Jy."""
     selfcal_table: str
     spwmap: list[int]
+    lost_flags: float = 0.0
+    """Fraction of the flags of stage 3 that the flag version took away."""
 
 
 def restorepims(
@@ -40,11 +42,11 @@ def restorepims(
     measurement set, CasaError if a step left no result.
     """
     rerun = _go_back(casa, vis)
+    lost = check_flag_version(casa, vis, CONTINUUM_FLAGS)
     casa.task("delmod", vis=vis, otf=True, scr=False)
     peak = _predict(casa, vis, prediction, models)
-
-    _check_flag_version(casa, vis)
     casa.task("flagmanager", vis=vis, mode="restore", versionname=CONTINUUM_FLAGS)
+    weights = weight_sum(casa, vis)
     casa.task(
         "statwt",
         vis=vis,
@@ -54,6 +56,7 @@ def restorepims(
         datacolumn="residual_data",
         flagbackup=False,
     )
+    check_weights(casa, vis, weights)
     spws, lowest = _science_spws(casa, vis)
     spwmap = [lowest] * spws
     casa.task(
@@ -70,7 +73,7 @@ def restorepims(
     with casa.table(vis) as table:
         if "CORRECTED_DATA" not in table.colnames():
             raise CasaError(f"applycal made no CORRECTED_DATA in {vis}; see casa.log.")
-    return RestoreResult(rerun=rerun, model_peak_jy=peak, selfcal_table=selfcal_table, spwmap=spwmap)
+    return RestoreResult(rerun=rerun, model_peak_jy=peak, selfcal_table=selfcal_table, spwmap=spwmap, lost_flags=lost)
 
 
 def _flag_versions(vis: str) -> list[str]:
@@ -112,34 +115,7 @@ def _predict(casa: Casa, vis: str, prediction: Mapping[str, Any], models: Sequen
         casa.copy(model, f"{name}.model.{model.rsplit('.', 1)[1]}")
     second = {**prediction, "savemodel": "modelcolumn", "calcpsf": False, "restart": True}
     casa.task("tclean", vis=vis, **second)
-    peak = 0.0
-    with casa.table(vis) as table:
-        if "MODEL_DATA" not in table.colnames():
-            raise CasaError(f"tclean filled no MODEL_DATA in {vis}: the prediction failed; see casa.log.")
-        for description in np.unique(table.getcol("DATA_DESC_ID")):
-            part = table.query(f"DATA_DESC_ID=={description}", columns="MODEL_DATA")
-            for start, number in row_chunks(part.nrows()):
-                peak = max(peak, float(np.abs(part.getcol("MODEL_DATA", start, number)).max()))
-            part.close()
-    if not peak > 0:
-        raise CasaError(f"MODEL_DATA of {vis} is zero everywhere after the prediction from {models[0]}.")
-    return peak
-
-
-def _check_flag_version(casa: Casa, vis: str) -> None:
-    """Flags are restored row by row: another number of rows would be silently wrong."""
-    version = f"{vis}.flagversions/flags.{CONTINUUM_FLAGS}"
-    if not Path(version).is_dir():
-        raise DataError(f"{version} is missing.")
-    with casa.table(version) as table:
-        flags = table.nrows()
-    with casa.table(vis) as table:
-        rows = table.nrows()
-    if flags != rows:
-        raise DataError(
-            f"{version} has {flags} rows but {vis} has {rows}: the flags are of another selection of fields and spws. "
-            "Check that SEIP_parameter.list and reimaging_resources.tgz are of this PIMS."
-        )
+    return check_model(casa, vis, models[0])
 
 
 def _science_spws(casa: Casa, vis: str) -> tuple[int, int]:

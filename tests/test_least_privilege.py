@@ -1,0 +1,77 @@
+"""That a run keeps to itself: nobody else may write its files, and it tells nothing of the user's environment.
+
+Jobs of tests are made with a umask of 0 and a secret in their environment (see jobs.py).
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import stat
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from job_folder import make_job
+from jobs import SECRET, ccip_batch
+
+
+def world_writable(folder: Path) -> list[str]:
+    found = []
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink() and path.stat().st_mode & stat.S_IWOTH:
+            found.append(str(path.relative_to(folder)))
+    return found
+
+
+def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and content of all files below a folder, those in tarballs too."""
+    for path in folder.rglob("*"):
+        if not path.is_file():
+            continue
+        yield str(path), path.read_bytes()
+        if path.suffix == ".tgz":
+            yield str(path), gzip.decompress(path.read_bytes())
+
+
+def test_nobody_else_may_write_what_a_run_wrote(finished: Path) -> None:
+    assert world_writable(finished) == []
+
+
+def test_products_tell_no_tarball_member_that_everybody_may_write(finished: Path) -> None:
+    for path in finished.glob("products/*.tgz"):
+        with tarfile.open(path) as tar:
+            assert [member.name for member in tar if member.mode & stat.S_IWOTH] == []
+
+
+def test_a_plan_keeps_to_itself(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "job", "execution:\n  engine: htcondor\n  site: local\n")
+    done = ccip_batch("plan", job, "--run-dir", tmp_path / "run", AWS_SECRET_ACCESS_KEY=SECRET)
+    assert done.returncode == 0, done.stderr
+    assert world_writable(tmp_path / "run") == []
+    assert [name for name, content in contents(tmp_path / "run") if SECRET.encode() in content] == []
+
+
+def test_a_secret_of_the_environment_is_nowhere(finished: Path) -> None:
+    assert [name for name, content in contents(finished) if SECRET.encode() in content] == []
+
+
+@pytest.mark.parametrize("verb", ["status", "report", "verify"])
+def test_verbs_do_not_print_a_secret(finished: Path, tmp_path: Path, verb: str) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(finished, copy, ignore=shutil.ignore_patterns("work", "casa_home"), symlinks=True)
+    done = ccip_batch(verb, copy, AWS_SECRET_ACCESS_KEY=SECRET)
+    assert done.returncode == 0, done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    assert [name for name, content in contents(copy) if SECRET.encode() in content] == []
+
+
+def test_the_search_finds_a_secret_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "in").write_text(f"key={SECRET}")
+    with tarfile.open(tmp_path / "logs.tgz", "w:gz") as tar:
+        tar.add(tmp_path / "in")
+    os.chmod(tmp_path / "in", 0o666)  # noqa: PTH101
+    assert len([name for name, content in contents(tmp_path) if SECRET.encode() in content]) == 2
+    assert world_writable(tmp_path) == ["in"]
