@@ -15,18 +15,18 @@ from ccip_batch import __version__
 from ccip_batch.images import STOKES
 from ccip_batch.report import stages, verdict
 from ccip_batch.report.facts import NodeFacts, RunFacts
-from ccip_batch.report.gallery import KINDS, make_gallery
-from ccip_batch.report.plots import Plot, Plots, convergence, gantt, make_plots
+from ccip_batch.report.gallery import KINDS, PB_LEVELS, make_gallery
+from ccip_batch.report.plots import Plots, convergence, gantt, make_plots
 from ccip_batch.report.tables import plane_table
 from ccip_batch.report.texts import copy_headers, copy_logs
-from ccip_batch.report.timing import advice, node_uses
+from ccip_batch.report.timing import MARGIN, ROUND, advice, node_uses
 from ccip_batch.report.words import amount, count, duration, moment
 
 
 def write_page(facts: RunFacts, folder: Path) -> None:
     """Write `index.html` and all files that it names into a folder."""
     plots = Plots(folder / "plots")
-    made = make_plots(facts, folder / "plots")
+    made = make_plots(facts, plots)
     courses = {plane.spw: convergence(plane, plane.images.iterations, plots) for plane in facts.planes if plane.images}
     uses = node_uses(facts)
     products = facts.nodes["publish"].result
@@ -42,7 +42,7 @@ def write_page(facts: RunFacts, folder: Path) -> None:
         "gallery": make_gallery(facts.planes, folder),
         "kinds": KINDS,
         "all_stokes": STOKES,
-        "plots": _by_name(made),
+        "plots": made,
         "stages": stages.describe(facts),
         "courses": courses,
         "exported": {plane.spw: stages.exported(plane) for plane in facts.planes},
@@ -52,15 +52,14 @@ def write_page(facts: RunFacts, folder: Path) -> None:
         "gantt": gantt(list(facts.nodes.values()), plots),
         "uses": uses,
         "advice": advice(uses),
+        "margin": MARGIN,
+        "round": ROUND,
+        "pb_levels": PB_LEVELS,
     }
     for name in ("style.css", "report.js"):
         (folder / name).write_bytes((files("ccip_batch.report") / "templates" / name).read_bytes())
     page = _environment().get_template("index.html.j2").render(content)
     (folder / "index.html").write_text(page, encoding="utf-8")
-
-
-def _by_name(plots: list[Plot]) -> dict[str, Plot]:
-    return {plot.name: plot for plot in plots}
 
 
 def _environment() -> jinja2.Environment:

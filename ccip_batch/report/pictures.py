@@ -91,7 +91,7 @@ def colour(values: Array, stretch: Stretch) -> Bytes:
 
 def write_webp(rgba: Bytes, path: Path, quality: int = QUALITY) -> None:
     """Write a picture."""
-    Image.fromarray(rgba).save(path, format="WEBP", quality=quality, method=1, alpha_quality=100)
+    Image.fromarray(rgba).save(path, format="WEBP", quality=quality, method=0, alpha_quality=100)
 
 
 def shrink(values: Array, side: int) -> Array:

@@ -3,7 +3,7 @@
     python tests/bench/bench_report.py [RUN]
 
 RUN: a finished run whose planes' results serve as those of all 16 (default: the small one of the tests). The previews
-are the largest that an image node writes, filled with noise, which compresses worst. Goals: 20 s, 1 GB, 25 MB.
+are the largest that an image node writes, of noise, which compresses worst. Goals: 20 s, 1 GB, 25 MB.
 """
 
 from __future__ import annotations
@@ -36,8 +36,12 @@ def noise_previews(random: np.random.Generator, source: Previews) -> Previews:
     headers = copy.deepcopy(source.headers)
     for kind, array in source.arrays.items():
         side = sides[kind]
+        y, x = np.indices((side, side)) / (side - 1) - 0.5
         if array.dtype == bool:
             arrays[kind] = random.random((1, side, side)) > 0.999
+        elif kind in ("pb", "psf"):
+            width = 0.35 if kind == "pb" else 0.03
+            arrays[kind] = np.stack([np.exp(-(x**2 + y**2) / 2 / width**2)] * 4).astype(np.float16)
         else:
             arrays[kind] = random.normal(size=(4, side, side)).astype(np.float16)
             arrays[kind][:, side // 2, side // 3] = 200

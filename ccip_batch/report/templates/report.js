@@ -47,6 +47,16 @@ for (const choice of document.querySelectorAll('input[name="order"]')) {
   });
 }
 
+// A box whose table goes on to the right says so.
+const boxes = new ResizeObserver((entries) => entries.forEach((entry) => tellMore(entry.target)));
+function tellMore(box) {
+  box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 8);
+}
+for (const box of document.querySelectorAll(".scroll")) {
+  boxes.observe(box);
+  box.addEventListener("scroll", () => tellMore(box), { passive: true });
+}
+
 const viewer = document.getElementById("viewer");
 const stack = document.getElementById("viewer-stack");
 const layers = document.getElementById("viewer-layers");
@@ -66,6 +76,7 @@ function show(link) {
   for (const old of layers.querySelectorAll("label")) old.remove();
   const files = Object.entries(JSON.parse(link.dataset.layers));
   layers.hidden = files.length === 0;
+  document.getElementById("viewer-legend").hidden = !files.some(([name]) => name === "masks");
   for (const [name, file] of files) {
     const layer = new Image();
     layer.className = "layer";
