@@ -70,7 +70,9 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(duration=duration, amount=amount, moment=moment, spw=_spw, with_logs=_with_logs)
+    environment.filters.update(
+        duration=duration, amount=amount, moment=moment, spw=_spw, with_logs=_with_logs, setting=_setting
+    )
     environment.globals.update(count=count, json=json.dumps)
     return environment
 
@@ -83,3 +85,10 @@ def _with_logs(nodes: Sequence[NodeFacts], logs: Mapping[str, Mapping[str, str]]
 def _spw(selection: str) -> str:
     """`'3,4'` as it is read: `3+4`."""
     return selection.replace(",", "+")
+
+
+def _setting(value: object) -> str:
+    """A parameter's value as it is read."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)

@@ -408,7 +408,7 @@ def _stokes(facts: RunFacts) -> Stage:
         judged = {one.spw: one for one in analysis.judgements}
         rows = []
         for spw, one in judged.items():
-            rows.append([text(spw), Cell("kept" if one.kept else "rejected", one.kept, 0 if one.kept else 5),
+            rows.append([text(spw), replace(text("kept" if one.kept else "rejected"), level=0 if one.kept else 5),
                          text(one.reason or "as expected"), number(one.expected_major_arcsec, ".2f"),
                          number(one.expected_minor_arcsec, ".2f")])  # fmt: skip
         rows += [[text(spw), text("not imaged"), text(reason), Cell("–"), Cell("–")]

@@ -102,9 +102,8 @@ def sixteen(run: Path, folder: Path) -> None:
         save({**exported, "node": name.replace("image", "export"), "spw": str(one)})
 
 
-def main() -> None:
+def bench_report(run: Path) -> None:
     """Print what the report of 16 planes costs."""
-    run = Path(sys.argv[1]) if len(sys.argv) > 1 else make_run(make_simulation("small"))
     folder = BUILD / "bench" / "report"
     sixteen(run, folder)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -113,10 +112,10 @@ def main() -> None:
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     disk = sum(path.stat().st_size for path in (folder / "report").rglob("*") if path.is_file())
     print(
-        f"report of {len(SPWS)} planes: {cpu:.1f} CPU s (goal 20), {after.ru_maxrss / 1e6:.2f} GB (goal 1), "
+        f"report  {len(SPWS)} planes: {cpu:.1f} CPU s (goal 20), {after.ru_maxrss / 1e6:.2f} GB (goal 1), "
         f"{disk / 1e6:.1f} MB on disk (goal 25)"
     )
 
 
 if __name__ == "__main__":
-    main()
+    bench_report(Path(sys.argv[1]) if len(sys.argv) > 1 else make_run(make_simulation("small")))

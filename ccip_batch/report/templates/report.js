@@ -72,6 +72,7 @@ function show(link) {
   image.classList.toggle("pixelated", link.closest("[data-kind]").dataset.kind === "psf");
   const bar = link.closest("table").tHead.rows[0].cells[link.closest("td").cellIndex].querySelector(".bar");
   document.getElementById("viewer-bar").replaceChildren(bar.cloneNode(true));
+  const focused = layers.contains(document.activeElement) ? document.activeElement.value : null;
   for (const old of stack.querySelectorAll(".layer")) old.remove();
   for (const old of layers.querySelectorAll("label")) old.remove();
   const files = Object.entries(JSON.parse(link.dataset.layers));
@@ -87,6 +88,7 @@ function show(link) {
     const label = document.createElement("label");
     const box = document.createElement("input");
     box.type = "checkbox";
+    box.value = name;
     box.checked = chosen.has(name);
     box.addEventListener("change", () => {
       layer.hidden = !box.checked;
@@ -95,6 +97,9 @@ function show(link) {
     });
     label.append(box, ` ${name}`);
     layers.append(label);
+  }
+  if (focused !== null) { // the box that had the focus is gone, and keys with it
+    (layers.querySelector(`[value="${focused}"]`) || document.getElementById("viewer-close")).focus();
   }
 }
 
