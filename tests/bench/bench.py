@@ -3,8 +3,8 @@
     python tests/bench/bench.py [a b c d report cube help ...]
 
 a: CPU outside CASA as a share of a run. b: planes on two workers against one. c: a plane through a node against its
-bare tclean calls. d: a plane of 6250 pixels against the estimate (an hour; only if named). report: what the report of 16 planes costs. cube: cubes against
-CASA's imsmooth and imregrid. help: start of the CLI against that of an empty Python.
+bare tclean calls. d: a plane of 6250 pixels against the estimate (an hour; only if named). report: what the report of
+16 planes costs. cube: cubes against CASA's imsmooth and imregrid. help: the CLI's start against an empty Python's.
 """
 
 from __future__ import annotations

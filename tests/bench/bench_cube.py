@@ -47,9 +47,8 @@ def main(words: Sequence[str] | None = None) -> None:
         parts = ["cube"] if arguments.only_cube else ["cube", "casa"]
         found = {part: _run(part, folder, arguments) for part in parts}
         for part, result in found.items():
-            print(
-                f"cube  {part:5s} {result['seconds']:8.1f} s  {result['cpu']:8.1f} CPU s  {result['memory'] / 1e9:6.2f} GB"
-            )
+            figures = f"{result['seconds']:8.1f} s  {result['cpu']:8.1f} CPU s  {result['memory'] / 1e9:6.2f} GB"
+            print(f"cube  {part:5s}{figures}")
         if "casa" in found:
             print(f"cube  {found['casa']['seconds'] / found['cube']['seconds']:.1f} times as fast as CASA (goal 3)")
             print(f"cube  largest difference: {_difference(folder):.1e} of the peak")
