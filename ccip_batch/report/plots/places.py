@@ -79,7 +79,7 @@ def polarisation(place: Place) -> Polarisation:
     )
 
 
-def places(facts: RunFacts, plots: Plots) -> list[Plot]:
+def at_places(facts: RunFacts, plots: Plots) -> list[Plot]:
     """Those of the places at which any plane has a positive Stokes I."""
     found = [place for place in facts.analysis.stokes.places if polarisation(place).spw] if facts.analysis else []
     return [make(found, plots) for make in (_qu, _flux, _angle)] if found else []
