@@ -84,7 +84,7 @@ pool-down: ## stop it
 pool-test: setup ## run jobs, and faults, in a pool of the tests' own
 	CCIP_POOL_TEST=1 $(BIN)/pytest -m pool tests/pool
 
-ci: lint test parity-ci ## all that a change must pass
+ci: lint test browser-test parity-ci ## all that a change must pass
 
 clean: ## remove what was built; .venv stays
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,11 +76,14 @@ class NodeFacts:
 
     @property
     def started(self) -> float | None:
-        """Seconds since 1970."""
+        """Seconds since 1970; of a running node its first stage's."""
         ended = self.failure or self.result
         if ended:
             return ended.started
-        return self.records[0].started if self.records else None
+        if self.records:
+            return self.records[0].started
+        since = self.status.elapsed_s if self.state == "running" else None
+        return None if since is None else time.time() - since
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ KINDS = {
     "pb": "Primary beam",
     "psf": "PSF",
 }
-_PB_LEVELS = (0.2, 0.5, 0.8)
+PB_LEVELS = (0.2, 0.5, 0.8)
 _MASKS = {"tier1": 'stroke="#ffd447" stroke-width="2.5"', "tier2": 'stroke="#5aff78" stroke-width="2.5"',
           "mask": 'stroke="#ffffff" stroke-width="2" stroke-dasharray="10 8"'}  # fmt: skip
 _LARGEST_BEAM = 22.0
@@ -186,7 +186,7 @@ class _PlaneWriter:
         files = {"grid": grid_svg(frame)}
         if "pb" in self._previews:
             pb = self._previews.arrays["pb"][0]
-            files["primary beam"] = contour_svg(frame, [(pb, _PB_LEVELS, 'stroke="#ff8ad8" stroke-width="2.5"')])
+            files["primary beam"] = contour_svg(frame, [(pb, PB_LEVELS, 'stroke="#ff8ad8" stroke-width="2.5"')])
         masks = [(self._previews.arrays[kind][0], (0.5,), style) for kind, style in _MASKS.items()
                  if kind in self._previews]  # fmt: skip
         if masks:

@@ -15,18 +15,18 @@ from ccip_batch import __version__
 from ccip_batch.images import STOKES
 from ccip_batch.report import stages, verdict
 from ccip_batch.report.facts import NodeFacts, RunFacts
-from ccip_batch.report.gallery import KINDS, make_gallery
-from ccip_batch.report.plots import Plot, Plots, convergence, gantt, make_plots
+from ccip_batch.report.gallery import KINDS, PB_LEVELS, make_gallery
+from ccip_batch.report.plots import Plots, convergence, gantt, make_plots
 from ccip_batch.report.tables import plane_table
 from ccip_batch.report.texts import copy_headers, copy_logs
-from ccip_batch.report.timing import advice, node_uses
+from ccip_batch.report.timing import MARGIN, ROUND, advice, node_uses
 from ccip_batch.report.words import amount, count, duration, moment
 
 
 def write_page(facts: RunFacts, folder: Path) -> None:
     """Write `index.html` and all files that it names into a folder."""
     plots = Plots(folder / "plots")
-    made = make_plots(facts, folder / "plots")
+    made = make_plots(facts, plots)
     courses = {plane.spw: convergence(plane, plane.images.iterations, plots) for plane in facts.planes if plane.images}
     uses = node_uses(facts)
     products = facts.nodes["publish"].result
@@ -42,7 +42,7 @@ def write_page(facts: RunFacts, folder: Path) -> None:
         "gallery": make_gallery(facts.planes, folder),
         "kinds": KINDS,
         "all_stokes": STOKES,
-        "plots": _by_name(made),
+        "plots": made,
         "stages": stages.describe(facts),
         "courses": courses,
         "exported": {plane.spw: stages.exported(plane) for plane in facts.planes},
@@ -52,15 +52,14 @@ def write_page(facts: RunFacts, folder: Path) -> None:
         "gantt": gantt(list(facts.nodes.values()), plots),
         "uses": uses,
         "advice": advice(uses),
+        "margin": MARGIN,
+        "round": ROUND,
+        "pb_levels": PB_LEVELS,
     }
     for name in ("style.css", "report.js"):
         (folder / name).write_bytes((files("ccip_batch.report") / "templates" / name).read_bytes())
     page = _environment().get_template("index.html.j2").render(content)
     (folder / "index.html").write_text(page, encoding="utf-8")
-
-
-def _by_name(plots: list[Plot]) -> dict[str, Plot]:
-    return {plot.name: plot for plot in plots}
 
 
 def _environment() -> jinja2.Environment:
@@ -71,7 +70,9 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(duration=duration, amount=amount, moment=moment, spw=_spw, with_logs=_with_logs)
+    environment.filters.update(
+        duration=duration, amount=amount, moment=moment, spw=_spw, with_logs=_with_logs, setting=_setting
+    )
     environment.globals.update(count=count, json=json.dumps)
     return environment
 
@@ -84,3 +85,10 @@ def _with_logs(nodes: Sequence[NodeFacts], logs: Mapping[str, Mapping[str, str]]
 def _spw(selection: str) -> str:
     """`'3,4'` as it is read: `3+4`."""
     return selection.replace(",", "+")
+
+
+def _setting(value: object) -> str:
+    """A parameter's value as it is read."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)

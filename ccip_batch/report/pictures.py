@@ -91,7 +91,7 @@ def colour(values: Array, stretch: Stretch) -> Bytes:
 
 def write_webp(rgba: Bytes, path: Path, quality: int = QUALITY) -> None:
     """Write a picture."""
-    Image.fromarray(rgba).save(path, format="WEBP", quality=quality, method=1, alpha_quality=100)
+    Image.fromarray(rgba).save(path, format="WEBP", quality=quality, method=0, alpha_quality=100)
 
 
 def shrink(values: Array, side: int) -> Array:
@@ -108,8 +108,11 @@ def shrink(values: Array, side: int) -> Array:
 
 
 def noise(values: Array) -> float:
-    """Robust standard deviation of what has a value; a small number if nothing has."""
-    good = values[np.isfinite(values)].astype(np.float64)
+    """Robust standard deviation of what has a value; a small number if nothing has.
+
+    Zeros are left out: an image that is not masked has them where there is no primary beam.
+    """
+    good = values[np.isfinite(values) & (values != 0)].astype(np.float64)
     return max(madrms(good[:: max(1, good.size // 100_000)]), 1e-6) if good.size else 1e-6
 
 

@@ -11,7 +11,7 @@ from ccip_batch.images import STOKES, Statistics
 from ccip_batch.measurement_set import MsSummary
 from ccip_batch.report.facts import NodeFacts, PlaneFacts, RunFacts
 from ccip_batch.report.tables import Cell, limits, number, shade
-from ccip_batch.report.words import amount, duration, moment
+from ccip_batch.report.words import amount, count, duration, moment
 from ccip_batch.resources import Resources
 from ccip_batch.stages.analyzestokescubes import REFERENCE_HZ, Place
 from ccip_batch.stages.editimlist import SEARCH_ARCSEC, ContinuumTarget
@@ -68,7 +68,7 @@ def describe(facts: RunFacts) -> list[Stage]:
         _continuum(facts, restore),
         _transform(restore),
         _restorepims(facts, restore),
-        _flags(restore),
+        _flags(facts, restore),
         _cube(facts, restore),
         _makeimages(facts),
         _pbcor(facts),
@@ -98,7 +98,7 @@ def _importdata(facts: RunFacts, node: NodeFacts) -> Stage:
     summary = node.stage("importdata", MsSummary)
     blocks = [_ms_block(summary), _spw_block(summary)] if summary else []
     return _stage(node, "importdata", "importdata", "Stage 1, importdata", "the measurement set was read",
-                  blocks=blocks, parameters={"importdata": {"vis": str(facts.job.inputs.vis)}})  # fmt: skip
+                  blocks=blocks, parameters={"inputs": {"vis": str(facts.job.inputs.vis)}})  # fmt: skip
 
 
 def _ms_block(summary: MsSummary) -> Block:
@@ -142,6 +142,7 @@ def _continuum(facts: RunFacts, node: NodeFacts) -> Stage:
                     "cell": call.get("cell", ""),
                     "imsize": call.get("imsize", ""),
                     "spw": ",".join(map(str, target.science_spws)),
+                    "masks": "tier-1, tier-2 (from the resources, stage 4)",
                     "reffreq": call.get("reffreq", ""),
                     "search radius": f"{target.search_radius_arcsec:g} arcsec",
                     "fields": f"{len(target.fields)}",
@@ -187,8 +188,11 @@ def _restorepims(facts: RunFacts, node: NodeFacts) -> Stage:
             )
         )
     missing = found.complaints() if found else []
+    inputs = facts.job.inputs
+    parameters = {"reimaging_resources": str(inputs.reimaging_resources), "seip_parameter_list":
+                  str(inputs.seip_parameter_list), "mode": facts.job.continuum_mode}  # fmt: skip
     stage = _stage(node, "restorepims", "restorepims", "Stage 4, restorepims", "all resources found", blocks=blocks,
-                   warnings=missing)  # fmt: skip
+                   warnings=missing, parameters={"inputs": parameters})  # fmt: skip
     if missing or (node.failure and node.failure.stage == "resources"):
         verdict = node.failure.cause if node.failure else "; ".join(missing)
         return replace(stage, level="bad", verdict=verdict)
@@ -198,7 +202,7 @@ def _restorepims(facts: RunFacts, node: NodeFacts) -> Stage:
 LEVEL_BAD = 6
 
 
-def _flags(node: NodeFacts) -> Stage:
+def _flags(facts: RunFacts, node: NodeFacts) -> Stage:
     result = node.stage("flagtargetsdata", FlagResult)
     blocks = []
     if result:
@@ -220,15 +224,17 @@ def _flags(node: NodeFacts) -> Stage:
                    for spw, channels in sorted(result.after.used_channels.items())])
         )  # fmt: skip
     verdict = f"{len(result.commands)} commands" if result else ""
-    return _stage(node, "flagtargetsdata", "flagtargetsdata", "Stage 5, flagtargetsdata", verdict, blocks=blocks)
+    given = {"flag_commands": str(facts.job.inputs.flag_commands or "none given")}
+    return _stage(node, "flagtargetsdata", "flagtargetsdata", "Stage 5, flagtargetsdata", verdict, blocks=blocks,
+                  parameters={"inputs": given})  # fmt: skip
 
 
 def _flagged(counts: FlagCounts, spw: int | None = None) -> float:
     flagged = total = 0
     for field_id, by_spw in counts.total.items():
-        for one, count in by_spw.items():
+        for one, visibilities in by_spw.items():
             if spw in (None, one):
-                total += count
+                total += visibilities
                 flagged += counts.flagged.get(field_id, {}).get(one, 0)
     return 100.0 * flagged / total if total else 0.0
 
@@ -270,7 +276,8 @@ def _cube(facts: RunFacts, node: NodeFacts) -> Stage:
     verdict = f"{sum(p.state == 'imaged' for p in targets.planes)} of {len(targets.planes)} planes" if targets else ""
     return _stage(node, "editimlist_cube", "editimlist-ccip", "Stage 6, editimlist (CCIP)", verdict, blocks=blocks,
                   warnings=warnings, level="attention" if warnings else "good",
-                  parameters={f"tclean, iter{n}": job.iteration(n) for n in range(4)})  # fmt: skip
+                  parameters={"plane rejection before imaging": job.plane_rejection.before_imaging.model_dump(),
+                              **{f"tclean, iter{n}": job.iteration(n) for n in range(4)}})  # fmt: skip
 
 
 def _of_planes(facts: RunFacts, record: str, name: str, title: str, good: str, **more: Any) -> Stage:
@@ -282,13 +289,19 @@ def _of_planes(facts: RunFacts, record: str, name: str, title: str, good: str, *
     asked = [plane for plane in facts.planes if plane.state not in ("empty", "rejected before imaging")]
     elapsed = sum(found.elapsed_s for found in records)
     cpu = sum(found.cpu_s for found in records)
-    when = f"{duration(elapsed)} and {cpu:.1f} CPU s over {len(done)} planes" if done else ""
-    if failed:
-        names = ", ".join(f"spw {node.node.group.selection}" for node in failed if node.node.group)
-        more.pop("level", None)
-        return Stage(
-            name, title, "bad", f"{len(done)} of {len(asked)} planes; failed: {names}", when, nodes=nodes, **more
+    when = ""
+    if records:
+        first, last = min(r.started for r in records), max(r.started + r.elapsed_s for r in records)
+        when = (
+            f"{moment(first)} to {moment(last)}, {duration(elapsed)} and {cpu:.1f} CPU s over "
+            f"{count(len(done), 'plane')}"
         )
+    if failed:
+        here = any(node.failure and node.failure.stage == record for node in failed)
+        names = ", ".join(f"spw {node.node.group.selection}" for node in failed if node.node.group)
+        verdict = f"{len(done)} of {len(asked)} planes; {'failed' if here else 'failed before'}: {names}"
+        more.pop("level", None)
+        return Stage(name, title, "bad" if here else "waiting", verdict, when, nodes=nodes, **more)
     if len(done) < len(asked):
         more.pop("level", None)
         return Stage(name, title, "waiting", f"{len(done)} of {len(asked)} planes so far", when, nodes=nodes, **more)
@@ -395,7 +408,7 @@ def _stokes(facts: RunFacts) -> Stage:
         judged = {one.spw: one for one in analysis.judgements}
         rows = []
         for spw, one in judged.items():
-            rows.append([text(spw), Cell("kept" if one.kept else "rejected", one.kept, 0 if one.kept else 5),
+            rows.append([text(spw), replace(text("kept" if one.kept else "rejected"), level=0 if one.kept else 5),
                          text(one.reason or "as expected"), number(one.expected_major_arcsec, ".2f"),
                          number(one.expected_minor_arcsec, ".2f")])  # fmt: skip
         rows += [[text(spw), text("not imaged"), text(reason), Cell("–"), Cell("–")]
@@ -420,7 +433,8 @@ def _stokes(facts: RunFacts) -> Stage:
             warnings.append(analysis.stokes.note)
     return _stage(node, "analyzestokescubes", "analyzestokescubes", "Stage 11, analyzestokescubes",
                   analysis.sentence() if analysis else "", blocks=blocks, warnings=warnings,
-                  level="attention" if warnings else "good")  # fmt: skip
+                  level="attention" if warnings else "good",
+                  parameters={"plane rejection": facts.job.plane_rejection.after_imaging.model_dump()})  # fmt: skip
 
 
 def _place_block(place: Place) -> Block:

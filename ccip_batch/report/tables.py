@@ -40,7 +40,7 @@ class Cell:
     @property
     def is_number(self) -> bool:
         """Whether it is set as a number."""
-        return isinstance(self.sort, int | float)
+        return isinstance(self.sort, int | float) and not isinstance(self.sort, bool)
 
 
 @dataclass(frozen=True)

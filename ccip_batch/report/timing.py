@@ -12,8 +12,9 @@ from ccip_batch.stages.splitgroups import SplitResult
 from ccip_batch.workflow import KINDS
 
 MARGIN = 1.25
-"""More memory than the largest peak of its kind, and rounded up to 128 MB."""
-_ROUND = 128 * 1024**2
+"""More memory than the largest peak of its kind."""
+ROUND = 100_000_000
+"""Bytes; what to ask for is a multiple of it."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def advice(uses: Sequence[NodeUse]) -> list[Advice]:
                     nodes=len(alike),
                     longest_s=max(use.wall_s for use in alike),
                     peak=peak,
-                    memory=math.ceil(peak * MARGIN / _ROUND) * _ROUND,
+                    memory=math.ceil(peak * MARGIN / ROUND) * ROUND,
                 )
             )
     return found

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "cube"))
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure. words: what stands on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--size", type=int, default=2048, help="pixels along a side")
     parser.add_argument("--planes", type=int, default=4)
@@ -34,7 +36,7 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, default=None)
     parser.add_argument("--only-cube", action="store_true", help="without CASA")
     parser.add_argument("--part", choices=["cube", "casa"], help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     if arguments.part:
         result = _cube(arguments) if arguments.part == "cube" else _casa(arguments)
         print(json.dumps(result))
@@ -45,10 +47,11 @@ def main() -> None:
         parts = ["cube"] if arguments.only_cube else ["cube", "casa"]
         found = {part: _run(part, folder, arguments) for part in parts}
         for part, result in found.items():
-            print(f"{part:5s} {result['seconds']:8.1f} s  {result['cpu']:8.1f} CPU s  {result['memory'] / 1e9:6.2f} GB")
+            figures = f"{result['seconds']:8.1f} s  {result['cpu']:8.1f} CPU s  {result['memory'] / 1e9:6.2f} GB"
+            print(f"cube  {part:5s}{figures}")
         if "casa" in found:
-            print(f"cube is {found['casa']['seconds'] / found['cube']['seconds']:.1f} times as fast as CASA (goal 3)")
-            print(f"largest difference: {_difference(folder):.1e} of the peak")
+            print(f"cube  {found['casa']['seconds'] / found['cube']['seconds']:.1f} times as fast as CASA (goal 3)")
+            print(f"cube  largest difference: {_difference(folder):.1e} of the peak")
 
 
 def _write_planes(folder: Path, count: int, size: int) -> None:

@@ -16,7 +16,7 @@ from jobs import ROOT, ccip_batch
 from report_runs import failed_restore, under_way
 
 pytest.importorskip("playwright", reason="run tests/browser/setup.sh")
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 pytestmark = pytest.mark.browser
 
@@ -219,11 +219,11 @@ def test_other_pictures_and_the_large_view_by_keyboard(good: Opened) -> None:
         "() => axe.run('#viewer', { preload: false }).then((r) => r.violations.map((v) => v.id))"
     )
     good.page.keyboard.press("ArrowRight")
-    assert "Stokes U" in viewer.inner_text()
+    expect(viewer).to_contain_text("Stokes U")
     good.page.keyboard.press("ArrowDown")
-    assert "spw 12,13" in viewer.inner_text()
+    expect(viewer).to_contain_text("spw 12,13")
     good.page.keyboard.press("Escape")
-    assert not viewer.is_visible()
+    expect(viewer).to_be_hidden()
     assert good.page.evaluate("document.activeElement.dataset.words").startswith("spw 12,13")
     assert not good.complaints
 

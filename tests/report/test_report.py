@@ -157,6 +157,23 @@ def test_goes_without_previews_products_and_logs(run: Path, tmp_path: Path) -> N
     assert page.files <= {str(p.relative_to(bare / "report")) for p in (bare / "report").rglob("*")}
 
 
+def test_a_place_without_positive_intensity_is_left_out(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run, other, ignore=shutil.ignore_patterns("*.npz", "*.log", "*.fits", "report"))
+    path = other / "nodes" / "analyze" / "result.json"
+    result = json.loads(path.read_text())
+    record = next(record for record in result["stages"] if record["name"] == "analyzestokescubes")
+    first, second = record["result"]["stokes"]["places"]
+    for plane in first["planes"]:
+        plane["pixel"]["I"] = -1e-3
+    path.write_text(json.dumps(result))
+    done = ccip_batch("report", other)
+    assert done.returncode == 0, done.stderr
+    for name in ("qu", "flux", "rotation"):
+        with (other / "report" / "plots" / f"{name}.csv").open() as stream:
+            assert {row["place"] for row in csv.DictReader(stream)} == {second["name"]}, name
+
+
 def test_report_is_among_the_products(finished: Path) -> None:
     (path,) = finished.glob("products/*.report.tgz")
     with tarfile.open(path) as tar:

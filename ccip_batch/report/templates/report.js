@@ -47,6 +47,16 @@ for (const choice of document.querySelectorAll('input[name="order"]')) {
   });
 }
 
+// A box whose table goes on to the right says so.
+const boxes = new ResizeObserver((entries) => entries.forEach((entry) => tellMore(entry.target)));
+function tellMore(box) {
+  box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 8);
+}
+for (const box of document.querySelectorAll(".scroll")) {
+  boxes.observe(box);
+  box.addEventListener("scroll", () => tellMore(box), { passive: true });
+}
+
 const viewer = document.getElementById("viewer");
 const stack = document.getElementById("viewer-stack");
 const layers = document.getElementById("viewer-layers");
@@ -62,10 +72,12 @@ function show(link) {
   image.classList.toggle("pixelated", link.closest("[data-kind]").dataset.kind === "psf");
   const bar = link.closest("table").tHead.rows[0].cells[link.closest("td").cellIndex].querySelector(".bar");
   document.getElementById("viewer-bar").replaceChildren(bar.cloneNode(true));
+  const focused = layers.contains(document.activeElement) ? document.activeElement.value : null;
   for (const old of stack.querySelectorAll(".layer")) old.remove();
   for (const old of layers.querySelectorAll("label")) old.remove();
   const files = Object.entries(JSON.parse(link.dataset.layers));
   layers.hidden = files.length === 0;
+  document.getElementById("viewer-legend").hidden = !files.some(([name]) => name === "masks");
   for (const [name, file] of files) {
     const layer = new Image();
     layer.className = "layer";
@@ -76,6 +88,7 @@ function show(link) {
     const label = document.createElement("label");
     const box = document.createElement("input");
     box.type = "checkbox";
+    box.value = name;
     box.checked = chosen.has(name);
     box.addEventListener("change", () => {
       layer.hidden = !box.checked;
@@ -84,6 +97,9 @@ function show(link) {
     });
     label.append(box, ` ${name}`);
     layers.append(label);
+  }
+  if (focused !== null) { // the box that had the focus is gone, and keys with it
+    (layers.querySelector(`[value="${focused}"]`) || document.getElementById("viewer-close")).focus();
   }
 }
 

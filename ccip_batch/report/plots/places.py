@@ -1,0 +1,211 @@
+"""Plots of the two places of stage 11: fractional U against Q, flux, polarisation angle and fraction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+from ccip_batch.report.facts import RunFacts
+from ccip_batch.report.plots.canvas import (
+    BRIGHT,
+    FAINT,
+    FOUND,
+    MODEL,
+    WASH,
+    Plot,
+    Plots,
+    Table,
+    plain_ticks,
+)
+from ccip_batch.report.rotation import Rotation, angle_errors, angles, fit_rotation, lambda_squared
+from ccip_batch.stages.analyzestokescubes import REFERENCE_HZ, Place
+
+
+@dataclass(frozen=True)
+class Polarisation:
+    """A place's fractional Stokes parameters, from the pixel itself; arrays over the planes that have them."""
+
+    spw: list[str]
+    kept: np.ndarray
+    frequency: np.ndarray
+    """Hz."""
+    q: np.ndarray
+    u: np.ndarray
+    """Fractions of I."""
+    error: np.ndarray
+    """Standard error of either, from the median rms of Q and U."""
+
+    @property
+    def lambda2(self) -> np.ndarray:
+        """m2."""
+        return lambda_squared(self.frequency)
+
+    @property
+    def chi(self) -> np.ndarray:
+        """Angle, rad."""
+        return angles(self.q, self.u)
+
+    @property
+    def chi_error(self) -> np.ndarray:
+        """Its standard error, rad."""
+        return angle_errors(self.q, self.u, self.error)
+
+    def fit(self) -> Rotation | None:
+        """Rotation measure from the kept planes."""
+        kept = self.kept
+        return fit_rotation(self.lambda2[kept], self.chi[kept], self.chi_error[kept])
+
+
+def polarisation(place: Place) -> Polarisation:
+    """The planes of a place with a positive Stokes I."""
+    rows = [
+        row
+        for row in place.planes
+        if (row.pixel["I"] or 0) > 0 and row.pixel["Q"] is not None and row.pixel["U"] is not None
+    ]
+    intensity = np.array([row.pixel["I"] for row in rows], float)
+    return Polarisation(
+        spw=[row.spw for row in rows],
+        kept=np.array([row.kept for row in rows], bool),
+        frequency=np.array([row.frequency_hz for row in rows], float),
+        q=np.array([row.pixel["Q"] for row in rows], float) / intensity,
+        u=np.array([row.pixel["U"] for row in rows], float) / intensity,
+        error=np.array([(row.rms_median["Q"] + row.rms_median["U"]) / 2 for row in rows], float) / intensity,
+    )
+
+
+def at_places(facts: RunFacts, plots: Plots) -> list[Plot]:
+    """Those of the places at which any plane has a positive Stokes I."""
+    found = [place for place in facts.analysis.stokes.places if polarisation(place).spw] if facts.analysis else []
+    return [make(found, plots) for make in (_qu, _flux, _angle)] if found else []
+
+
+def _qu(places: Sequence[Place], plots: Plots) -> Plot:
+    rows: list[Sequence[Any]] = []
+    with plots.figure("qu", 8.2, 3.9, columns=len(places)) as all_axes:
+        for axes, place in zip(all_axes, places, strict=True):
+            data = polarisation(place)
+            low, high = data.frequency.min() / 1e9, data.frequency.max() / 1e9
+            norm = matplotlib.colors.Normalize(low, high if high > low else low + 1)
+            colours = matplotlib.colormaps["plasma"](BRIGHT[0] + norm(data.frequency / 1e9) * (BRIGHT[1] - BRIGHT[0]))
+            axes.plot(data.q, data.u, color=WASH, lw=1)
+            for i, colour in enumerate(colours):
+                axes.errorbar(data.q[i], data.u[i], data.error[i], data.error[i], marker="o", color=colour,
+                              mfc=colour if data.kept[i] else "none", lw=0.8)  # fmt: skip
+            axes.axhline(0, color=FAINT, lw=0.7)
+            axes.axvline(0, color=FAINT, lw=0.7)
+            axes.set_aspect("equal", adjustable="datalim")
+            axes.set_title(place.name)
+            axes.set_xlabel("Q/I")
+            axes.set_ylabel("U/I")
+            rows += [
+                (place.name, data.spw[i], data.frequency[i] / 1e9, data.q[i], data.u[i], data.error[i], data.kept[i])
+                for i in range(len(data.spw))
+            ]
+            mappable = matplotlib.cm.ScalarMappable(norm, matplotlib.colors.LinearSegmentedColormap.from_list(
+                "part", matplotlib.colormaps["plasma"](np.linspace(*BRIGHT, 64))))  # fmt: skip
+        axes.figure.colorbar(mappable, ax=all_axes, label="frequency (GHz)", shrink=0.9)
+    plots.table("qu", Table(("place", "spw", "frequency_ghz", "q_over_i", "u_over_i", "error", "kept"), rows))
+    return Plot(
+        "qu", "Fractional U against Q", "One point a plane, at the two places of stage 11; rejected planes are hollow."
+    )
+
+
+def _flux(places: Sequence[Place], plots: Plots) -> Plot:
+    rows: list[Sequence[Any]] = []
+    texts = []
+    with plots.figure("flux", 8.2, 3.7, columns=len(places)) as all_axes:
+        for axes, place in zip(all_axes, places, strict=True):
+            good = [row for row in place.planes if (row.pixel["I"] or 0) > 0]
+            x = np.array([row.frequency_hz for row in good]) / 1e9
+            y = np.array([row.pixel["I"] for row in good], float) * 1e3
+            error = np.array([row.rms_median["I"] for row in good]) * 1e3
+            for i, row in enumerate(good):
+                axes.errorbar(x[i], y[i], error[i], marker="o", color=FOUND, mfc=FOUND if row.kept else "none", lw=0.8)
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            at = np.geomspace(x.min() * 0.97, x.max() * 1.03, 60)
+            noise = np.interp(at, x, 2 * error)
+            bottom = min(y.min() * 0.8, noise.min() if noise.max() > 0.3 * y.min() else y.min() * 0.8)
+            axes.fill_between(at, bottom, np.maximum(noise, bottom), color=FAINT, alpha=0.3, lw=0)
+            law = place.power_law
+            if law:
+                axes.plot(at, law.flux_jy * 1e3 * (at * 1e9 / REFERENCE_HZ) ** law.alpha, color=MODEL, lw=1.3)
+                texts.append(
+                    f"{place.name}: I at 3 GHz {law.flux_jy * 1e3:.4g}{_pm(law.flux_error_jy, 1e3)} mJy/beam, "
+                    f"alpha {law.alpha:+.3f}{_pm(law.alpha_error)}"
+                )
+            axes.set_ylim(bottom=bottom)
+            axes.set_xlim(at[0], at[-1])
+            plain_ticks(axes)
+            axes.set_title(place.name)
+            axes.set_xlabel("frequency (GHz)")
+            axes.set_ylabel("I (mJy/beam)")
+            rows += [
+                (place.name, row.spw, x[i], y[i], error[i],
+                 law.flux_jy * 1e3 * (row.frequency_hz / REFERENCE_HZ) ** law.alpha if law else None, row.kept)
+                for i, row in enumerate(good)
+            ]  # fmt: skip
+    plots.table(
+        "flux", Table(("place", "spw", "frequency_ghz", "i_mjy_beam", "rms_mjy_beam", "fit_mjy_beam", "kept"), rows)
+    )
+    text = (
+        "Stokes I of the peak pixel and the power law that fits the kept planes. "
+        f"{'; '.join(texts)}{'. ' if texts else ''}Below the grey line: less than 2 sigma."
+    )
+    return Plot("flux", "Flux against frequency", text)
+
+
+def _angle(places: Sequence[Place], plots: Plots) -> Plot:
+    rows: list[Sequence[Any]] = []
+    texts = []
+    with plots.figure("rotation", 8.2, 5.4, rows=2, columns=len(places)) as all_axes:
+        for number, place in enumerate(places):
+            upper, lower = all_axes[number], all_axes[number + len(places)]
+            data = polarisation(place)
+            fit = data.fit()
+            chi, error = data.chi, data.chi_error
+            if fit:
+                chi = chi + np.pi * np.round((fit.angle(data.lambda2) - chi) / np.pi)
+                at = np.linspace(data.lambda2.min(), data.lambda2.max(), 50)
+                upper.plot(at * 1e4, np.degrees(fit.angle(at)), color=MODEL, lw=1.3)
+                texts.append(
+                    f"{place.name}: RM {fit.rm:+.1f}{_pm(fit.rm_error, digits=1)} rad/m², angle at zero wavelength "
+                    f"{math.degrees(fit.chi0):.1f}°"
+                    + (f", reduced chi² {fit.reduced_chi2:.2g}" if fit.reduced_chi2 is not None else "")
+                )
+            fraction = np.hypot(data.q, data.u)
+            for i, kept in enumerate(data.kept):
+                face = FOUND if kept else "none"
+                upper.errorbar(data.lambda2[i] * 1e4, math.degrees(chi[i]), math.degrees(error[i]), marker="o",
+                               color=FOUND, mfc=face, lw=0.8)  # fmt: skip
+                lower.errorbar(data.lambda2[i] * 1e4, fraction[i], data.error[i], marker="o", color=FOUND, mfc=face,
+                               lw=0.8)  # fmt: skip
+                rows.append((place.name, data.spw[i], data.lambda2[i], math.degrees(chi[i]), math.degrees(error[i]),
+                             math.degrees(fit.angle(data.lambda2[i])) if fit else None, fraction[i], data.error[i],
+                             bool(kept)))  # fmt: skip
+            upper.set_title(place.name)
+            upper.set_ylabel("angle (degrees)")
+            lower.set_ylabel("polarised fraction")
+            lower.set_ylim(bottom=0)
+            lower.set_xlabel("wavelength² (cm²)")
+    columns = ("place", "spw", "lambda_squared_m2", "angle_deg", "angle_error_deg", "fit_deg", "fraction",
+               "fraction_error", "kept")  # fmt: skip
+    plots.table("rotation", Table(columns, rows))
+    text = (
+        "Polarisation angle, unwrapped along the fit of the kept planes, and polarised fraction (not corrected for "
+        f"noise bias). {'; '.join(texts)}{'.' if texts else ''}"
+    )
+    return Plot("rotation", "Polarisation angle and fraction against wavelength squared", text)
+
+
+def _pm(error: float | None, scale: float = 1.0, digits: int = 3) -> str:
+    if error is None:
+        return ""
+    value = error * scale
+    return f" ± {value:.{digits}f}" if scale == 1.0 else f" ± {value:.2g}"
