@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 from astropy.io import fits
 
 from ccip_batch.checksums import ProductFile
+from ccip_batch.config import ResolvedJob
 from ccip_batch.cube.vmean import mean_v_of
 from ccip_batch.model import Model
 from ccip_batch.provenance import CRATE, Provenance, cards, image, portable_job, write_crate
