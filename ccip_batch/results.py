@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import JsonValue, ValidationError
 
-from ccip_batch.checksums import ProductFile
+from ccip_batch.checksums import Output, ProductFile
 from ccip_batch.errors import DataError
 from ccip_batch.model import Model
 
@@ -46,6 +46,7 @@ class Outcome(Model):
 
     summary: str
     files: tuple[ProductFile, ...] = ()
+    outputs: tuple[Output, ...] = ()
 
 
 class NodeResult(Model):
@@ -66,6 +67,8 @@ class NodeResult(Model):
     stages: list[StageRecord]
     files: tuple[ProductFile, ...] = ()
     """Files that it gives to the user, with checksums."""
+    outputs: tuple[Output, ...] = ()
+    """What it leaves for other nodes alone, with checksums."""
 
     def stage(self, name: str) -> Any:
         """What a stage returned, as JSON data. Raises DataError if the node did not run it."""
