@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from ccip_batch import __version__
-from ccip_batch.errors import CcipError, ExitCode
+from ccip_batch.errors import CcipError, ExitCode, says_disk_is_full
 
 _PATH = click.Path(path_type=Path)
 _JOB = click.argument("job", type=click.Path(path_type=Path), metavar="JOB.yaml")
@@ -37,6 +37,11 @@ def _explained(function: Callable[..., int | None]) -> Callable[..., None]:
         except CcipError as error:
             click.echo(f"ccip-batch: {error}", err=True)
             code = error.exit_code
+        except OSError as error:
+            if not says_disk_is_full(error):
+                raise
+            click.echo(f"ccip-batch: the disk is full: {error}. Make room, and give the same command again.", err=True)
+            code = ExitCode.RESOURCES
         except KeyboardInterrupt:
             click.echo("ccip-batch: stopped; run the same command again to go on", err=True)
             code = ExitCode.INTERRUPTED

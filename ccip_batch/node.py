@@ -5,6 +5,7 @@ The supervisor here never touches CASA: CASA may abort its process, and somebody
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from ccip_batch import __version__, casa, process
 from ccip_batch.checkpoint import Checkpoint
-from ccip_batch.errors import CcipError, ConfigError, DataError, ExitCode, RunFolderError
+from ccip_batch.errors import CcipError, ConfigError, DataError, ExitCode, RunFolderError, says_disk_is_full
 from ccip_batch.estimates import time_limit_s
 from ccip_batch.fingerprint import is_done, of_node, read_inputs
 from ccip_batch.results import (
@@ -208,7 +209,7 @@ class _Attempt:
             files=outcome.files,
             outputs=outcome.outputs,
         )
-        result.save(folder.result)
+        result.sealed().save(folder.result)
         shutil.rmtree(folder.out_before, ignore_errors=True)
         shutil.rmtree(folder.stages, ignore_errors=True)
         shutil.rmtree(folder.checkpoint, ignore_errors=True)
@@ -298,7 +299,8 @@ def supervisor_failure(run: RunFolder, node: Node, code: int, started: float) ->
         log_tail=tail,
         command=repeat_command(run.path, node.name),
     )
-    failure.save(folder.failure)
+    with contextlib.suppress(OSError):  # on a full disk it is told on the terminal alone
+        failure.save(folder.failure)
     return failure
 
 
@@ -341,3 +343,8 @@ def main(run_folder: Path, name: str) -> ExitCode:
     except CcipError as error:
         print(f"{name}: {error}", file=sys.stderr, flush=True)
         return error.exit_code
+    except OSError as error:
+        if not says_disk_is_full(error):
+            raise
+        print(f"{name}: the disk is full: {error}", file=sys.stderr, flush=True)
+        return ExitCode.RESOURCES

@@ -6,7 +6,6 @@ writes a file a stage, and `error.json` if a stage raised. Run as `python -m cci
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
@@ -20,7 +19,7 @@ from ccip_batch import process
 from ccip_batch.casa import Casa
 from ccip_batch.checksums import Output
 from ccip_batch.config import ResolvedJob
-from ccip_batch.errors import CcipError, DataError, ExitCode, RunFolderError
+from ccip_batch.errors import CcipError, DataError, ExitCode, RunFolderError, says_disk_is_full
 from ccip_batch.fingerprint import inputs_read_by, of_node, of_path, read_inputs, stamps
 from ccip_batch.groups import SpwGroup
 from ccip_batch.measurement_set import MsSummary
@@ -413,7 +412,7 @@ def main(run_folder: str, name: str, fingerprint: str) -> ExitCode:
         return _tell(folder, "out of memory", ExitCode.RESOURCES)
     except OSError as error:
         traceback.print_exc()
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if says_disk_is_full(error):
             return _tell(folder, f"the disk is full: {error}", ExitCode.RESOURCES)
         return _tell(folder, f"{type(error).__name__}: {error}", ExitCode.INTERNAL)
     except Exception as error:

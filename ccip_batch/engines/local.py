@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -214,18 +214,19 @@ def machine_memory() -> int:
         return total
 
 
-@contextmanager
+@contextlib.contextmanager
 def _recorded(run: RunFolder) -> Iterator[None]:
     """Note when the engine was at work: the report adds the times up."""
     started = time.time()
     try:
         yield
     finally:
-        with run.history.open("a", encoding="utf-8") as out:
+        # a full disk must not hide how the run ended
+        with contextlib.suppress(OSError), run.history.open("a", encoding="utf-8") as out:
             out.write(json.dumps({"engine": "local", "started": started, "ended": time.time()}) + "\n")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _terminable() -> Iterator[None]:
     """SIGTERM as Ctrl-C, and Ctrl-C also where a shell that started this in the background has it ignored."""
 
