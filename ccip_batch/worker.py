@@ -411,9 +411,9 @@ def main(run_folder: str, name: str, fingerprint: str) -> ExitCode:
     except MemoryError:
         return _tell(folder, "out of memory", ExitCode.RESOURCES)
     except OSError as error:
-        traceback.print_exc()
         if says_disk_is_full(error):
             return _tell(folder, f"the disk is full: {error}", ExitCode.RESOURCES)
+        traceback.print_exc()
         return _tell(folder, f"{type(error).__name__}: {error}", ExitCode.INTERNAL)
     except Exception as error:
         traceback.print_exc()

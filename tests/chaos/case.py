@@ -121,7 +121,7 @@ class Case:
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise LostError(f"ccip-batch run hung for {LONGEST_S} s") from None
-        if "Traceback" in printed:
+        if "\nTraceback" in f"\n{printed}":  # those of a node's log are indented
             raise LostError(f"an error without an explanation:\n{printed}")
         return self.process.returncode, printed
 
@@ -160,6 +160,14 @@ class Case:
             raise MissedError("the run ended well")
         if words and not any(word in printed for word in words):
             raise LostError(f"exit code {code}, and nothing of {words} in what was printed:\n{printed}")
+        self._explained()
+
+    def _explained(self) -> None:
+        """No node may have failed with an error that was not foreseen."""
+        for path in self.run.glob("nodes/*/failure.json"):
+            failure = json.loads(path.read_bytes())
+            if failure["exit_code"] == 1:
+                raise LostError(f"{failure['node']} failed with what nobody foresaw: {failure['cause']}")
 
     def finish(self, tries: int = 1) -> None:
         """Run again, `tries` times at most: the same products, to the last pixel, and nothing left running."""
@@ -170,6 +178,7 @@ class Case:
             if code == 0:
                 break
             self.notes.append(f"exit code {code}: {printed.strip().splitlines()[-1]}")
+            self._explained()
             if not left:
                 raise LostError(f"running again ended with exit code {code}:\n{printed}")
         self.check()

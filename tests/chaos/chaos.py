@@ -1,6 +1,6 @@
 """The fault suite: sets faults on runs of a small job, and prints how often each was tried and survived.
 
-    python tests/chaos/chaos.py [--seed N] [--count KILLS] [--short] [--only TEXT]
+    python tests/chaos/chaos.py [--seed N] [--count KILLS] [--times N] [--short] [--only PATTERN]
 
 The same seed draws the same faults at the same moments (as far as the machine keeps its pace). A fault is survived if
 another run gives the same pixels, or says what is wrong and gives them when that is mended; if no process is left; and
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -47,8 +48,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=50, help="how many kills")
+    parser.add_argument("--times", type=int, default=3, help="how often each other fault")
     parser.add_argument("--short", action="store_true", help="a few kills, nothing else")
-    parser.add_argument("--only", default="", help="only faults with this text in their name")
+    parser.add_argument("--only", default="", help="only faults whose name fits this regular expression")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--hours", type=float, default=3.0, help="no case is started later")
     given = parser.parse_args(arguments)
@@ -56,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
 
     BUILD.mkdir(parents=True, exist_ok=True)
     reference = Reference(BUILD)
-    cases = [(name, fault) for name, fault in _chosen(given) if given.only in name]
+    cases = [(name, fault) for name, fault in _chosen(given) if re.search(given.only, name)]
     end = time.monotonic() + 3600 * given.hours
     outcomes: list[Outcome] = []
     with ThreadPoolExecutor(given.workers) as pool:
@@ -73,12 +75,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _chosen(given: argparse.Namespace) -> list[tuple[str, Callable[[Case], None]]]:
-    """The cases: kills spread over all kinds of nodes, and every other fault three times; the short form only kills."""
+    """The cases: kills spread over all kinds of nodes, and every other fault a few times; the short form only kills."""
     kills = list(KILLS.items())
     random.Random(given.seed).shuffle(kills)
     count = SHORT_KILLS if given.short else given.count
     chosen = [kills[number % len(kills)] for number in range(count)]
-    return chosen if given.short else [*chosen, *(3 * list(OTHERS.items()))]
+    return chosen if given.short else [*chosen, *(given.times * list(OTHERS.items()))]
 
 
 def _try(reference: Reference, name: str, fault: Callable[[Case], None], seed: str, end: float) -> Outcome:
