@@ -399,6 +399,7 @@ def main(run_folder: str, name: str, fingerprint: str) -> ExitCode:
     os.chdir(folder.work)
     try:
         work = Worker(run, node, fingerprint)
+        work.check_inputs()
         try:
             outcome = WORK[node.kind](work)
         finally:
