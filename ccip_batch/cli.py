@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ccip_batch import __version__, process
-from ccip_batch.errors import CcipError, ExitCode
+from ccip_batch.errors import CcipError, ExitCode, says_disk_is_full
 
 if TYPE_CHECKING:
     from ccip_batch.run_folder import RunFolder
@@ -46,6 +46,11 @@ def _explained(function: Callable[..., int | None]) -> Callable[..., None]:
         except CcipError as error:
             click.echo(f"ccip-batch: {error}", err=True)
             code = error.exit_code
+        except OSError as error:
+            if not says_disk_is_full(error):
+                raise
+            click.echo(f"ccip-batch: the disk is full: {error}. Make room, and give the same command again.", err=True)
+            code = ExitCode.RESOURCES
         except KeyboardInterrupt:
             click.echo("ccip-batch: stopped; run the same command again to go on", err=True)
             code = ExitCode.INTERRUPTED

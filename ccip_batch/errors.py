@@ -5,6 +5,7 @@ The table in docs/exit_codes.md is checked against `ExitCode`.
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 
 
@@ -71,3 +72,8 @@ class CasaError(CcipError):
     """A CASA call failed, or returned without having done its work."""
 
     exit_code = ExitCode.CASA
+
+
+def says_disk_is_full(error: OSError) -> bool:
+    """Whether an error of the system means that there is no room, or that a quota is used up."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)

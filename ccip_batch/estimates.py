@@ -46,6 +46,8 @@ _SECONDS: dict[Kind, _Linear] = {
     "publish": _Linear(2.0),
 }
 """Wall time on one core, of a node that has it to itself."""
+_LIMIT_FACTOR = 20
+_LEAST_LIMIT_S = 3600.0
 
 
 def pixels(job: ResolvedJob) -> int:
@@ -72,6 +74,11 @@ def plane_disk_bytes(job: ResolvedJob) -> int:
 def disk_bytes(job: ResolvedJob) -> int:
     """Disk that a run folder may take at its fullest: the restored data, its groups, all planes."""
     return 5 * job.data.bytes + len(job.groups) * plane_disk_bytes(job)
+
+
+def time_limit_s(job: ResolvedJob, node: Node) -> float:
+    """Seconds after which a node is taken to hang. The estimates are rough, machines differ: so it is far beyond."""
+    return job.execution.time_limit or max(_LEAST_LIMIT_S, _LIMIT_FACTOR * seconds(job, node))
 
 
 def seconds(job: ResolvedJob, node: Node) -> float:

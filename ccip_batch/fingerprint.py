@@ -61,6 +61,13 @@ def of_inputs(job: ResolvedJob) -> dict[str, str]:
     return {name: of_path(path) for name, path in paths.items() if path is not None}
 
 
+def stamps(path: Path) -> dict[Path, tuple[int, int]]:
+    """Size and time of change (ns) of a file, or of all files in a folder, `table.lock` left out."""
+    files = [entry for entry in path.rglob("*") if entry.is_file()] if path.is_dir() else [path]
+    seen = {file: file.stat() for file in files if file.name != "table.lock"}
+    return {file: (stat.st_size, stat.st_mtime_ns) for file, stat in seen.items()}
+
+
 def save_inputs(run: RunFolder, inputs: Mapping[str, str]) -> None:
     """Keep the inputs' fingerprints in the run folder, where nodes read them."""
     run.dag.mkdir(parents=True, exist_ok=True)
@@ -93,7 +100,7 @@ def of_node(run: RunFolder, job: ResolvedJob, inputs: Mapping[str, str], graph: 
         "versions": [__version__, job.versions.get("casatools", "")],
         "node": node.name,
         "parameters": _parameters(job, node),
-        "inputs": _inputs(inputs, {"restore": _DATA, "publish": _LISTS}.get(node.kind, ())),
+        "inputs": _inputs(inputs, inputs_read_by(node)),
         "parents": parents,
     }
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
@@ -108,6 +115,11 @@ _RESTORED = (
     "prediction_call",
 )  # fmt: skip
 """What the restored data follow from, apart from the groups that they are split into."""
+
+
+def inputs_read_by(node: Node) -> Sequence[str]:
+    """Names of the inputs whose content a node reads."""
+    return {"restore": _DATA, "publish": _LISTS}.get(node.kind, ())
 
 
 def _chosen(job: ResolvedJob, keys: Sequence[str]) -> dict[str, Any]:
@@ -132,10 +144,16 @@ def _parameters(job: ResolvedJob, node: Node) -> dict[str, Any]:
 
 
 def is_done(run: RunFolder, job: ResolvedJob, inputs: Mapping[str, str], graph: Graph, node: Node) -> bool:
-    """Whether a node's result is there, is that of its present parameters and parents, and its files are there."""
+    """Whether a node's result is there, is that of its present parameters and parents, and its files are there.
+
+    Of files and folders only sizes are looked at; who reads one compares its checksum.
+    """
     folder = run.node(node)
     result = read_result(folder.result)
     if result is None or result.fingerprint != of_node(run, job, inputs, graph, node):
         return False
     sizes = {path.name: path.stat().st_size for path in folder.out.glob("*")} if result.files else {}
-    return all(sizes.get(file.name) == file.bytes for file in result.files)
+    left = () if folder.cleaned.exists() else result.outputs
+    return all(sizes.get(file.name) == file.bytes for file in result.files) and all(
+        output.has_size_in(folder.out) for output in left
+    )

@@ -5,8 +5,10 @@ The supervisor here never touches CASA: CASA may abort its process, and somebody
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import resource
 import shlex
 import shutil
 import signal
@@ -19,7 +21,8 @@ from pathlib import Path
 from ccip_batch import __version__, casa, process
 from ccip_batch.checkpoint import Checkpoint
 from ccip_batch.durable import sync_tree
-from ccip_batch.errors import CcipError, ConfigError, DataError, ExitCode, RunFolderError
+from ccip_batch.errors import CcipError, ConfigError, DataError, ExitCode, RunFolderError, says_disk_is_full
+from ccip_batch.estimates import time_limit_s
 from ccip_batch.fingerprint import is_done, of_node, read_inputs
 from ccip_batch.results import (
     OUTCOME,
@@ -39,6 +42,13 @@ LOG_TAIL = 25
 
 LOCK_WAIT_S = 20.0
 """How long a process of the node that was killed may take to go."""
+
+POLL_S = 0.1
+KILL_WAIT_S = 60.0
+"""How long to wait for a worker that was killed: it may hang in the kernel, on a file server that is gone."""
+
+FULL_BYTES = 16 << 20
+"""A disk with less than this is full: CASA does not always say why it failed, and not always in words."""
 
 _MEMORY_WORDS = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory")
 _DISK_WORDS = ("No space left on device", "Disk quota exceeded")
@@ -85,6 +95,8 @@ class _Attempt:
         before = read_failure(folder.failure) or read_result(folder.result)
         self.attempts = 1 + (before.attempts if before and before.fingerprint == fingerprint else 0)
         self.started = time.time()
+        self.limit_s = time_limit_s(run.read_job(), node)
+        self.timed_out = False
 
     def run(self) -> ExitCode:
         self._prepare()
@@ -146,7 +158,7 @@ class _Attempt:
         signals = (signal.SIGTERM, signal.SIGINT)
         before = {number: signal.signal(number, _stop) for number in signals}
         try:
-            _, status, used = os.wait4(worker.pid, 0)
+            status, used = self._wait(worker.pid)
         except Stopped:
             worker.kill()
             worker.wait()
@@ -160,6 +172,18 @@ class _Attempt:
             peak_memory_bytes=used.ru_maxrss * 1024,
             wall_s=time.monotonic() - clock,
         )
+
+    def _wait(self, worker: int) -> tuple[int, resource.struct_rusage]:
+        """Wait for the worker, and kill it when its time is over; gives its status and what it used.
+
+        Polls are counted, so that time in which a batch system suspended both processes does not count.
+        """
+        ended = _reap(worker, self.limit_s)
+        if ended is None:
+            self.timed_out = True
+            os.kill(worker, signal.SIGKILL)
+            ended = _reap(worker, KILL_WAIT_S)
+        return ended or (signal.SIGKILL, resource.getrusage(resource.RUSAGE_CHILDREN))
 
     def _finish(self, usage: Usage) -> None:
         """Give the output its place, then write the result: in this order, for the result says that all is there."""
@@ -185,8 +209,9 @@ class _Attempt:
             versions={"ccip_batch": __version__, "python": sys.version.split()[0], **casa.versions()},
             stages=stages,
             files=outcome.files,
+            outputs=outcome.outputs,
         )
-        result.save(folder.result)
+        result.sealed().save(folder.result)
         shutil.rmtree(folder.out_before, ignore_errors=True)
         shutil.rmtree(folder.stages, ignore_errors=True)
         shutil.rmtree(folder.checkpoint, ignore_errors=True)
@@ -213,20 +238,27 @@ class _Attempt:
             log_tail=tail,
             command=repeat_command(self.run_folder.path, self.node.name),
         )
-        failure.save(self.folder.failure)
+        if _disk_is_full(self.folder.path):  # make room to say so; what a checkpoint saved stays
+            shutil.rmtree(self.folder.work, ignore_errors=True)
         print(f"{self.node.name} failed: {cause}", file=sys.stderr, flush=True)
+        failure.save(self.folder.failure)
         return exit_code
 
     def _judge(self, code: int, tail: str) -> tuple[ExitCode, str]:
         """Exit code and cause of a failure, from what the worker said or, if it could not, from how it ended."""
+        if self.timed_out:
+            return ExitCode.CASA, (
+                f"it took longer than {self.limit_s:.0f} s, so it was taken to hang and was killed; "
+                "execution.time_limit sets another limit"
+            )
         try:
             said = json.loads(self.folder.error.read_bytes())
             exit_code, cause = ExitCode(said["exit_code"]), str(said["cause"])
-            if exit_code != ExitCode.CASA:
+            if exit_code not in (ExitCode.CASA, ExitCode.INTERNAL):
                 return exit_code, cause
         except (OSError, ValueError, KeyError):
             exit_code, cause = ExitCode.INTERNAL, ""
-        if any(word in tail for word in _DISK_WORDS):
+        if any(word in tail for word in _DISK_WORDS) or _disk_is_full(self.folder.path):
             return ExitCode.RESOURCES, f"the disk is full {cause}".strip()
         if any(word in tail for word in _MEMORY_WORDS):
             return ExitCode.RESOURCES, f"out of memory {cause}".strip()
@@ -269,13 +301,28 @@ def supervisor_failure(run: RunFolder, node: Node, code: int, started: float) ->
         log_tail=tail,
         command=repeat_command(run.path, node.name),
     )
-    failure.save(folder.failure)
+    with contextlib.suppress(OSError):  # on a full disk it is told on the terminal alone
+        failure.save(folder.failure)
     return failure
 
 
 def repeat_command(run: Path, name: str) -> str:
     """The command line that runs a node again."""
     return shlex.join(["ccip-batch", "node", str(run), name])
+
+
+def _reap(worker: int, seconds: float) -> tuple[int, resource.struct_rusage] | None:
+    """Wait for a child to end; gives its status and what it used, None if it has not ended in that time."""
+    for _ in range(1 + round(seconds / POLL_S)):
+        pid, status, used = os.wait4(worker, os.WNOHANG)
+        if pid:
+            return status, used
+        time.sleep(POLL_S)
+    return None
+
+
+def _disk_is_full(folder: Path) -> bool:
+    return shutil.disk_usage(folder).free < FULL_BYTES
 
 
 def _stop(number: int, frame: object) -> None:
@@ -298,3 +345,8 @@ def main(run: RunFolder, name: str) -> ExitCode:
     except CcipError as error:
         print(f"{name}: {error}", file=sys.stderr, flush=True)
         return error.exit_code
+    except OSError as error:
+        if not says_disk_is_full(error):
+            raise
+        print(f"{name}: the disk is full: {error}", file=sys.stderr, flush=True)
+        return ExitCode.RESOURCES

@@ -6,7 +6,6 @@ written outside the folder given.
 
 from __future__ import annotations
 
-import errno
 import fnmatch
 import glob
 import gzip
@@ -20,7 +19,7 @@ from typing import IO, cast
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from ccip_batch.errors import DataError, ResourceError
+from ccip_batch.errors import DataError, ResourceError, says_disk_is_full
 
 MAX_BYTES = 64 * 10**9
 """Largest unpacked size. A square degree has some 5 GB (seven images of 12500 x 12500 floats, and flags)."""
@@ -184,7 +183,7 @@ def extract(
             shutil.rmtree(folder / name, ignore_errors=True)
             (partial / name).rename(folder / name)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if says_disk_is_full(error):
             raise ResourceError(f"The disk is full: {archive.name} cannot be unpacked into {folder}.") from error
         raise DataError(f"{archive} cannot be unpacked into {folder}: {error}") from error
     finally:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import JsonValue, ValidationError
 
-from ccip_batch.checksums import ProductFile
+from ccip_batch.checksums import Output, ProductFile
 from ccip_batch.errors import DataError
 from ccip_batch.model import Model
 
@@ -46,6 +47,7 @@ class Outcome(Model):
 
     summary: str
     files: tuple[ProductFile, ...] = ()
+    outputs: tuple[Output, ...] = ()
 
 
 class NodeResult(Model):
@@ -66,6 +68,21 @@ class NodeResult(Model):
     stages: list[StageRecord]
     files: tuple[ProductFile, ...] = ()
     """Files that it gives to the user, with checksums."""
+    outputs: tuple[Output, ...] = ()
+    """What it leaves for other nodes alone, with checksums."""
+    checksum: str = ""
+    """SHA-256 of all the rest: a figure that was changed afterwards would be no damage that JSON shows."""
+
+    def sealed(self) -> NodeResult:
+        """The same with its checksum."""
+        return self.model_copy(update={"checksum": self._sum()})
+
+    def is_intact(self) -> bool:
+        """Whether nothing was changed since it was sealed."""
+        return self.checksum == self._sum()
+
+    def _sum(self) -> str:
+        return hashlib.sha256(self.model_dump_json(exclude={"checksum"}).encode()).hexdigest()
 
     def stage(self, name: str) -> Any:
         """What a stage returned, as JSON data. Raises DataError if the node did not run it."""
@@ -97,7 +114,8 @@ class NodeFailure(Model):
 
 def read_result(path: Path) -> NodeResult | None:
     """A node's result; None if there is none or it is damaged, so that the node is run again."""
-    return _read(path, NodeResult)
+    result = _read(path, NodeResult)
+    return result if result is not None and result.is_intact() else None
 
 
 def read_failure(path: Path) -> NodeFailure | None:

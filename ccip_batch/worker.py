@@ -6,7 +6,6 @@ writes a file a stage, and `error.json` if a stage raised. Run as `python -m cci
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
@@ -18,10 +17,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from ccip_batch import process
 from ccip_batch.casa import Casa
+from ccip_batch.checksums import Output
 from ccip_batch.config import ResolvedJob
 from ccip_batch.durable import write_whole
-from ccip_batch.errors import CcipError, DataError, ExitCode, RunFolderError
-from ccip_batch.fingerprint import of_node, read_inputs
+from ccip_batch.errors import CcipError, DataError, ExitCode, RunFolderError, says_disk_is_full
+from ccip_batch.fingerprint import inputs_read_by, of_node, of_path, read_inputs, stamps
 from ccip_batch.groups import SpwGroup
 from ccip_batch.measurement_set import MsSummary
 from ccip_batch.results import OUTCOME, NodeResult, Outcome, StageRecord, read_result
@@ -48,6 +48,8 @@ class Worker:
         self.fingerprint = fingerprint
         if fingerprint != of_node(run, self.job, read_inputs(run), self.graph, node):
             raise RunFolderError(f"the job has changed since {node.name} was started; run it again.")
+        self._inputs = {name: path for name in inputs_read_by(node) if (path := getattr(self.job.inputs, name))}
+        self._stamps = {name: stamps(path) for name, path in self._inputs.items()}
         self._casa: Casa | None = None
 
     @property
@@ -70,9 +72,39 @@ class Worker:
             raise DataError(f"node {name} is not done, but {self.node.name} needs its result; run it first.")
         return result
 
-    def parent_out(self, name: str) -> str:
-        """Where another node left its output, relative to the work folder so that histories hold no machine's paths."""
-        return os.path.relpath(self.run.node(self.graph[name]).out)
+    def parent_out(self, name: str, *needed: str) -> str:
+        """Where another node left its output, relative to the work folder so that histories hold no machine's paths.
+
+        needed: the files and folders there that this node reads. Raises DataError if one is not as it was made; the
+        result of the other node is then removed, so that it is repeated.
+        """
+        folder = self.run.node(self.graph[name])
+        made = {output.name: output for output in self.parent(name).outputs}
+        for entry in needed:
+            if entry in made and not made[entry].is_whole_in(folder.out):
+                folder.result.unlink(missing_ok=True)
+                raise DataError(
+                    f"{folder.out / entry} is damaged, or was changed after {name} had made it. Run again: {name} is "
+                    f"repeated (on a pool, remove {folder.result} first)."
+                )
+        return os.path.relpath(folder.out)
+
+    def check_inputs(self) -> None:
+        """Raise DataError if an input is not what it was when the run was started, or has changed since this node was.
+
+        Large files are compared by size, time of change, and samples.
+        """
+        known = read_inputs(self.run)
+        for name, path in self._inputs.items():
+            try:
+                same = stamps(path) == self._stamps[name] and of_path(path) == known.get(name, of_path(path))
+            except OSError:
+                same = False
+            if not same:
+                raise DataError(
+                    f"inputs.{name}: {path} has changed while the run was at work, so what {self.node.name} made of it "
+                    "is not kept. Leave the inputs alone and run again."
+                )
 
     def stage(self, name: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a stage and record its result, times and CPU seconds."""
@@ -199,7 +231,7 @@ def image(work: Worker) -> Outcome:
     from ccip_batch.stages.pbcor import pbcor
 
     casa, job = work.casa, work.job
-    given = work.parent_out("restore")
+    given = work.parent_out("restore", f"{work.group.name}.ms", "tier1.mask", "tier2.mask")
     selection: dict[str, Any] = {
         "vis": f"{given}/{work.group.name}.ms",
         "spw": plane.spw,
@@ -265,7 +297,7 @@ def analyze(work: Worker) -> Outcome:
         if result is None:
             failed.append(plane.spw)
         elif plane.state == "imaged":
-            images[plane.spw] = (result, work.run.node(node).out / "samples.npz")
+            images[plane.spw] = (result, Path(work.parent_out(node.name, "samples.npz"), "samples.npz"))
     result_of_all = work.stage(
         "analyzestokescubes",
         analyze_planes,
@@ -293,7 +325,7 @@ def export(work: Worker) -> Outcome:
     analysis = CubeAnalysis.model_validate(work.parent("analyze").stage("analyzestokescubes"))
     native = NativeExport.model_validate(imaged.stage("exportnative"))
     judgement = next(one for one in analysis.judgements if one.spw == plane.spw)
-    given = work.parent_out(image_node)
+    given = work.parent_out(image_node, "image.pbcor.subim", *(file.name for file in native.files))
     trace = cards(work.job, work.fingerprint)
     assert analysis.common_beam is not None
 
@@ -379,15 +411,23 @@ def main(run_folder: str, name: str, fingerprint: str) -> ExitCode:
     folder = run.node(node)
     os.chdir(folder.work)
     try:
-        WORK[node.kind](Worker(run, node, fingerprint)).save(Path(OUTCOME))
+        work = Worker(run, node, fingerprint)
+        work.check_inputs()
+        try:
+            outcome = WORK[node.kind](work)
+        finally:
+            work.check_inputs()  # also after a failure: this is then its cause
+        # files that are given to the user have their checksums already
+        made = () if outcome.files else tuple(Output.of(path) for path in sorted(work.out.iterdir()))
+        outcome.model_copy(update={"outputs": made}).save(Path(OUTCOME))
     except CcipError as error:
         return _tell(folder, str(error), error.exit_code)
     except MemoryError:
         return _tell(folder, "out of memory", ExitCode.RESOURCES)
     except OSError as error:
-        traceback.print_exc()
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if says_disk_is_full(error):
             return _tell(folder, f"the disk is full: {error}", ExitCode.RESOURCES)
+        traceback.print_exc()
         return _tell(folder, f"{type(error).__name__}: {error}", ExitCode.INTERNAL)
     except Exception as error:
         traceback.print_exc()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -22,7 +22,7 @@ from ccip_batch.errors import ExitCode, ResourceError
 from ccip_batch.estimates import memory_bytes
 from ccip_batch.fingerprint import is_done, read_inputs
 from ccip_batch.node import supervisor_failure
-from ccip_batch.results import read_failure, read_result
+from ccip_batch.results import NodeFailure, read_failure, read_result
 from ccip_batch.run_folder import RunFolder
 from ccip_batch.workflow import Graph, Node
 
@@ -47,6 +47,8 @@ class _Running:
     process: subprocess.Popen[bytes]
     memory: int
     started: float
+    before: NodeFailure | None
+    """What failed at an earlier try: the clock may jump, so times do not tell it from the failure of this one."""
 
 
 @dataclass
@@ -127,6 +129,7 @@ class _Engine:
                 continue
             folder = self.run.node(node)
             folder.path.mkdir(parents=True, exist_ok=True)
+            before = read_failure(folder.failure)
             with folder.supervisor_log.open("w") as log:
                 child = subprocess.Popen(
                     [sys.executable, "-m", "ccip_batch", "node", str(self.run.path), node.name],
@@ -136,7 +139,7 @@ class _Engine:
                     env=process.child_environment(),
                     start_new_session=True,  # Ctrl-C reaches this process alone, which ends its nodes in order
                 )
-            self.running.append(_Running(node, child, need, time.time()))
+            self.running.append(_Running(node, child, need, time.time(), before))
             self.states[node.name] = "running"
             self.observer.changed(node, "running", "")
 
@@ -152,7 +155,7 @@ class _Engine:
                 self.observer.changed(entry.node, "done", result.summary)
             else:
                 failure = read_failure(folder.failure)
-                if failure is None or failure.started < entry.started:
+                if failure is None or failure == entry.before:
                     failure = supervisor_failure(self.run, entry.node, entry.process.returncode, entry.started)
                 self.states[entry.node.name] = "failed"
                 self.observer.changed(entry.node, "failed", failure.cause)
@@ -211,18 +214,19 @@ def machine_memory() -> int:
         return total
 
 
-@contextmanager
+@contextlib.contextmanager
 def _recorded(run: RunFolder) -> Iterator[None]:
     """Note when the engine was at work: the report adds the times up."""
     started = time.time()
     try:
         yield
     finally:
-        with run.history.open("a", encoding="utf-8") as out:
+        # a full disk must not hide how the run ended
+        with contextlib.suppress(OSError), run.history.open("a", encoding="utf-8") as out:
             out.write(json.dumps({"engine": "local", "started": started, "ended": time.time()}) + "\n")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _terminable() -> Iterator[None]:
     """SIGTERM as Ctrl-C, and Ctrl-C also where a shell that started this in the background has it ignored."""
 
