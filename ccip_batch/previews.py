@@ -80,7 +80,7 @@ class Previews:
                     elif not part and key != "headers":
                         arrays[kind] = held[key]
                 return cls(arrays, json.loads(str(held["headers"])))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             raise DataError(f"{path} is damaged: {error}. Remove its node's folder and run again.") from error
 
 

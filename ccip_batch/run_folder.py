@@ -85,8 +85,10 @@ class RunFolder:
         """The resolved job. Raises RunFolderError or ConfigError."""
         try:
             return ResolvedJob.from_yaml(self.resolved.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise RunFolderError(f"{self.path} is not a run folder: {error}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunFolderError(
+                f"{self.path} is not a run folder, or {self.resolved.name} is damaged: {error}"
+            ) from error
 
     def graph(self) -> Graph:
         """The graph of its job."""

@@ -70,7 +70,7 @@ class Samples:
                     rms=held["rms"],
                     inside_iter3=np.unpackbits(held["inside_iter3"], count=y.size).astype(bool),
                 )
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             raise DataError(f"{path} is damaged: {error}. Remove its node's folder and run again.") from error
 
 
