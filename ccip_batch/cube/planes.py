@@ -191,8 +191,10 @@ def _header(path: Path, polarisation: str) -> fits.Header:
     try:
         with fits.open(path, memmap=True, lazy_load_hdus=True) as hdus:
             header = hdus[0].header.copy()
+            for card in header.cards:
+                _ = card.value  # astropy reads a card, and finds it damaged, when it is asked for
             whole = path.stat().st_size >= hdus[0].fileinfo()["datLoc"] + hdus[0].size
-    except (OSError, ValueError, TypeError, IndexError, KeyError, AstropyWarning) as error:
+    except (OSError, ValueError, TypeError, IndexError, KeyError, fits.VerifyError, AstropyWarning) as error:
         raise DataError(f"{path.name}: not a FITS file ({error}). Copy the file again.") from error
     if not whole:
         raise DataError(f"{path.name}: the file is cut short. Copy it again.")

@@ -124,7 +124,7 @@ def _events(log: Path) -> Iterator[Any]:
         raise DataError(f"There is no event log {log}; has the DAG been submitted?")
     try:
         yield from htcondor2.JobEventLog(str(log)).events(stop_after=0)
-    except htcondor2.HTCondorException as error:
+    except (htcondor2.HTCondorException, UnicodeDecodeError) as error:
         raise DataError(f"The event log {log} cannot be read: {error}") from error
 
 
