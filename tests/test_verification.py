@@ -84,7 +84,8 @@ def test_a_changed_input_is_found(small_job: Path, tmp_path: Path) -> None:
         if path.suffix in (".list", ".ms", ".tgz", ".yaml"):
             (folder / path.name).symlink_to(path)
     run, job, _ = open_run(folder / "job.yaml", (), tmp_path / "run")
-    write_job(run, folder / "job.yaml", job)
+    with run.locked():
+        write_job(run, folder / "job.yaml", job)
     assert ccip_batch("verify", run.path).returncode == 0
     parameters = folder / "CCIP_parameter.list"
     text = parameters.read_text()
