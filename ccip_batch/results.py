@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import JsonValue, ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
 from ccip_batch.checksums import ProductFile
 from ccip_batch.errors import DataError
@@ -46,6 +46,8 @@ class Outcome(Model):
 
     summary: str
     files: tuple[ProductFile, ...] = ()
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Of what made them: ccip_batch, Python, CASA."""
 
 
 class NodeResult(Model):

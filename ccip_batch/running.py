@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from ccip_batch import report
+from ccip_batch import container, report
 from ccip_batch.cleaning import bad_products, clean
+from ccip_batch.config import ResolvedJob
 from ccip_batch.engines.local import machine_cores, run_local
 from ccip_batch.errors import ConfigError, DataError, ExitCode
 from ccip_batch.jobs import open_run, write_job
@@ -25,6 +26,7 @@ def run_job(config: Path, overrides: Sequence[str], folder: Path | None) -> Exit
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     with run.locked():
+        job = _with_image(run, job)
         for change in write_job(run, config, job):
             click.echo(f"{change} has changed: what depends on it is repeated", err=True)
         workers = job.execution.workers or machine_cores()
@@ -42,6 +44,15 @@ def run_job(config: Path, overrides: Sequence[str], folder: Path | None) -> Exit
             clean(run)
     click.echo(f"Products: {run.products}")
     return code
+
+
+def _with_image(run: RunFolder, job: ResolvedJob) -> ResolvedJob:
+    """The job with the versions of its image, after a try of it. Raises ConfigError if nodes cannot run in it."""
+    image = container.of_job(job, run.path)
+    if image is None:
+        return job
+    found = image.probe()
+    return job.model_copy(update={"versions": {**found.versions, "image": image.digest()}})
 
 
 def _write_report(run: RunFolder) -> None:

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ccip_batch import resources
-from ccip_batch.config import Job, ResolvedJob, Where, read_job, resolve_job
+from ccip_batch import container, resources
+from ccip_batch.config import Execution, Job, ResolvedJob, Where, read_job, resolve_job
 from ccip_batch.errors import ConfigError, DataError, ResourceError
+from ccip_batch.probe import probe_here
 from ccip_batch.problems import Problem, failure
 from ccip_batch.resources import Resources
 from ccip_batch.sites import load_site
@@ -20,7 +21,6 @@ SUBTABLES = ("ANTENNA", "DATA_DESCRIPTION", "FIELD", "OBSERVATION", "POLARIZATIO
 """The subtables of a measurement set that the stages read."""
 
 _FLAG_COMMAND = re.compile(r"(\w+ ?= ?('[^']*'|\"[^\"]*\"|[^\s'\"]+),?(\s+|$))+")
-_URL = re.compile(r"[a-z]+://")
 
 
 @dataclass
@@ -55,6 +55,7 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Findings:
         return found
     if found.job.execution.site is not None:
         _check_site(found.job.execution.site, where(("execution", "site")), found.problems)
+    _check_container(found.job.execution, where(("execution", "container")), found.problems)
     missing = _check_files(found.job, where, found.problems)
     if "vis" not in missing:
         _check_vis(found.job.inputs.vis, where(("inputs", "vis")), found.problems)
@@ -68,6 +69,26 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Findings:
     if missing.isdisjoint({"reimaging_resources", "vis"}):  # names in the archive begin with that of the PIMS
         found.resources = _check_resources(found.resolved, found.problems)
     return found
+
+
+def try_out(resolved: ResolvedJob, run: Path) -> list[str]:
+    """What only a try tells of a job that `check` finds right; gives warnings.
+
+    Its image is started with all that is bound into it, and CASA there, or here, says whether its measures tables cover
+    the observations; without CASA nothing is said. Raises ConfigError if nodes cannot run in the image.
+    """
+    vis = resolved.inputs.vis
+    image = container.of_job(resolved, run)
+    found = image.probe(vis) if image is not None else probe_here(vis) if resolved.execution.engine == "local" else None
+    return found.warnings() if found is not None else []
+
+
+def _check_container(execution: Execution, where: str, problems: list[Problem]) -> None:
+    image = execution.container
+    if image is not None:
+        local = execution.engine == "local"
+        wrong = container.image_complaints(image) if local or not container.is_address(image) else ()
+        problems.extend(Problem(where, "execution.container", *complaint) for complaint in wrong)
 
 
 def _check_site(name: str, where: str, problems: list[Problem]) -> None:
@@ -94,10 +115,6 @@ def _check_files(job: Job, where: Where, problems: list[Problem]) -> set[str]:
         place = where(("inputs", "ccip_parameter_list"))
         wrong_names = f"{lists[1]} has the file name of the other parameter list"
         problems.append(Problem(place, "inputs.ccip_parameter_list", wrong_names, "Both are products: rename one."))
-    container = job.execution.container
-    if container is not None and not _URL.match(container) and not Path(container).exists():
-        place = where(("execution", "container"))
-        problems.append(Problem(place, "execution.container", f"{container} is not there", "Name an image or a URL."))
     return wrong
 
 

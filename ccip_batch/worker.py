@@ -24,6 +24,7 @@ from ccip_batch.fingerprint import of_node, read_inputs
 from ccip_batch.groups import SpwGroup
 from ccip_batch.measurement_set import MsSummary
 from ccip_batch.model import write_whole
+from ccip_batch.probe import versions
 from ccip_batch.results import OUTCOME, NodeResult, Outcome, StageRecord, read_result
 from ccip_batch.run_folder import NodeFolder, RunFolder
 from ccip_batch.stages.editimlist import CubeTargets, PlaneTarget
@@ -366,7 +367,8 @@ def main(run_folder: str, name: str, fingerprint: str) -> ExitCode:
     folder = run.node(node)
     os.chdir(folder.work)
     try:
-        WORK[node.kind](Worker(run, node, fingerprint)).save(Path(OUTCOME))
+        outcome = WORK[node.kind](Worker(run, node, fingerprint))
+        outcome.model_copy(update={"versions": versions()}).save(Path(OUTCOME))
     except CcipError as error:
         return _tell(folder, str(error), error.exit_code)
     except MemoryError:
