@@ -102,14 +102,6 @@ class Container:
                     f"only {free / 1e9:.1f} GB free. Name a larger folder in APPTAINER_TMPDIR."
                 )
 
-    def digest(self) -> str:
-        """SHA-256 of the image file, as `sha256:...`."""
-        digest = hashlib.sha256()
-        with Path(self.image).open("rb") as stream:
-            while block := stream.read(1 << 22):
-                digest.update(block)
-        return f"sha256:{digest.hexdigest()}"
-
     def command(self, *words: str) -> list[str]:
         """The command line that runs a command in the image, cut off from all of this machine that is not bound."""
         options = [option for bind in self.binds for option in bind.option()]
@@ -153,6 +145,15 @@ class Container:
         return found
 
 
+def digest(image: Path) -> str:
+    """SHA-256 of an image file, as `sha256:...`."""
+    summing = hashlib.sha256()
+    with image.open("rb") as stream:
+        while block := stream.read(1 << 22):
+            summing.update(block)
+    return f"sha256:{summing.hexdigest()}"
+
+
 def of_job(job: ResolvedJob, run: Path) -> Container | None:
     """The container that the local engine runs a job's nodes in; None if it runs them as they are."""
     image = job.execution.container
@@ -168,7 +169,7 @@ def of_node(job: ResolvedJob, run: Path) -> Container | None:
         wrong = list(container.complaints())
         if wrong:
             raise _failure(wrong)
-        if container.digest() != job.versions.get("image"):
+        if digest(Path(container.image)) != job.versions.get("image"):
             raise RunFolderError(
                 f"{container.image} is another file than the run was started with; start it again with ccip-batch run."
             )

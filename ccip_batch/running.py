@@ -52,7 +52,7 @@ def _with_image(run: RunFolder, job: ResolvedJob) -> ResolvedJob:
     if image is None:
         return job
     found = image.probe()
-    return job.model_copy(update={"versions": {**found.versions, "image": image.digest()}})
+    return job.model_copy(update={"versions": {**found.versions, "image": container.digest(Path(image.image))}})
 
 
 def _write_report(run: RunFolder) -> None:
