@@ -34,7 +34,7 @@ def plan(config: Path, overrides: Sequence[str], folder: Path | None) -> RunFold
 
 
 def _with_image(job: ResolvedJob, of_site: str | None) -> ResolvedJob:
-    """The job with the digest of the image that its nodes run in, if that is a file here, instead of CASA's versions."""
+    """The job with the digest of the image that its nodes run in, if it is a file here, instead of CASA's versions."""
     image = job.execution.container or of_site
     if image is None:
         return job

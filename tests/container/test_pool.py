@@ -1,4 +1,4 @@
-"""The image in HTCondor's container universe, on a personal pool of these tests: a whole DAG, four image nodes in it."""
+"""The image in HTCondor's container universe, on a personal pool of its own: a whole DAG with four image nodes."""
 
 from __future__ import annotations
 
