@@ -7,6 +7,7 @@ MS may be empty: then CASA is not imported. r: is to be read, w: is to be writte
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -67,8 +68,9 @@ class Finding(Model):
 
 
 def versions() -> dict[str, str]:
-    """Versions of what makes the products, in this Python."""
-    return {"ccip_batch": __version__, "python": sys.version.split()[0], **casa.versions()}
+    """Versions of what makes the products, in this Python. The C library's functions decide the last bits."""
+    libc = " ".join(platform.libc_ver())
+    return {"ccip_batch": __version__, "python": sys.version.split()[0], "libc": libc, **casa.versions()}
 
 
 def probe_here(vis: Path) -> Finding | None:

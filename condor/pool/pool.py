@@ -298,6 +298,9 @@ def configuration(pool: Pool, release: Path, options: argparse.Namespace, port: 
             "# Container universe.",
             f"SINGULARITY = {Path(apptainer).absolute()}",
             "SINGULARITY_RUN_TEST_BEFORE_JOB = false",
+            "# Debian's package lacks the small image with which a machine finds out by itself that it runs image files.",
+            "HasSIF = true",
+            "STARTD_ATTRS = $(STARTD_ATTRS) HasSIF",
             "",
         ]
     if options.extra is not None:
