@@ -298,7 +298,7 @@ def configuration(pool: Pool, release: Path, options: argparse.Namespace, port: 
             "# Container universe.",
             f"SINGULARITY = {Path(apptainer).absolute()}",
             "SINGULARITY_RUN_TEST_BEFORE_JOB = false",
-            "# Debian's package lacks the small image with which a machine finds out by itself that it runs image files.",
+            "# Debian's package lacks the image with which a machine tries out whether it runs image files.",
             "HasSIF = true",
             "STARTD_ATTRS = $(STARTD_ATTRS) HasSIF",
             "",

@@ -4,6 +4,7 @@
 
 a: CPU outside CASA as a share of a run. b: planes on two workers against one. c: a plane through a node against its
 bare tclean calls. d: a plane of 6250 pixels against the estimate (an hour; only if named). help: start of the CLI.
+image: start of the image that `make image` built, mounted (only if named).
 """
 
 from __future__ import annotations
@@ -127,9 +128,22 @@ def bench_help() -> None:
     print(f"help  ccip-batch --help: {middle:.2f} s (goal 0.5), an empty Python {empty:.2f} s")
 
 
+def bench_image() -> None:
+    """`ccip-batch --version` inside the mounted image; the first start reads it from the disk."""
+    (image,) = (BUILD.parent).glob("ccip-*.sif")
+    apptainer = subprocess.run(
+        [BUILD.parents[1] / "container" / "setup_apptainer.sh"], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.strip()
+    times = [measured([apptainer, "run", "--containall", str(image), "--version"]) for _ in range(7)]
+    wall, cpu = (statistics.median(column) for column in zip(*times[1:], strict=True))
+    print(f"image  ccip-batch --version: first {times[0][0]:.2f} s, then {wall:.2f} s (goal 1), of it {cpu:.2f} s CPU")
+
+
 def main(chosen: Sequence[str]) -> None:
     if "help" in chosen:
         bench_help()
+    if "image" in chosen:
+        bench_image()
     if not {"a", "b", "c", "d"} & set(chosen):
         return
     job = make_simulation("small")
