@@ -102,6 +102,15 @@ class Container:
                     f"only {free / 1e9:.1f} GB free. Name a larger folder in APPTAINER_TMPDIR."
                 )
 
+    def warnings(self) -> list[str]:
+        """What works, but not as well as it could."""
+        if not unpacks():
+            return []
+        return [
+            f"images cannot be mounted by you here (no access to /dev/fuse), so each node first unpacks it into "
+            f"{_unpack_folder()}: some 10 s and {UNPACKED_BYTES / 1e9:.1f} GB for each that runs"
+        ]
+
     def command(self, *words: str) -> list[str]:
         """The command line that runs a command in the image, cut off from all of this machine that is not bound."""
         options = [option for bind in self.binds for option in bind.option()]

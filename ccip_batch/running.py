@@ -51,6 +51,8 @@ def _with_image(run: RunFolder, job: ResolvedJob) -> ResolvedJob:
     image = container.of_job(job, run.path)
     if image is None:
         return job
+    for warning in image.warnings():
+        click.echo(f"warning: {warning}", err=True)
     found = image.probe()
     return job.model_copy(update={"versions": {**found.versions, "image": container.digest(Path(image.image))}})
 

@@ -79,7 +79,9 @@ def try_out(resolved: ResolvedJob, run: Path) -> list[str]:
     """
     vis = resolved.inputs.vis
     image = container.of_job(resolved, run)
-    found = image.probe(vis) if image is not None else probe_here(vis) if resolved.execution.engine == "local" else None
+    if image is not None:
+        return [*image.warnings(), *image.probe(vis).warnings()]
+    found = probe_here(vis) if resolved.execution.engine == "local" else None
     return found.warnings() if found is not None else []
 
 
