@@ -64,6 +64,8 @@ class Bind:
     def complaint(self) -> str:
         """Why it cannot be bound; empty if nothing is known to be against it."""
         inside = self.inside
+        if inside == DATA_INSIDE:
+            return ""
         if any(Path(own).is_relative_to(inside) for own in _OWN):
             return f"{self.what}: {inside} cannot be bound, it would hide the image's own folders"
         closed = next((closed for closed in _CLOSED if inside.is_relative_to(closed)), None)

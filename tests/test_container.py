@@ -89,7 +89,11 @@ def test_newer_casa_data_are_bound_over_those_of_the_image(tmp_path: Path, monke
     newer = tmp_path / "newer"
     newer.mkdir()
     monkeypatch.setenv("CCIP_CASA_DATA", str(newer))
-    assert binds(make_job(tmp_path / "data"), tmp_path / "run")["/opt/ccip/data"] == (str(newer), False)
+    job = make_job(tmp_path / "data")
+    assert binds(job, tmp_path / "run")["/opt/ccip/data"] == (str(newer), False)
+    there = container.of_job(resolved(job, job.parent / "image.sif"), tmp_path / "run")
+    assert there is not None
+    assert [bind.complaint() for bind in there.binds if bind.complaint()] == []
 
 
 def test_nodes_of_a_pool_are_not_started_in_an_image_here(tmp_path: Path, sif: Path) -> None:

@@ -32,11 +32,15 @@ Host = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture(scope="session")
 def base_install(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The package's Python as it is without the extra `casa`: command and search path."""
-    folder = tmp_path_factory.mktemp("base")
+    folder = _packages_without_casa(tmp_path_factory.mktemp("base"))
+    return [getattr(sys, "_base_executable", sys.executable), f"{ROOT}:{folder}"]
+
+
+def _packages_without_casa(folder: Path) -> Path:
     for entry in Path(np.__file__).parents[1].iterdir():
         if not entry.name.startswith("casa"):
             (folder / entry.name).symlink_to(entry)
-    return [getattr(sys, "_base_executable", sys.executable), f"{ROOT}:{folder}"]
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -276,7 +280,9 @@ def test_validate_finds_a_file_that_nodes_could_not_read(
     here = nobodys / image.name
     shutil.copyfile(image, here)
     here.chmod(0o644)
-    python, path = _open_python(base_install[0]), base_install[1]
+    packages = nobodys / "packages"
+    packages.mkdir()
+    python, path = _open_python(base_install[0]), f"{ROOT}:{_packages_without_casa(packages)}"
 
     def validate(*options: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
