@@ -166,11 +166,20 @@ def digest(image: Path) -> str:
 
 
 def of_job(job: ResolvedJob, run: Path) -> Container | None:
-    """The container that the local engine runs a job's nodes in; None if it runs them as they are."""
+    """The container that the local engine runs a job's nodes in; None if it runs them as they are.
+
+    Raises ConfigError if this user cannot see what is to be bound.
+    """
     image = job.execution.container
     if image is None or job.execution.engine != "local":
         return None
-    return Container(image, run.resolve(), tuple(_binds(job, run.resolve())))
+    try:
+        return Container(image, run.resolve(), tuple(_binds(job, run.resolve())))
+    except OSError as error:
+        raise ConfigError(
+            f"the run folder or an input cannot be bound: {error.filename}: {error.strerror}. Give another run folder with "
+            "--run-dir, or mend the rights."
+        ) from error
 
 
 def of_node(job: ResolvedJob, run: Path) -> Container | None:
