@@ -177,8 +177,8 @@ def of_job(job: ResolvedJob, run: Path) -> Container | None:
         return Container(image, run.resolve(), tuple(_binds(job, run.resolve())))
     except OSError as error:
         raise ConfigError(
-            f"the run folder or an input cannot be bound: {error.filename}: {error.strerror}. Give another run folder with "
-            "--run-dir, or mend the rights."
+            f"the run folder or an input cannot be bound: {error.filename}: {error.strerror}. Give another run "
+            "folder with --run-dir, or mend the rights."
         ) from error
 
 
