@@ -1,6 +1,6 @@
 # `make demo` shows what the package does; `make ci` is all that a change must pass. Budget of each target on two cores,
 # set-up of packages not counted:
-#   lint 1 min   demo 6 min   test 10 min   parity-ci 8 min   image 6 min   image-test-quick 2 min (image-test 10 min)
+#   lint 1 min   demo 6 min   test 10 min   parity-ci 8 min   image 4 min   image-test-quick 4 min (image-test 10 min more)
 #   browser-test 3 min   chaos-ci 5 min (chaos some 90 min)
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -71,7 +71,7 @@ image: setup ## build/ccip-<version>.sif, its SBOM, and a table of where the byt
 image-test: image ## everything that is tested in the image
 	$(BIN)/pytest -m container tests/container
 
-image-test-quick: image ## what CI tests in the image: all but a second build
+image-test-quick: image ## what CI tests in the image: all but a second build and the pool
 	$(BIN)/pytest -m "container and not slow" tests/container
 
 pool: ## start a personal HTCondor pool on this machine
@@ -90,7 +90,7 @@ chaos: setup ## faults of every kind (docs/faults.md): SEED=1 draws other moment
 chaos-ci: setup
 	$(BIN)/python tests/chaos/chaos.py --short --seed $(or $(SEED),1)
 
-ci: lint test browser-test chaos-ci parity-ci ## all that a change must pass
+ci: lint test browser-test image-test-quick pool-test chaos-ci parity-ci ## all that a change must pass
 
 clean: ## remove what was built; .venv stays
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

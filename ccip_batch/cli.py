@@ -31,6 +31,10 @@ _SET = click.option(
     help="Override an option of the job, e.g. imaging.niter=100.",
 )
 
+_CONTAINER = click.option(
+    "--container", metavar="IMAGE.sif", help="Run the nodes in this Apptainer image (execution.container)."
+)
+
 
 def _explained(function: Callable[..., int | None]) -> Callable[..., None]:
     """End with the exit code; failures that are explained are printed without a traceback. RUN is opened here."""
@@ -88,30 +92,45 @@ def main() -> None:
 @_JOB
 @_RUN_DIR
 @click.option("--workers", type=click.IntRange(min=1), help="Nodes side by side. Default: one a core.")
+@_CONTAINER
 @_SET
 @_explained
-def run(job: Path, run_dir: Path | None, workers: int | None, overrides: tuple[str, ...]) -> int:
+def run(job: Path, run_dir: Path | None, workers: int | None, container: str | None, overrides: tuple[str, ...]) -> int:
     """Run a job on this machine; on an existing run folder go on where it stopped."""
     from ccip_batch.running import run_job
 
+    overrides = _with_container(overrides, container)
     if workers is not None:
         overrides = (*overrides, f"execution.workers={workers}")
     return run_job(job, overrides, run_dir)
 
 
+def _with_container(overrides: tuple[str, ...], container: str | None) -> tuple[str, ...]:
+    """The overrides with the image of the command line, whose path is relative to the current folder."""
+    if container is None:
+        return overrides
+    image = container if "://" in container else str(Path(container).expanduser().absolute())
+    return (*overrides, f"execution.container={json.dumps(image)}")
+
+
 @main.command()
 @_JOB
+@_RUN_DIR
+@_CONTAINER
 @_SET
 @_explained
-def validate(job: Path, overrides: tuple[str, ...]) -> int:
-    """Check a job config and all its inputs, without running anything."""
-    from ccip_batch.validate import check
+def validate(job: Path, run_dir: Path | None, container: str | None, overrides: tuple[str, ...]) -> int:
+    """Check a job config, all its inputs and its image, without running a node."""
+    from ccip_batch.jobs import default_run_folder
+    from ccip_batch.validate import check, try_out
 
-    findings = check(job, overrides)
+    findings = check(job, _with_container(overrides, container))
     for warning in findings.warnings:
         click.echo(f"warning: {warning}", err=True)
     findings.raise_if_wrong()
     assert findings.resolved is not None
+    for warning in try_out(findings.resolved, run_dir or default_run_folder(findings.resolved)):
+        click.echo(f"warning: {warning}", err=True)
     groups = ", ".join(group.selection.replace(",", "+") for group in findings.resolved.groups)
     click.echo(f"{job} is right: {findings.resolved.imagename}, spw groups {groups}")
     return ExitCode.DONE

@@ -420,7 +420,8 @@ def decide(job: Job, lists: Lists, where: Where, problems: list[Problem]) -> Res
         plane_rejection=job.plane_rejection,
         execution=job.execution,
         data=DataSize.of(job.inputs.vis),
-        versions={"ccip_batch": __version__, **casa.versions()},
+        # In an image, CASA is that of the image: the local engine asks it, nodes in a pool tell in their results.
+        versions={"ccip_batch": __version__, **(casa.versions() if job.execution.container is None else {})},
         warnings=warnings,
     )
 

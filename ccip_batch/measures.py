@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 from ccip_batch.casa import Casa, data_folder
+from ccip_batch.model import Model
 
-_MJD_ZERO = date(1858, 11, 17)
+MJD_ZERO = date(1858, 11, 17)
+"""Day 0 of the modified Julian date."""
 
 
-@dataclass(frozen=True)
-class Reach:
+class Reach(Model):
     """The last days (UTC) that the Earth orientation tables of the IERS hold."""
 
     measured: date
@@ -25,5 +25,5 @@ def reach(casa: Casa) -> Reach:
     days = []
     for name in ("IERSeop2000", "IERSpredict"):
         with casa.table(str(data_folder() / "geodetic" / name)) as table:
-            days.append(_MJD_ZERO + timedelta(days=int(table.getcell("MJD", table.nrows() - 1))))
+            days.append(MJD_ZERO + timedelta(days=int(table.getcell("MJD", table.nrows() - 1))))
     return Reach(measured=days[0], predicted=days[1])

@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-from ccip_batch import __version__, casa, process
+from ccip_batch import container, process
 from ccip_batch.checkpoint import Checkpoint
 from ccip_batch.durable import sync_tree
 from ccip_batch.errors import CcipError, ConfigError, DataError, ExitCode, RunFolderError, says_disk_is_full
@@ -49,6 +49,9 @@ KILL_WAIT_S = 60.0
 
 FULL_BYTES = 16 << 20
 """A disk with less than this is full: CASA does not always say why it failed, and not always in words."""
+
+TIDY_S = 8.0
+"""How long Apptainer may take to tidy up."""
 
 _MEMORY_WORDS = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory")
 _DISK_WORDS = ("No space left on device", "Disk quota exceeded")
@@ -92,6 +95,8 @@ class _Attempt:
         self.folder = folder
         self.fingerprint = fingerprint
         self.lock = lock
+        self.job = run.read_job()
+        self.container = container.of_node(self.job, run.path)
         before = read_failure(folder.failure) or read_result(folder.result)
         self.attempts = 1 + (before.attempts if before and before.fingerprint == fingerprint else 0)
         self.started = time.time()
@@ -139,29 +144,13 @@ class _Attempt:
     def _work(self) -> tuple[int, Usage]:
         """Run the worker to its end; gives its exit code (negative: the signal) and what it used."""
         clock = time.monotonic()
-        with self.folder.log.open("a") as log:
-            worker = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "ccip_batch.worker",
-                    str(self.run_folder.path),
-                    self.node.name,
-                    self.fingerprint,
-                ],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                env={**process.child_environment(), "OMP_NUM_THREADS": "1"},
-                pass_fds=(self.lock,),  # whoever is left of the two keeps the node to itself
-            )
+        worker = self._start_worker()
         signals = (signal.SIGTERM, signal.SIGINT)
         before = {number: signal.signal(number, _stop) for number in signals}
         try:
-            status, used = self._wait(worker.pid)
+            status, used = self._wait(worker)
         except Stopped:
-            worker.kill()
-            worker.wait()
+            _end(worker)
             raise
         finally:
             for number, handler in before.items():
@@ -173,17 +162,42 @@ class _Attempt:
             wall_s=time.monotonic() - clock,
         )
 
-    def _wait(self, worker: int) -> tuple[int, resource.struct_rusage]:
+    def _wait(self, worker: subprocess.Popen[bytes]) -> tuple[int, resource.struct_rusage]:
         """Wait for the worker, and kill it when its time is over; gives its status and what it used.
 
         Polls are counted, so that time in which a batch system suspended both processes does not count.
         """
-        ended = _reap(worker, self.limit_s)
+        ended = _reap(worker.pid, self.limit_s)
         if ended is None:
             self.timed_out = True
-            os.kill(worker, signal.SIGKILL)
-            ended = _reap(worker, KILL_WAIT_S)
+            if worker.stdin is not None:  # tells the process in the image
+                worker.stdin.close()
+                ended = _reap(worker.pid, TIDY_S)
+        if ended is None:
+            os.kill(worker.pid, signal.SIGKILL)
+            ended = _reap(worker.pid, KILL_WAIT_S)
         return ended or (signal.SIGKILL, resource.getrusage(resource.RUSAGE_CHILDREN))
+
+    def _start_worker(self) -> subprocess.Popen[bytes]:
+        words = ["-m", "ccip_batch.worker", str(self.run_folder.path), self.node.name, self.fingerprint]
+        if self.container is None:
+            command = [sys.executable, *words]
+            stdin, environment = subprocess.DEVNULL, process.child_environment()
+        else:  # in there a process cannot see this one, but it notices when a pipe is closed
+            command = self.container.command("python3", *words)
+            stdin, environment = (
+                subprocess.PIPE,
+                container.environment({process.PARENT_VARIABLE: process.STANDARD_INPUT}),
+            )
+        with self.folder.log.open("a") as log:
+            return subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=stdin,
+                env={**environment, "OMP_NUM_THREADS": "1"},
+                pass_fds=(self.lock,),  # whoever is left of the two keeps the node to itself
+            )
 
     def _finish(self, usage: Usage) -> None:
         """Give the output its place, then write the result: in this order, for the result says that all is there."""
@@ -206,7 +220,7 @@ class _Attempt:
             host=socket.gethostname(),
             attempts=self.attempts,
             usage=usage,
-            versions={"ccip_batch": __version__, "python": sys.version.split()[0], **casa.versions()},
+            versions={**outcome.versions, **self._image_version()},
             stages=stages,
             files=outcome.files,
             outputs=outcome.outputs,
@@ -216,10 +230,14 @@ class _Attempt:
         shutil.rmtree(folder.stages, ignore_errors=True)
         shutil.rmtree(folder.checkpoint, ignore_errors=True)
         folder.progress.unlink(missing_ok=True)
-        if self.run_folder.read_job().execution.keep != "all":
+        if self.job.execution.keep != "all":
             shutil.rmtree(folder.work, ignore_errors=True)
             shutil.rmtree(folder.path / "casa_home", ignore_errors=True)
         print(f"{self.node.name}: {outcome.summary}", flush=True)
+
+    def _image_version(self) -> dict[str, str]:
+        image = self.job.versions.get("image")
+        return {"image": image} if image else {}
 
     def _fail(self, code: int, usage: Usage) -> ExitCode:
         tail = _tail(self.folder.log)
@@ -264,6 +282,10 @@ class _Attempt:
             return ExitCode.RESOURCES, f"out of memory {cause}".strip()
         if cause:
             return exit_code, cause
+        if self.container is not None and code == container.NOT_STARTED:
+            return ExitCode.CONFIG, f"the image {self.container.image} could not be started: {tail.splitlines()[-1:]}"
+        if self.container is not None and code > 128:
+            code = 128 - code  # the signal that ended the process in there
         if code < 0:
             name = signal.Signals(-code).name
             if -code == signal.SIGKILL:
@@ -323,6 +345,19 @@ def _reap(worker: int, seconds: float) -> tuple[int, resource.struct_rusage] | N
 
 def _disk_is_full(folder: Path) -> bool:
     return shutil.disk_usage(folder).free < FULL_BYTES
+
+
+def _end(worker: subprocess.Popen[bytes]) -> None:
+    """End a worker. One in an image is told by its standard input, so that Apptainer can tidy up after it."""
+    if worker.stdin is not None:
+        worker.stdin.close()
+        try:
+            worker.wait(TIDY_S)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+    else:
+        worker.kill()
+    worker.wait()
 
 
 def _stop(number: int, frame: object) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
+import select
 import signal
 
 PARENT_VARIABLE = "CCIP_PARENT_PID"
@@ -11,6 +13,9 @@ PARENT_VARIABLE = "CCIP_PARENT_PID"
 
 CHECKPOINT_VARIABLE = "CCIP_CHECKPOINT_EXIT"
 """Environment variable: after so many seconds a node ends with exit code 85 as soon as it has saved its work."""
+
+STANDARD_INPUT = "stdin"
+"""Value of that variable: the parent is out of sight, but it holds the other end of standard input, a pipe."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -28,8 +33,25 @@ def die_with_parent() -> None:
     asked = os.environ.pop(PARENT_VARIABLE, "")
     if not asked:
         return
+    if asked == STANDARD_INPUT:
+        _die_with_standard_input()
+        return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if str(os.getppid()) != asked:  # it ended before the kernel was told
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_with_standard_input() -> None:
+    """Have the kernel end this process (SIGIO) when nobody holds the other end of its standard input any more.
+
+    That works where the parent is in another process namespace, and whatever CASA is busy with.
+    """
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
+    poll = select.poll()
+    poll.register(0, 0)  # hang-up is always told
+    if poll.poll(0):  # it ended before the kernel was told
         os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import JsonValue, ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
 from ccip_batch.checksums import Output, ProductFile
 from ccip_batch.errors import DataError
@@ -48,6 +48,8 @@ class Outcome(Model):
     summary: str
     files: tuple[ProductFile, ...] = ()
     outputs: tuple[Output, ...] = ()
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Of what made them: ccip_batch, Python, CASA."""
 
 
 class NodeResult(Model):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ccip_batch import report, validate
+from ccip_batch import container, report, validate
 from ccip_batch.cleaning import bad_products, clean
 from ccip_batch.config import ResolvedJob
 from ccip_batch.engines.local import machine_cores, run_local
@@ -33,6 +33,7 @@ def run_job(config: Path, overrides: Sequence[str], folder: Path | None) -> Exit
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     with run.locked():
+        job = _with_image(run, job)
         for change in write_job(run, config, job):
             click.echo(f"{change} has changed: what depends on it is repeated", err=True)
         workers = job.execution.workers or machine_cores()
@@ -64,6 +65,17 @@ def _report_missing_resources(config: Path, job: ResolvedJob, folder: Path | Non
         write_job(run, config, job)
         run_node(run, "restore")
         _write_report(run)
+
+
+def _with_image(run: RunFolder, job: ResolvedJob) -> ResolvedJob:
+    """The job with the versions of its image, after a try of it. Raises ConfigError if nodes cannot run in it."""
+    image = container.of_job(job, run.path)
+    if image is None:
+        return job
+    for warning in image.warnings():
+        click.echo(f"warning: {warning}", err=True)
+    found = image.probe()
+    return job.model_copy(update={"versions": {**found.versions, "image": container.digest(Path(image.image))}})
 
 
 def _write_report(run: RunFolder) -> None:

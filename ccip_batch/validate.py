@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ccip_batch import flag_commands, resources
-from ccip_batch.config import Job, JobFile, ResolvedJob, decide, read_job, read_lists
+from ccip_batch import container, flag_commands, resources
+from ccip_batch.config import Execution, Job, JobFile, ResolvedJob, decide, read_job, read_lists
 from ccip_batch.errors import ConfigError, DataError, ResourceError
+from ccip_batch.probe import probe_here
 from ccip_batch.problems import Problem, failure
 from ccip_batch.resources import Resources
 from ccip_batch.sites import load_site
 
 SUBTABLES = ("ANTENNA", "DATA_DESCRIPTION", "FIELD", "OBSERVATION", "POLARIZATION", "SPECTRAL_WINDOW", "STATE")
 """The subtables of a measurement set that the stages read."""
-
-_URL = re.compile(r"[a-z]+://")
 
 
 @dataclass
@@ -60,6 +58,7 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Findings:
     found.job = read.job
     if read.execution.site is not None:
         _check_site(read.execution.site, read.where(("execution", "site")), found.problems)
+    _check_container(read.execution, read.where(("execution", "container")), found.problems)
     there = _check_files(read, found.problems)
     vis = there.get("vis")
     if vis:
@@ -76,6 +75,28 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Findings:
         archive = there["reimaging_resources"]
         found.resources = _check_resources(archive, vis.stem, lists.continuum.imagename, found.problems)
     return found
+
+
+def try_out(resolved: ResolvedJob, run: Path) -> list[str]:
+    """What only a try tells of a job that `check` finds right; gives warnings.
+
+    Its image is started with all that is bound into it, and CASA there, or here, says whether its measures tables cover
+    the observations; without CASA nothing is said. Raises ConfigError if nodes cannot run in the image.
+    """
+    vis = resolved.inputs.vis
+    image = container.of_job(resolved, run)
+    if image is not None:
+        return [*image.warnings(), *image.probe(vis).warnings()]
+    found = probe_here(vis) if resolved.execution.engine == "local" else None
+    return found.warnings() if found is not None else []
+
+
+def _check_container(execution: Execution, where: str, problems: list[Problem]) -> None:
+    image = execution.container
+    if image is not None:
+        local = execution.engine == "local"
+        wrong = container.image_complaints(image) if local or not container.is_address(image) else ()
+        problems.extend(Problem(where, "execution.container", *complaint) for complaint in wrong)
 
 
 def _check_site(name: str, where: str, problems: list[Problem]) -> None:
@@ -100,10 +121,6 @@ def _check_files(read: JobFile, problems: list[Problem]) -> dict[str, Path]:
         place = read.where(("inputs", "ccip_parameter_list"))
         wrong_names = f"{lists[1]} has the file name of the other parameter list"
         problems.append(Problem(place, "inputs.ccip_parameter_list", wrong_names, "Both are products: rename one."))
-    container = read.execution.container
-    if container is not None and not _URL.match(container) and not Path(container).exists():
-        place = read.where(("execution", "container"))
-        problems.append(Problem(place, "execution.container", f"{container} is not there", "Name an image or a URL."))
     return there
 
 

@@ -24,6 +24,7 @@ from ccip_batch.errors import CcipError, DataError, ExitCode, RunFolderError, sa
 from ccip_batch.fingerprint import inputs_read_by, of_node, of_path, read_inputs, stamps
 from ccip_batch.groups import SpwGroup
 from ccip_batch.measurement_set import MsSummary
+from ccip_batch.probe import versions
 from ccip_batch.results import OUTCOME, NodeResult, Outcome, StageRecord, read_result
 from ccip_batch.run_folder import NodeFolder, RunFolder
 from ccip_batch.stages.editimlist import CubeTargets, PlaneTarget
@@ -419,7 +420,7 @@ def main(run_folder: str, name: str, fingerprint: str) -> ExitCode:
             work.check_inputs()  # also after a failure: this is then its cause
         # files that are given to the user have their checksums already
         made = () if outcome.files else tuple(Output.of(path) for path in sorted(work.out.iterdir()))
-        outcome.model_copy(update={"outputs": made}).save(Path(OUTCOME))
+        outcome.model_copy(update={"outputs": made, "versions": versions()}).save(Path(OUTCOME))
     except CcipError as error:
         return _tell(folder, str(error), error.exit_code)
     except MemoryError:

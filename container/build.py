@@ -34,6 +34,8 @@ WORK = ROOT / "build" / "image"
 INPUT = WORK / "input"
 SUITE = "trixie"
 DOCKER_BASE = f"debian:{SUITE}-slim"
+COMPRESSION = "-comp zstd -Xcompression-level 9"
+"""Of the image's files: as small as gzip's, made and read in a fraction of its time."""
 LIMIT = 300_000_000
 """The image may have this many bytes."""
 DATA_FILES = re.compile(r"casadata/__data__/(geodetic/.+|alma/simmos/vla\.[\w.]+\.cfg)")
@@ -203,10 +205,11 @@ def write_sbom(inventory: dict[str, Any], target: Path, version: str, revision: 
 
 
 def print_sizes(inventory: dict[str, Any], total: int) -> None:
-    """Print the table of sizes, largest first."""
+    """Print the table of sizes, largest first. What a part takes compressed is its share by an estimate."""
+    scale = total / sum(entry["compressed"] for entry in inventory["sizes"].values())
     print(f"{'':28}{'MB':>8}{'MB compressed':>16}")
     for name, entry in sorted(inventory["sizes"].items(), key=lambda item: -item[1]["compressed"]):
-        print(f"{name:28}{entry['bytes'] / 1e6:8.1f}{entry['compressed'] / 1e6:16.1f}")
+        print(f"{name:28}{entry['bytes'] / 1e6:8.1f}{scale * entry['compressed'] / 1e6:16.1f}")
     print(f"{'the image':28}{sum(e['bytes'] for e in inventory['sizes'].values()) / 1e6:8.1f}{total / 1e6:16.1f}")
 
 
@@ -239,7 +242,7 @@ def build(target: Path, wanted_base: str, force: bool) -> None:
 
     part = target.with_name(target.name + ".part")
     arguments = {"bootstrap": bootstrap, "from": source, "version": version, "revision": revision, "epoch": epoch}
-    command: list[str | Path] = [apptainer, "build", "--force", *bind(INPUT)]
+    command: list[str | Path] = [apptainer, "build", "--force", "--mksquashfs-args", COMPRESSION, *bind(INPUT)]
     for key, value in arguments.items():
         command += ["--build-arg", f"{key}={value}"]
     environment = os.environ | {"SOURCE_DATE_EPOCH": str(epoch)}

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import click
 
+from ccip_batch import __version__
+from ccip_batch.config import ResolvedJob
+from ccip_batch.container import digest
 from ccip_batch.engines.dagman import last_dag, refuse_while_alive, remove_dag, submit_dag, write_rescue
 from ccip_batch.engines.needed import needed_nodes, with_descendants
 from ccip_batch.engines.plan import DAG, check_site, write_plan
@@ -19,7 +22,7 @@ from ccip_batch.run_folder import RunFolder
 def plan(config: Path, overrides: Sequence[str], folder: Path | None) -> RunFolder:
     """Write the run folder with everything that `condor_submit_dag` needs. Raises the errors of `open_run`."""
     run, job, warnings = open_run(config, overrides, folder)
-    check_site(job)
+    job = _with_image(job, check_site(job).container)
     with run.locked():
         refuse_while_alive(run)
         for change in write_job(run, config, job):
@@ -28,6 +31,17 @@ def plan(config: Path, overrides: Sequence[str], folder: Path | None) -> RunFold
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     return run
+
+
+def _with_image(job: ResolvedJob, of_site: str | None) -> ResolvedJob:
+    """The job with the digest of the image that its nodes run in, if it is a file here, instead of CASA's versions."""
+    image = job.execution.container or of_site
+    if image is None:
+        return job
+    versions = {"ccip_batch": __version__}
+    if Path(image).is_file():
+        versions["image"] = digest(Path(image))
+    return job.model_copy(update={"versions": versions})
 
 
 def submit(run: RunFolder) -> ExitCode:

@@ -37,6 +37,9 @@ SKIP = 77
 NO_RETRY = int(ExitCode.PLANES_FAILED)
 """Exit code of a POST script: a retry cannot mend it."""
 
+IMAGE_PYTHON = "/opt/ccip/bin/python"
+"""In an image that `make image` made."""
+
 _NO_LIMIT_MB = 10**9
 _SAFE_PATH = re.compile(r"[^\s,;\"'$\\]+")
 """Paths that HTCondor's lists of files and of arguments take as they are."""
@@ -66,7 +69,7 @@ def write_plan(run: RunFolder, job: ResolvedJob) -> list[str]:
     for name in ("common.sub", "final.sub", *(f"{kind}.sub" for kind in KINDS)):
         shutil.copyfile(data_folder("condor") / name, run.dag / name)
     here = _environment(site.environment)
-    python = site.python or ("python3" if container else sys.executable)
+    python = site.python or (IMAGE_PYTHON if container else sys.executable)
     there = here if python == sys.executable else _words(site.environment)
     if site.data == "transfer":
         there = f"{there} {CHECKPOINT_VARIABLE}={site.checkpoint_every}".strip()

@@ -298,6 +298,9 @@ def configuration(pool: Pool, release: Path, options: argparse.Namespace, port: 
             "# Container universe.",
             f"SINGULARITY = {Path(apptainer).absolute()}",
             "SINGULARITY_RUN_TEST_BEFORE_JOB = false",
+            "# Debian's package lacks the image with which a machine tries out whether it runs image files.",
+            "HasSIF = true",
+            "STARTD_ATTRS = $(STARTD_ATTRS) HasSIF",
             "",
         ]
     if options.extra is not None:

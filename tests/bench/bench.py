@@ -1,10 +1,11 @@
 """Measurements, each a ratio of two things run side by side. Nothing passes or fails here.
 
-    python tests/bench/bench.py [a b c d report cube help ...]
+    python tests/bench/bench.py [a b c d model report cube help image ...]
 
 a: CPU outside CASA as a share of a run. b: planes on two workers against one. c: a plane through a node against its
-bare tclean calls. d: a plane of 6250 pixels against the estimate (an hour; only if named). report: what the report of
-16 planes costs. cube: cubes against CASA's imsmooth and imregrid. help: the CLI's start against an empty Python's.
+bare tclean calls. d: a plane of 6250 pixels against the estimate (an hour; only if named). model: what memory and time
+depend on. report: what the report of 16 planes costs. cube: cubes against CASA's imsmooth and imregrid. help: the CLI's
+start against an empty Python's. image: start of the image that `make image` built, mounted (only if named).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import bench_cube
+from bench_model import bench_model
 from bench_report import bench_report
 from jobs import BUILD, make_run, make_simulation
 
@@ -135,11 +137,26 @@ def bench_help() -> None:
     )
 
 
+def bench_image() -> None:
+    """`ccip-batch --version` inside the mounted image; the first start reads it from the disk."""
+    (image,) = (BUILD.parent).glob("ccip-*.sif")
+    apptainer = subprocess.run(
+        [BUILD.parents[1] / "container" / "setup_apptainer.sh"], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.strip()
+    times = [measured([apptainer, "run", "--containall", str(image), "--version"]) for _ in range(7)]
+    wall, cpu = (statistics.median(column) for column in zip(*times[1:], strict=True))
+    print(f"image  ccip-batch --version: first {times[0][0]:.2f} s, then {wall:.2f} s (goal 1), of it {cpu:.2f} s CPU")
+
+
 def main(chosen: Sequence[str]) -> None:
     if "help" in chosen:
         bench_help()
+    if "image" in chosen:
+        bench_image()
     if "cube" in chosen:
         bench_cube.main([])
+    if "model" in chosen:
+        bench_model(BUILD / "bench" / "model")
     if not {"a", "b", "c", "d", "report"} & set(chosen):
         return
     job = make_simulation("small")
@@ -153,4 +170,4 @@ def main(chosen: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["a", "b", "c", "report", "cube", "help"])
+    main(sys.argv[1:] or ["a", "b", "c", "model", "report", "cube", "help"])
