@@ -7,6 +7,7 @@ missing: HTCondor would hold the job for that.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tarfile
 from pathlib import Path
@@ -16,7 +17,7 @@ from ccip_batch import process
 from ccip_batch.config import ResolvedJob
 from ccip_batch.durable import write_whole
 from ccip_batch.engines.transfer import INPUTS, pack_output, unpack_checkpoint, unpack_input
-from ccip_batch.errors import CcipError, ConfigError, ExitCode
+from ccip_batch.errors import CcipError, ConfigError, ExitCode, says_disk_is_full
 from ccip_batch.run_folder import RunFolder
 
 RUN = Path("run")
@@ -24,6 +25,17 @@ RUN = Path("run")
 
 def main(name: str) -> ExitCode:
     """Run a node in the current folder. Gives its exit code; 85 if it saved its work and is to be run again."""
+    try:
+        return _main(name)
+    except OSError as error:
+        if not says_disk_is_full(error):
+            raise
+        shutil.rmtree(RUN, ignore_errors=True)  # makes room for what is said here
+        print(f"{name}: the disk of its machine is full ({error})", file=sys.stderr, flush=True)
+        return ExitCode.RESOURCES
+
+
+def _main(name: str) -> ExitCode:
     output = Path(f"{name}.out.tar")
     fresh = not output.is_file()
     if fresh:

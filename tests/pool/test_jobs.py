@@ -85,14 +85,14 @@ def test_memory_hold_for_good(jobs: PoolJobs) -> None:
     jobs.open_again(run, NODE)
     jobs.edit(run.dag / "ccip.dag", f'^(VARS {NODE} .*memory=)"\\d+"', r'\1"128"')
     jobs.edit(run.dag / "ccip.dag", rf"^RETRY {NODE} 2", f"RETRY {NODE} 1")
-    jobs.edit(run.dag / "site.sub", r"^memory_limit .*", "memory_limit = 128")
+    jobs.edit(run.dag / "ccip.dag", rf"^(RETRY {NODE} .*)", rf'\1\nVARS {NODE} APPEND memory_limit="128"')
     jobs.ccip("submit", run.path)
     assert jobs.finish(run) != 0
     assert jobs.row(run, NODE).state is JobState.REMOVED
     assert "more memory than it had asked for" in jobs.ccip("explain", run.path, NODE)
     assert jobs.result(run, "publish").stage("publish")["failed"] == ["10"]
 
-    jobs.edit(run.dag / "site.sub", r"^memory_limit .*", "memory_limit = 4000")
+    jobs.edit(run.dag / "ccip.dag", r'memory_limit="128"', 'memory_limit="4000"')
     jobs.ccip("retry", run.path, NODE)
     assert jobs.finish(run) == 0
     jobs.assert_same_products(run)
