@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 
 from ccip_batch import __version__
+from ccip_batch.estimates import extrapolated
 from ccip_batch.images import STOKES
 from ccip_batch.report import stages, verdict
 from ccip_batch.report.facts import NodeFacts, RunFacts
@@ -52,6 +53,7 @@ def write_page(facts: RunFacts, folder: Path) -> None:
         "gantt": gantt(list(facts.nodes.values()), plots),
         "uses": uses,
         "advice": advice(uses),
+        "extrapolated": extrapolated(facts.job),
         "margin": MARGIN,
         "round": ROUND,
         "pb_levels": PB_LEVELS,
