@@ -17,7 +17,7 @@ channels (205, 343 and 2137 bytes a row)."""
 
 
 class DataSize(Model):
-    """Size of a PIMS; all zero if it is unknown."""
+    """Size of a PIMS; zero is unknown."""
 
     bytes: int = Field(0, description="On disk.")
     spws: int = Field(0, description="Number of spectral windows.")
@@ -33,9 +33,9 @@ class DataSize(Model):
     def of(cls, vis: Path) -> DataSize:
         """The size of a measurement set."""
         rows, spws = table_rows(vis), table_rows(vis / "SPECTRAL_WINDOW")
-        if not rows or not spws:
-            return cls()
         size = folder_bytes(vis)
+        if not rows or not spws:
+            return cls(bytes=size)
         channels = max(1, round((size / rows - _BYTES_A_ROW) / _BYTES_A_VISIBILITY))
         return cls(bytes=size, spws=spws, rows=rows // spws, channels=channels)
 

@@ -20,14 +20,14 @@ MEASURED_VISIBILITIES = 190_000
 
 
 class _Linear(NamedTuple):
-    """A constant, and so much a pixel and a visibility of one spw."""
+    """A constant, and so much a pixel and a visibility."""
 
     constant: float
     a_pixel: float = 0.0
     a_visibility: float = 0.0
 
-    def __call__(self, job: ResolvedJob, spws: int) -> float:
-        return self.constant + self.a_pixel * pixels(job) + self.a_visibility * job.data.visibilities * spws
+    def __call__(self, size: int, visibilities: float) -> float:
+        return self.constant + self.a_pixel * size + self.a_visibility * visibilities
 
 
 _MEMORY: dict[Kind, _Linear] = {
@@ -47,28 +47,28 @@ _SECONDS: dict[Kind, _Linear] = {
 }
 """Wall time on one core, of a node that has it to itself."""
 _LIMIT_FACTOR = 20
-_LEAST_LIMIT_S = 3600.0
+_LEAST_LIMIT_S = 6 * 3600.0
 
 
-def pixels(job: ResolvedJob) -> int:
-    """Pixels of one Stokes plane."""
-    width, height = job.iteration(0)["imsize"]
+def pixels(job: ResolvedJob, kind: Kind = "image") -> int:
+    """Pixels of one Stokes plane of what a node images: `restore` that of the prediction, the others a plane."""
+    width, height = (job.prediction() if kind == "restore" else job.iteration(0))["imsize"]
     return int(width) * int(height)
 
 
-def _spws(job: ResolvedJob, node: Node) -> int:
-    """Spws that a node works on at once."""
-    return len(node.group.spws) if node.group else len(job.science_spws)
+def _visibilities(job: ResolvedJob, node: Node) -> float:
+    """Rows times channels, over all spws that a node reads."""
+    return job.data.visibilities * (len(node.group.spws) if node.group else len(job.science_spws))
 
 
 def memory_bytes(job: ResolvedJob, node: Node) -> int:
     """Resident memory of a node's processes."""
-    return int(_MEMORY[node.kind](job, _spws(job, node)))
+    return int(_MEMORY[node.kind](pixels(job, node.kind), _visibilities(job, node)))
 
 
-def plane_disk_bytes(job: ResolvedJob) -> int:
-    """Disk that all images of one plane take while it is worked on."""
-    return _DISK_BYTES_A_PIXEL * pixels(job)
+def plane_disk_bytes(job: ResolvedJob, kind: Kind = "image") -> int:
+    """Disk that all images of one plane, or of the prediction, take while a node of that kind works on them."""
+    return _DISK_BYTES_A_PIXEL * pixels(job, kind)
 
 
 def disk_bytes(job: ResolvedJob) -> int:
@@ -83,13 +83,13 @@ def time_limit_s(job: ResolvedJob, node: Node) -> float:
 
 def seconds(job: ResolvedJob, node: Node) -> float:
     """Rough wall time of a node on one core."""
-    return _SECONDS[node.kind](job, _spws(job, node))
+    return _SECONDS[node.kind](pixels(job, node.kind), _visibilities(job, node))
 
 
 def extrapolated(job: ResolvedJob) -> list[str]:
     """A sentence for each size that is beyond what was measured."""
     sizes = (
-        ("pixels an image", pixels(job), MEASURED_PIXELS),
+        ("pixels an image", max(pixels(job), pixels(job, "restore")), MEASURED_PIXELS),
         ("rows times channels a spw", job.data.visibilities, MEASURED_VISIBILITIES),
     )
     return [

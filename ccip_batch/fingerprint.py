@@ -97,7 +97,7 @@ def of_node(run: RunFolder, job: ResolvedJob, inputs: Mapping[str, str], graph: 
         else:
             parents[name] = result.fingerprint if result else _FAILED
     parts = {
-        "versions": [__version__, job.versions.get("casatools", "")],
+        "versions": [__version__, _casa(job)],
         "node": node.name,
         "parameters": _parameters(job, node),
         "inputs": _inputs(inputs, inputs_read_by(node)),
@@ -105,6 +105,11 @@ def of_node(run: RunFolder, job: ResolvedJob, inputs: Mapping[str, str], graph: 
     }
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _casa(job: ResolvedJob) -> str:
+    """The CASA that nodes run with; for nodes in a pool, that of the image that they are started in."""
+    return job.versions.get("casatools") or job.versions.get("image") or job.execution.container or ""
 
 
 _DATA = ("vis", "reimaging_resources", "flag_commands")
@@ -150,7 +155,7 @@ def is_done(run: RunFolder, job: ResolvedJob, inputs: Mapping[str, str], graph: 
     """
     folder = run.node(node)
     result = read_result(folder.result)
-    if result is None or result.fingerprint != of_node(run, job, inputs, graph, node):
+    if result is None or folder.damaged.exists() or result.fingerprint != of_node(run, job, inputs, graph, node):
         return False
     sizes = {path.name: path.stat().st_size for path in folder.out.glob("*")} if result.files else {}
     left = () if folder.cleaned.exists() else result.outputs

@@ -29,6 +29,8 @@ _COMMAND = re.compile(rf"(?:\w+ ?= ?(?:{_VALUE})(?:\s+|$))+")
 _PAIR = re.compile(rf"(\w+) ?= ?({_VALUE})(?:\s+|$)")
 _PLAIN = re.compile(r"[\w\s~&;:,*/<>.+\-!\[\]@^#=|%?]*")
 """Letters of CASA's selections. Without parentheses and braces, no expression of Python can call anything."""
+_REASON = re.compile(r"[^{}\[\]]*")
+"""A reason is for people: CASA evaluates what is in braces and brackets alone."""
 _RIGHT = "Each line holds one command such as mode='manual' spw='3' scan='2', or a # comment."
 
 
@@ -70,6 +72,6 @@ def _complaint(text: str) -> str:
     for key, value in _PAIR.findall(text):
         if key not in KEYS:
             return f"{key!r} is nothing that a flag command may say"
-        if not _PLAIN.fullmatch(value.strip("'\",")):
+        if not (_REASON if key == "reason" else _PLAIN).fullmatch(value.strip("'\",")):
             return f"{key} has the value {value[:60]}, which is no selection and no number"
     return ""

@@ -87,7 +87,9 @@ def _compare(place: str, plane: Flux, others: Sequence[Flux]) -> FluxJump | None
     if rank < design.shape[1]:
         return None
     expected = float(np.exp(solution[-1]))
-    relative = float(np.linalg.inv(design.T @ design)[-1, -1]) + SCALE**2
+    # planes that scatter more than that among themselves let expect no better
+    scatter = max(1.0, 1.4826 * float(np.median(np.abs(design @ solution - y / sigma))))
+    relative = float(np.linalg.inv(design.T @ design)[-1, -1]) * scatter**2 + (SCALE * scatter) ** 2
     spread = float(np.sqrt(plane.noise**2 + expected**2 * relative))
     return FluxJump(
         spw=plane.spw,

@@ -50,8 +50,8 @@ KILL_WAIT_S = 60.0
 FULL_BYTES = 16 << 20
 """A disk with less than this is full: CASA does not always say why it failed, and not always in words."""
 
-TIDY_S = 8.0
-"""How long Apptainer may take to tidy up."""
+TIDY_S = 30.0
+"""How long Apptainer may take to tidy up: it may have unpacked the image."""
 
 _MEMORY_WORDS = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory")
 _DISK_WORDS = ("No space left on device", "Disk quota exceeded")
@@ -100,7 +100,7 @@ class _Attempt:
         before = read_failure(folder.failure) or read_result(folder.result)
         self.attempts = 1 + (before.attempts if before and before.fingerprint == fingerprint else 0)
         self.started = time.time()
-        self.limit_s = time_limit_s(run.read_job(), node)
+        self.limit_s = time_limit_s(self.job, node)
         self.timed_out = False
 
     def run(self) -> ExitCode:
@@ -121,7 +121,7 @@ class _Attempt:
     def _prepare(self) -> None:
         """Empty the folder of what an earlier try left, but for its logs, which are kept aside once."""
         folder = self.folder
-        old = [folder.result, folder.failure, folder.error, folder.cleaned, folder.progress]
+        old = [folder.result, folder.failure, folder.error, folder.cleaned, folder.damaged, folder.progress]
         checkpoint = Checkpoint(folder.checkpoint, self.fingerprint)
         goes_on = checkpoint.load() is not None
         if not goes_on:
@@ -187,7 +187,7 @@ class _Attempt:
             command = self.container.command("python3", *words)
             stdin, environment = (
                 subprocess.PIPE,
-                container.environment({process.PARENT_VARIABLE: process.STANDARD_INPUT}),
+                container.environment({process.PARENT_VARIABLE: process.STANDARD_INPUT, "OMP_NUM_THREADS": "1"}),
             )
         with self.folder.log.open("a") as log:
             return subprocess.Popen(
@@ -282,9 +282,10 @@ class _Attempt:
             return ExitCode.RESOURCES, f"out of memory {cause}".strip()
         if cause:
             return exit_code, cause
+        last = (tail.splitlines() or [""])[-1]
         if self.container is not None and code == container.NOT_STARTED:
-            return ExitCode.CONFIG, f"the image {self.container.image} could not be started: {tail.splitlines()[-1:]}"
-        if self.container is not None and code > 128:
+            return ExitCode.CONFIG, f"the image {self.container.image} could not be started: {last}"
+        if self.container is not None and code - 128 in set(signal.Signals):
             code = 128 - code  # the signal that ended the process in there
         if code < 0:
             name = signal.Signals(-code).name

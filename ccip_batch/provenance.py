@@ -67,11 +67,15 @@ def image(job: ResolvedJob) -> str:
         return ""
 
 
-def cards(job: ResolvedJob, fingerprint: str) -> dict[str, Card]:
-    """Header cards by which a FITS file is traced. fingerprint: of the node that writes it."""
+def cards(job: ResolvedJob, fingerprint: str, versions: Mapping[str, str] | None = None) -> dict[str, Card]:
+    """Header cards by which a FITS file is traced.
+
+    fingerprint: of the node that writes it. versions: of what made its pixels, if that was another process.
+    """
+    made_with = casa.versions() if versions is None else versions
     found: dict[str, Card] = {
         "CCIPVER": (__version__, "Version of ccip_batch"),
-        "CASAVER": (casa.versions().get("casatools", ""), "Version of casatools"),
+        "CASAVER": (made_with.get("casatools", ""), "Version of casatools"),
         "CCIPNODE": (fingerprint, ""),
     }
     if image(job):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -84,7 +85,8 @@ class NodeResult(Model):
         return self.checksum == self._sum()
 
     def _sum(self) -> str:
-        return hashlib.sha256(self.model_dump_json(exclude={"checksum"}).encode()).hexdigest()
+        content = self.model_dump(mode="json", exclude={"checksum"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def stage(self, name: str) -> Any:
         """What a stage returned, as JSON data. Raises DataError if the node did not run it."""

@@ -49,6 +49,8 @@ class NodeFolder:
         """Where the running node puts what it gives to others."""
         self.out_before = run / "nodes" / node.name / "out.before"
         """Output of an earlier try, while the new one takes its place."""
+        self.damaged = self.path / "damaged"
+        """There when another node found a file of this one changed: the next run repeats it."""
         self.cleaned = self.path / "cleaned"
         """There when what the node gave to others was removed after the export."""
         if node.kind == "export" and node.group is not None:

@@ -62,7 +62,9 @@ def _report_missing_resources(config: Path, job: ResolvedJob, folder: Path | Non
     with run.locked():
         if run.resolved.is_file() and read_result(run.node(run.graph()["restore"]).result):
             return
-        write_job(run, config, job)
+        # it fails before it would need CASA, or an image
+        execution = job.execution.model_copy(update={"container": None})
+        write_job(run, config, job.model_copy(update={"execution": execution}))
         run_node(run, "restore")
         _write_report(run)
 

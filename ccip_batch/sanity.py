@@ -151,11 +151,13 @@ def check_model(casa: Casa, vis: str, model: str) -> float:
             raise CasaError(f"tclean filled no MODEL_DATA in {vis}: the prediction failed; see casa.log.")
     peaks: dict[int, float] = {}
     for spw, cells in _cells(casa, vis, ("MODEL_DATA", "FLAG")):
-        peak = float(np.abs(cells["MODEL_DATA"]).max())
+        used = np.abs(cells["MODEL_DATA"][~cells["FLAG"]])
+        if not used.size:
+            continue
+        peak = float(used.max())
         if not math.isfinite(peak):
             raise CasaError(f"MODEL_DATA of spw {spw} in {vis} is not finite after the prediction from {model}. {_LOG}")
-        if not cells["FLAG"].all():
-            peaks[spw] = max(peaks.get(spw, 0.0), peak)
+        peaks[spw] = max(peaks.get(spw, 0.0), peak)
     empty = sorted(spw for spw, peak in peaks.items() if not peak > 0)
     if empty or not peaks:
         where = "everywhere" if len(empty) == len(peaks) else f"in spw {', '.join(map(str, empty))}"

@@ -76,6 +76,10 @@ def _verify_run(run: RunFolder, found: Verification) -> None:
         for path, file in files:
             seen.add(path)
             _compare(path, file.sha256, found)
+        for output in () if folder.cleaned.exists() else result.outputs:
+            found.checked += 1
+            if not output.is_whole_in(folder.out):
+                found.wrong.append(f"{folder.out / output.name}: is not as {node.name} made it")
     if (run.products / CHECKSUMS).is_file():
         _verify_products(run.products, found, seen)
     _verify_inputs(run, found)

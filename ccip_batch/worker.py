@@ -77,16 +77,16 @@ class Worker:
         """Where another node left its output, relative to the work folder so that histories hold no machine's paths.
 
         needed: the files and folders there that this node reads. Raises DataError if one is not as it was made; the
-        result of the other node is then removed, so that it is repeated.
+        other node is then marked, so that the next run repeats it. Its result stays: other nodes may be reading it.
         """
         folder = self.run.node(self.graph[name])
         made = {output.name: output for output in self.parent(name).outputs}
         for entry in needed:
             if entry in made and not made[entry].is_whole_in(folder.out):
-                folder.result.unlink(missing_ok=True)
+                folder.damaged.touch()
                 raise DataError(
                     f"{folder.out / entry} is damaged, or was changed after {name} had made it. Run again: {name} is "
-                    f"repeated (on a pool, remove {folder.result} first)."
+                    f"repeated (after file transfer, remove nodes/{name}/result.json of the run folder first)."
                 )
         return os.path.relpath(folder.out)
 
@@ -98,8 +98,8 @@ class Worker:
         known = read_inputs(self.run)
         for name, path in self._inputs.items():
             try:
-                same = stamps(path) == self._stamps[name] and of_path(path) == known.get(name, of_path(path))
-            except OSError:
+                same = stamps(path) == self._stamps[name] and known.get(name) in (None, of_path(path))
+            except FileNotFoundError:
                 same = False
             if not same:
                 raise DataError(

@@ -63,7 +63,7 @@ def _disk_bytes(job: ResolvedJob, node: Node) -> int:
     planes = len(job.groups)
     if node.kind == "restore":
         # the PIMS, its copy with three columns of data, the measurement sets of the groups and their tar
-        return _DISK_BASE + 6 * job.data.bytes + estimates.plane_disk_bytes(job)
+        return _DISK_BASE + 6 * job.data.bytes + estimates.plane_disk_bytes(job, node.kind)
     if node.kind == "image":
         group = job.data.bytes // max(1, job.data.spws) * max(len(one.spws) for one in job.groups)
         return _DISK_BASE + 2 * group + estimates.plane_disk_bytes(job) + 2 * _RESULT_BYTES_A_PIXEL * pixels

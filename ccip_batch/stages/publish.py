@@ -57,7 +57,7 @@ def publish_products(
     mean = _mean_v(folder)
     if mean:
         with fits.open(mean, mode="update") as hdus:
-            hdus[0].header.update(cards(job, run.fingerprint))
+            hdus[0].header.update(cards(job, run.fingerprint, run.results["analyze"].versions))
         files.append(ProductFile.of(mean))
     for given in (job.inputs.seip_parameter_list, job.inputs.ccip_parameter_list):
         shutil.copyfile(given, folder / given.name)

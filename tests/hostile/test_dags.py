@@ -47,7 +47,6 @@ def planned_or_refused(config: Path, run: Path, plain: dict[str, list[str]]) -> 
         assert not (run / "dag" / "ccip.dag").exists()
     else:
         assert shape(made.dag) == plain
-        subprocess.run([made.dag / "ccip-dag.sh", "nonsense", "nowhere"], capture_output=True, timeout=120)
     assert not list(Path().rglob(f"*{CANARY}")), "a name was executed"
 
 
@@ -87,7 +86,12 @@ def test_names_of_the_container_and_the_site(tmp_path: Path, plain: dict[str, li
 
 @pytest.mark.parametrize("name", [name for name in NAMES if len(name) < 200], ids=repr)
 def test_names_of_the_run_folder(tmp_path: Path, plain: dict[str, list[str]], name: str) -> None:
-    planned_or_refused(make_job(tmp_path / "job", SITE), tmp_path / name.replace("/", "_"), plain)
+    run = tmp_path / name.replace("/", "_")
+    planned_or_refused(make_job(tmp_path / "job", SITE), run, plain)
+    script = run / "dag" / "ccip-dag.sh"
+    if script.exists():
+        subprocess.run([script, "nonsense", "nowhere"], capture_output=True, timeout=120)
+        assert not list(Path().rglob(f"*{CANARY}")), "a name was executed"
 
 
 @pytest.mark.parametrize("name", NAMES[:6], ids=repr)

@@ -147,9 +147,9 @@ _OF_THE_RUN = ("DATE", "HISTORY", "MEMAVAIL", "CHECKSUM")
 """Header keywords that tell when and where a file was made."""
 
 
-def _content(path: Path) -> tuple[bytes, list[str]]:
+def _content(path: Path) -> tuple[bytes, list[tuple[str, object]]]:
     with fits.open(path) as hdus:
-        cards = [str(card) for card in hdus[0].header.cards if card.keyword not in _OF_THE_RUN]
+        cards = [(card.keyword, card.value) for card in hdus[0].header.cards if card.keyword not in _OF_THE_RUN]
         return hdus[0].data.tobytes(), cards
 
 
