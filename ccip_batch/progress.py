@@ -20,8 +20,8 @@ from ccip_batch.status import clock, present_stage
 from ccip_batch.workflow import Node
 
 _STYLES = {"waiting": "dim", "running": "bold cyan", "done": "green", "failed": "bold red", "blocked": "yellow"}
-_STAGES_EVERY_S = 1.0
-"""How often the stages of running nodes are read for plain lines."""
+_LOOK_EVERY_S = 1.0
+"""How often it is looked what running nodes do."""
 
 
 class Progress:
@@ -30,6 +30,7 @@ class Progress:
     def __init__(self, run: RunFolder, job: ResolvedJob, workers: int) -> None:
         self._run = run
         self._job = job
+        self._guesses = {node.name: seconds(job, node) for node in run.graph().nodes}
         self._workers = workers
         self._console = Console(stderr=True)
         self._nodes = run.graph().nodes
@@ -38,7 +39,7 @@ class Progress:
         self._since: dict[str, float] = {}
         self._took: dict[str, float] = {}
         self._stages: dict[str, str] = {}
-        self._stages_read = 0.0
+        self._looked = 0.0
         self._started = time.monotonic()
         self._live: Live | None = None
         self._stack = ExitStack()
@@ -73,10 +74,12 @@ class Progress:
 
     def tick(self) -> None:
         """Some time has passed."""
+        if time.monotonic() - self._looked < _LOOK_EVERY_S:
+            return
+        self._looked = time.monotonic()
         if self._live:
             self._live.update(self._table())
-        elif time.monotonic() - self._stages_read > _STAGES_EVERY_S:
-            self._stages_read = time.monotonic()
+        else:
             for node in self._nodes:
                 stage = present_stage(self._run, node)[0] if self._states[node.name] == "running" else ""
                 if stage and stage != self._stages.get(node.name):
@@ -91,12 +94,12 @@ class Progress:
     def _expected(self, node: Node) -> float:
         """Seconds that a node will take: the estimate, scaled by what nodes of its kind have taken so far."""
         alike = [
-            (self._took[other.name], seconds(self._job, other))
+            (self._took[other.name], self._guesses[other.name])
             for other in self._nodes
             if other.kind == node.kind and self._took.get(other.name, 0) > 5
         ]
         factor = sum(took for took, _ in alike) / sum(guess for _, guess in alike) if alike else 1.0
-        return factor * seconds(self._job, node)
+        return factor * self._guesses[node.name]
 
     def _remaining(self) -> float:
         now = time.monotonic()
