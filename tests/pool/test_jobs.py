@@ -30,7 +30,7 @@ def test_shared_file_system(jobs: PoolJobs) -> None:
     jobs.ccip("submit", run.path)
     assert jobs.finish(run) == 0
     jobs.assert_same_products(run)
-    rows = {row.split()[1]: row for row in jobs.ccip("status", run.path).splitlines() if " done " in row}
+    rows = {row.split()[0]: row for row in jobs.ccip("status", run.path).splitlines() if " done " in row}
     assert set(rows) == {node.name for node in run.graph().nodes}
     assert jobs.row(run, NODE).bytes_sent == 0
     assert "Nothing failed" in jobs.ccip("explain", run.path)
