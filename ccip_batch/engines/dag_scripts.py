@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from ccip_batch import process, report
+from ccip_batch import process
 from ccip_batch.cleaning import bad_products, clean
 from ccip_batch.config import ResolvedJob
 from ccip_batch.durable import write_whole
@@ -87,6 +87,10 @@ def post(run: RunFolder, name: str, returned: int, retry: int, retries: int) -> 
 
 def final(run: RunFolder, dag_status: int) -> int:
     """At the end of the DAG: check the products, clean up, write the report; passes the state of the DAG on."""
+    from ccip_batch import (
+        report,  # with matplotlib and scipy; before and after each node nobody wants to wait for those
+    )
+
     job = run.read_job()
     bad = bad_products(run) if dag_status == 0 else []
     for name in bad:

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from astropy.wcs import WCS
-from scipy.optimize import OptimizeWarning, curve_fit
 
 from ccip_batch.errors import DataError
 from ccip_batch.images import STOKES
@@ -142,6 +141,8 @@ def _power_law(rows: Sequence[PlaneAtPlace]) -> PowerLaw | None:
     ratio = np.array([frequency for frequency, _ in good]) / REFERENCE_HZ
     flux = np.array([value for _, value in good], dtype=float)
     slope, start = np.polyfit(np.log(ratio), np.log(flux), 1)
+    from scipy.optimize import OptimizeWarning, curve_fit  # slow to import, and reports read this module
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OptimizeWarning)  # two planes: no errors can be given
         try:
