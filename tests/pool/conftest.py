@@ -28,6 +28,8 @@ def pool() -> Iterator[RunningPool]:
     call("down")  # one that a killed session left
     call("job-python")
     call("up", "--memory-policy")
+    for how in ((), ("-forcex",)):  # jobs of a killed session would be started again
+        call("run", "--", "condor_rm", "-all", *how, check=False)
     try:
         keys = ("CCIP_POOL", "CCIP_POOL_WORK", "CCIP_JOB_PYTHON")
         code = f"import json, os; print(json.dumps([os.environ[key] for key in {keys}]))"
