@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from jobs import BUILD, make_run, make_simulation
 
 from ccip_batch.previews import PSF_HALF, SIDE, SMALL_SIDE, Previews
+from ccip_batch.results import NodeResult
 
 SPWS = tuple(range(2, 18))
 
@@ -71,7 +72,7 @@ def sixteen(run: Path, folder: Path) -> None:
     def save(result: dict[str, Any]) -> Path:
         place = folder / "nodes" / result["node"]
         place.mkdir(parents=True)
-        (place / "result.json").write_text(json.dumps(result))
+        NodeResult.model_validate(result).sealed().save(place / "result.json")
         for log in ("casa.log", "node.log", "casa_commands.py"):
             (place / log).write_text("one line of a log that is long enough to be like those of CASA\n" * 5000)
         return place

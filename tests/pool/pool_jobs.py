@@ -18,6 +18,7 @@ from astropy.io import fits
 from jobs import source_hash
 from running_pool import RunningPool, call
 
+from ccip_batch.engines.dagman import last_dag
 from ccip_batch.engines.events import NodeRow
 from ccip_batch.engines.watch import pool_rows
 from ccip_batch.results import NodeResult, read_result
@@ -86,15 +87,15 @@ class PoolJobs:
 
     def finish(self, run: RunFolder) -> int:
         """Wait for the end of the DAG that was submitted last; gives DAGMan's exit code."""
+        dag = last_dag(run)
+        assert dag is not None
         out = run.dag / "ccip.dag.dagman.out"
-        started = "STARTING UP"
-
-        def ended() -> bool:
-            return "EXITING WITH STATUS" in out.read_text().rpartition(started)[2]
-
-        self.wait(ended, f"the end of DAGMan ({out})")
+        end = re.compile(rf"scheduniv_exec\.{dag.cluster}\.0 .* EXITING WITH STATUS (\d+)")
+        self.wait(lambda: end.search(out.read_text()) is not None, f"the end of DAGMan ({out})")
         self.pool.wait_for_empty_queue()
-        return int(out.read_text().rpartition("EXITING WITH STATUS")[2].split()[0])
+        found = end.search(out.read_text())
+        assert found is not None
+        return int(found[1])
 
     def row(self, run: RunFolder, node: str) -> NodeRow:
         """What the event logs tell of a node. KeyError if it was not submitted yet."""

@@ -19,6 +19,7 @@ from jobs import ccip_batch
 from report_runs import failed_restore
 
 from ccip_batch.previews import Previews
+from ccip_batch.results import NodeResult
 
 STOKES = "IQUV"
 
@@ -54,6 +55,8 @@ def run(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the finished run without images, with a report that was made where CASA cannot be imported."""
     copy = tmp_path_factory.mktemp("report") / "run"
     shutil.copytree(finished, copy, ignore=shutil.ignore_patterns("work", "*.ms", "*.mask", "*.subim", "report"))
+    for node in ("restore", *(path.name for path in copy.glob("nodes/image_*"))):
+        (copy / "nodes" / node / "cleaned").touch()
     program = (
         "import sys; sys.modules['casatools'] = sys.modules['casatasks'] = None\n"
         "from ccip_batch.cli import main; main(['report', sys.argv[1]])"
@@ -166,7 +169,7 @@ def test_a_place_without_positive_intensity_is_left_out(run: Path, tmp_path: Pat
     first, second = record["result"]["stokes"]["places"]
     for plane in first["planes"]:
         plane["pixel"]["I"] = -1e-3
-    path.write_text(json.dumps(result))
+    NodeResult.model_validate(result).sealed().save(path)
     done = ccip_batch("report", other)
     assert done.returncode == 0, done.stderr
     for name in ("qu", "flux", "rotation"):
