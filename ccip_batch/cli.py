@@ -217,7 +217,7 @@ def retry(run: RunFolder, name: str) -> int:
 
 @main.command()
 @_RUN
-@click.argument("name", metavar="NODE", required=False)
+@click.argument("name", metavar="[NODE]", required=False)
 @_explained
 def explain(run: RunFolder, name: str | None) -> int:
     """Tell of every node that failed or is held: the cause, the last lines, the command that repeats it here."""

@@ -17,7 +17,8 @@ _HEAD = """\
 One YAML file is one job: one PIMS, one square degree. `configs/` holds commented examples,
 `ccip-batch validate JOB.yaml` checks one, and `ccip-batch schema` prints a JSON schema for editors.
 
-* Relative paths are relative to the folder of the file, those given on the command line too.
+* Relative paths are relative to the folder of the file, with `--set` too; those of `--container` and
+  `--run-dir` are relative to the current folder.
 * What is said last wins: **default < parameter list < job config < command line** (`--set KEY.SUB=VALUE`). In NRAO's
   pipeline a value of a parameter list wins over the arguments of a task; here it does not.
 * `spw` is a list with one string a plane: `['2', '3,4']` makes two planes, the second from spws 3 and 4 together.

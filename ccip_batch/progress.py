@@ -20,6 +20,8 @@ from ccip_batch.status import clock, present_stage
 from ccip_batch.workflow import Node
 
 _STYLES = {"waiting": "dim", "running": "bold cyan", "done": "green", "failed": "bold red", "blocked": "yellow"}
+_LINES_AROUND = 7
+"""Lines of the table that are no nodes, and one for the prompt."""
 _LOOK_EVERY_S = 1.0
 """How often it is looked what running nodes do."""
 
@@ -113,12 +115,20 @@ class Progress:
 
     def _table(self) -> Table:
         now = time.monotonic()
-        caption = f"{clock(now - self._started)} elapsed, some {clock(self._remaining())} to go"
+        done, waiting = (sum(1 for state in self._states.values() if state == one) for one in ("done", "waiting"))
+        caption = (
+            f"{done} nodes done, {waiting} waiting; {clock(now - self._started)} elapsed, "
+            f"some {clock(self._remaining())} to go"
+        )
         table = Table(title=self._job.imagename, caption=caption, expand=False)
-        for title in ("node", "state", "elapsed", "expected", ""):
+        for title in ("node", "state", "elapsed", "expected"):
             table.add_column(title)
+        table.add_column("", no_wrap=True, overflow="ellipsis")
+        fits = len(self._nodes) + _LINES_AROUND <= self._console.size.height
         for node in self._nodes:
             state = self._states[node.name]
+            if not fits and state in ("waiting", "done"):
+                continue  # those are counted below the table
             elapsed = self._took.get(node.name)
             text = self._texts.get(node.name, "")
             if state == "running":

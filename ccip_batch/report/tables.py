@@ -124,10 +124,15 @@ def plane_table(facts: RunFacts) -> PlaneTable:
     raw = [_cells(plane) for plane in facts.planes]
     columns = [list(column) for column in zip(*raw, strict=True)] if raw else []
     frequencies = [plane.frequency_ghz or 1.0 for plane in facts.planes]
+    bandwidths = [plane.target.bandwidth_hz if plane.target else 1.0 for plane in facts.planes]
     imaged = [i for i, plane in enumerate(facts.planes) if plane.images]  # an empty plane is no outlier
     for column, cells in zip(COLUMNS, columns, strict=False):
         if column.shaded:
             scales = [frequencies[i] if column.unit == "arcsec" else 1.0 for i in imaged]
+            if column.title.startswith(
+                "rms"
+            ):  # noise falls with the root of the bandwidth, and a group may have two spws
+                scales = [math.sqrt(bandwidths[i]) for i in imaged]
             if column.by_size:
                 values = [cells[i].sort for i in imaged]
                 scales = [math.copysign(1.0, value) if isinstance(value, float) else 1.0 for value in values]

@@ -15,13 +15,16 @@ from ccip_batch.report.verdict import headline, identity, plane_counts
 
 _LEFT_OUT = ("Bandwidth", "Beam PA", "Stopped by", "Major cycles", "Why")
 """Columns that only the page has."""
-_MIN_WIDTH = 150
+_WIDE = 135
+_NARROW_LEFT_OUT = ("Beam minor", "rms Q", "rms U", "rms V", "Dynamic range", "Iterations")
+"""Left out too on a terminal that is narrower than that."""
 
 
 def render(facts: RunFacts) -> str:
     """As lines of text."""
     out = io.StringIO()
-    console = Console(file=out, width=max(_MIN_WIDTH, shutil.get_terminal_size().columns), highlight=False)
+    width = shutil.get_terminal_size().columns
+    console = Console(file=out, width=width, highlight=False)
 
     def say(line: str) -> None:
         console.print(Text(line))
@@ -40,9 +43,10 @@ def render(facts: RunFacts) -> str:
         say(f"  log: {node.folder.log}")
         say(f"  again: {node.command}")
     table = plane_table(facts)
-    shown = Table(title="Planes (mJy/beam, arcsec; * to **** : 3 to 6 robust sigma off the other planes)",
-                  title_justify="left")  # fmt: skip
-    chosen = [i for i, column in enumerate(table.columns) if column.title not in _LEFT_OUT]
+    say("\nPlanes (GHz, %, mJy/beam, arcsec; * to ****: 3 to 6 robust sigma off the others)")
+    shown = Table(box=None, pad_edge=False)
+    left_out = _LEFT_OUT if width >= _WIDE else (*_LEFT_OUT, *_NARROW_LEFT_OUT)
+    chosen = [i for i, column in enumerate(table.columns) if column.title not in left_out]
     for i in chosen:
         shown.add_column(table.columns[i].title, justify="left" if table.columns[i].title == "State" else "right")
     for row in table.rows:
