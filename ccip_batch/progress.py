@@ -117,13 +117,14 @@ class Progress:
         now = time.monotonic()
         done, waiting = (sum(1 for state in self._states.values() if state == one) for one in ("done", "waiting"))
         caption = (
-            f"{done} nodes done, {waiting} waiting; {clock(now - self._started)} elapsed, "
+            f"{done} done, {waiting} waiting; {clock(now - self._started)} elapsed, "
             f"some {clock(self._remaining())} to go"
         )
-        table = Table(title=self._job.imagename, caption=caption, expand=False)
-        for title in ("node", "state", "elapsed", "expected"):
-            table.add_column(title)
-        table.add_column("", no_wrap=True, overflow="ellipsis")
+        table = Table(title=self._job.imagename, caption=caption, expand=True)
+        widest = max(len(node.name) for node in self._nodes)
+        for title, width in (("node", widest), ("state", 8), ("elapsed", 8), ("expected", 8)):
+            table.add_column(title, no_wrap=True, width=width)
+        table.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)
         fits = len(self._nodes) + _LINES_AROUND <= self._console.size.height
         for node in self._nodes:
             state = self._states[node.name]
