@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -154,8 +155,7 @@ def test_evicted_with_checkpoint(jobs: PoolJobs, when: str) -> None:
     assert jobs.finish(run) == 0
     assert (jobs.row(run, NODE).submissions, jobs.row(run, NODE).attempts) == (1, 2)
     script = (run.node(run.graph()[NODE]).casa_commands).read_text()
-    calls = [line for line in script.splitlines() if "tclean(" in line]
-    names = [line.partition("imagename=")[2].split(",")[0] for line in calls]
+    names = re.findall(r"tclean\(.*?imagename=('[^']+')", script, re.DOTALL)
     assert sum(".iter0" in name for name in names) == 1
     if not options:
         assert len(names) == len(set(names)) == 4
