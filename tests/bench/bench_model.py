@@ -23,7 +23,7 @@ from ccip_batch.workflow import build_graph
 
 NODES = ("restore", "image_spw17")
 BASE = {"pixels": 512, "channels": 8, "integrations": 2}
-VARIED = {"pixels": (384, 1024), "channels": (3, 32), "integrations": (6,)}
+VARIED = {"pixels": (1024,), "channels": (32,), "integrations": (6,)}
 
 
 @dataclass(frozen=True)
