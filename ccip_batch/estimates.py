@@ -1,7 +1,7 @@
 """What a node needs: memory, disk, time, from the rows and channels of its data and the pixels of its images.
 
 The figures a pixel were measured with CASA 6.7.6.14 on simulated data of 9 fields, 6318 rows and 8 channels a spw, with
-512 to 2048 pixels a side. Those a visibility (one row in one channel of one spw, four correlations) are a cautious guess
+512 to 2048 pixels a side. Those a visibility (one row in one channel of one spw, four correlations) are a careful guess
 of a megabyte a second; `python tests/bench/bench.py model` varies rows, channels and pixels by themselves and fits all.
 Beyond the range that was measured the figures are extrapolated.
 """
