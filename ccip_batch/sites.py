@@ -76,7 +76,11 @@ def _numbers(version: str) -> tuple[int, ...]:
 def known_sites() -> dict[str, Path]:
     """All profiles by name; the user's win over the package's."""
     folders = [data_folder("condor") / "sites"]
-    folders += [Path(part) for part in reversed(os.environ.get(SITES_VARIABLE, "").split(":")) if part]
+    own = [Path(part) for part in reversed(os.environ.get(SITES_VARIABLE, "").split(":")) if part]
+    for folder in own:
+        if not folder.is_dir():
+            raise ConfigError(f"{SITES_VARIABLE}: {folder} is no folder; correct it, or unset the variable.")
+    folders += own
     return {
         path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml")) if _NAME.fullmatch(path.stem)
     }

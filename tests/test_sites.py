@@ -21,7 +21,7 @@ def test_sites_of_the_package() -> None:
 def test_a_site_of_the_users_needs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.yaml").write_text(MINE)
     (tmp_path / "nrao.yaml").write_text(MINE)
-    monkeypatch.setenv("CCIP_SITES", f"{tmp_path}:/nowhere")
+    monkeypatch.setenv("CCIP_SITES", str(tmp_path))
     assert load_site("mine").description == "Ours"
     assert load_site("nrao").description == "Ours"
 
@@ -50,3 +50,9 @@ def test_what_is_wrong_is_named(line: str, said: str, tmp_path: Path, monkeypatc
     monkeypatch.setenv("CCIP_SITES", str(tmp_path))
     with pytest.raises(ConfigError, match=rf"mine\.yaml:\d+: {said}"):
         load_site("mine")
+
+
+def test_a_folder_of_profiles_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CCIP_SITES", str(tmp_path / "mistyped"))
+    with pytest.raises(ConfigError, match="mistyped is no folder"):
+        load_site("nrao")
