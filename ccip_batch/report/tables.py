@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -99,6 +100,9 @@ def shade(cells: Sequence[Cell], scales: Sequence[float] | None = None) -> list[
     return marked
 
 
+_LONGEST_REASON = 100
+"""Characters; all of it stands in the verdict."""
+
 COLUMNS = (
     Column("spw"),
     Column("State"),
@@ -152,6 +156,7 @@ def _cells(plane: PlaneFacts) -> list[Cell]:
     beam = images.beam if images else None
     intensity = statistics.get("I")
     peak = plane.native.peak if plane.native else None
+    why = plane.reason or ("as expected" if plane.state == "kept" else "–")
     return [
         Cell(plane.spw.replace(",", "+"), float(plane.spw.split(",")[0])),
         Cell(plane.state, plane.state),
@@ -168,7 +173,7 @@ def _cells(plane: PlaneFacts) -> list[Cell]:
         number(sum(one.major_cycles for one in images.iterations) if images else None, ".0f"),
         number(sum(one.iterations for one in images.iterations) if images else None, ".0f"),
         _stop(plane),
-        Cell(plane.reason or "as expected" if plane.state == "kept" else plane.reason or "–", plane.reason),
+        Cell(textwrap.shorten(why, _LONGEST_REASON, placeholder=" …"), plane.reason),
     ]
 
 
