@@ -150,6 +150,8 @@ class _Attempt:
         try:
             status, used = self._wait(worker)
         except Stopped:
+            for number in signals:  # another one would break off the end of the worker
+                signal.signal(number, signal.SIG_IGN)
             _end(worker)
             raise
         finally:

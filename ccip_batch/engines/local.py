@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -58,6 +58,8 @@ class _Engine:
     observer: Observer
     workers: int
     memory: int
+    stopped: Callable[[], bool]
+    """Whether SIGINT or SIGTERM came."""
     graph: Graph = field(init=False)
     inputs: dict[str, str] = field(init=False)
     states: dict[str, State] = field(init=False)
@@ -80,6 +82,8 @@ class _Engine:
                 if not self.running:
                     break
                 time.sleep(POLL_S)
+                if self.stopped():
+                    raise KeyboardInterrupt
                 self._collect()
                 self.observer.tick()
         finally:
@@ -196,8 +200,8 @@ def run_local(
             "there are; set execution.memory higher, use a larger machine, or a smaller imaging.imsize."
         )
     workers = workers or machine_cores()
-    with _recorded(run), _terminable():
-        return _Engine(run, job, observer, workers, limit).loop()
+    with _recorded(run), _stop_signals() as stopped:
+        return _Engine(run, job, observer, workers, limit, stopped).loop()
 
 
 def machine_cores() -> int:
@@ -227,16 +231,16 @@ def _recorded(run: RunFolder) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM as Ctrl-C, and Ctrl-C also where a shell that started this in the background has it ignored."""
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """Gives what tells whether SIGTERM or SIGINT came, SIGINT also where a shell in the background has it ignored.
 
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
+    They are noted only: an exception raised anywhere can leave subprocess with a lock that nobody gives back.
+    """
+    came: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, interrupt) for number in numbers}
+    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in numbers}
     try:
-        yield
+        yield lambda: bool(came)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
