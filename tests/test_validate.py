@@ -108,9 +108,9 @@ def test_what_is_wrong_in_the_config_hides_nothing_that_is_wrong_with_files(tmp_
     assert [(problem.where, problem.key) for problem in found.problems] == [
         (f"{job}:8", "imaging.nitr"),
         (f"{job}:10", "execution.workers"),
+        (f"{job}:11", "execution.container"),
         ("command line", "inputs.seip_parameter_list"),
         (f"{job}:6", "inputs.flag_commands"),
-        (f"{job}:11", "execution.container"),
         (f"{tmp_path}/CCIP_parameter.list:7", "a"),
     ]
     again = check(job)
