@@ -14,7 +14,7 @@ NAME = "VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1"
 
 
 def raw(folder: Path) -> Path:
-    header = fits.Header()
+    header = fits.Header({"CTYPE4": "STOKES", "CRVAL4": 1.0, "CDELT4": 1.0, "CRPIX4": 1.0, "VLASSPL": "I"})
     header["HISTORY"] = "History of image /scratch/dir_12/job/VLASS2.1.cc.T10t02.J005000-023000"
     header["HISTORY"] = ">.06.2048.v1.spw2.IQUV.iter3.image.tt0"
     header["HISTORY"] = 'vis         = "../../restore/out/spw02.ms"'
