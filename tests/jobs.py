@@ -49,6 +49,15 @@ def make_simulation(preset: str, seed: int = 1) -> Path:
     return folder / "job.yaml"
 
 
+def link_inputs(job: Path, folder: Path) -> Path:
+    """A new folder with links to a simulated job's files; gives its job.yaml."""
+    folder.mkdir()
+    for path in job.parent.iterdir():
+        if path.suffix in (".list", ".ms", ".tgz", ".yaml"):
+            (folder / path.name).symlink_to(path)
+    return folder / "job.yaml"
+
+
 def make_run(job: Path, keep: str = "all") -> Path:
     """A finished run of a job under build/, made once; gives its folder. keep: what `execution.keep` says."""
     folder = job.parent / f"run-{keep}-{source_hash('ccip_batch')}"

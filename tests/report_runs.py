@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobs import ccip_batch
+from jobs import ccip_batch, link_inputs
 
 LACKING = ("QLcatmask-tier1.mask", "phase-self-cal.tbl")
 """Ends of the names of the resources that the lacking tarball has not."""
@@ -22,10 +22,7 @@ LACKING = ("QLcatmask-tier1.mask", "phase-self-cal.tbl")
 def failed_restore(small_job: Path, folder: Path) -> Path:
     """A run whose tarball lacks two resources; its restore node has failed. Gives its folder."""
     job = folder / "job"
-    job.mkdir()
-    for path in small_job.parent.iterdir():
-        if path.suffix in (".list", ".ms", ".tgz", ".yaml"):
-            (job / path.name).symlink_to(path)
+    link_inputs(small_job, job)
     archive = job / "reimaging_resources.tgz"
     whole = archive.resolve()
     archive.unlink()

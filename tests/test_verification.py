@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from jobs import ccip_batch
+from jobs import ccip_batch, link_inputs
 
 CHANGED = 13
 
@@ -79,11 +79,7 @@ def test_a_changed_input_is_found(small_job: Path, tmp_path: Path) -> None:
     from ccip_batch.jobs import open_run, write_job
 
     folder = tmp_path / "job"
-    folder.mkdir()
-    for path in small_job.parent.iterdir():
-        if path.suffix in (".list", ".ms", ".tgz", ".yaml"):
-            (folder / path.name).symlink_to(path)
-    run, job, _ = open_run(folder / "job.yaml", (), tmp_path / "run")
+    run, job, _ = open_run(link_inputs(small_job, folder), (), tmp_path / "run")
     with run.locked():
         write_job(run, folder / "job.yaml", job)
     assert ccip_batch("verify", run.path).returncode == 0
