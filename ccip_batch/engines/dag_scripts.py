@@ -18,7 +18,7 @@ from ccip_batch.config import ResolvedJob
 from ccip_batch.durable import write_whole
 from ccip_batch.engines import transfer
 from ccip_batch.engines.needed import needed_nodes
-from ccip_batch.engines.plan import LOGS, NO_RETRY, SKIP, planned_site
+from ccip_batch.engines.plan import LOGS, NO_RETRY, is_skipped, planned_site, write_skip
 from ccip_batch.errors import CcipError, DataError, ExitCode, ResourceError
 from ccip_batch.fingerprint import of_node, read_inputs
 from ccip_batch.node import repeat_command
@@ -34,18 +34,16 @@ POOL_RECORDS = "pool.json"
 
 
 def pre(run: RunFolder, name: str) -> int:
-    """Before a node: SKIP if it need not run, otherwise what it needs is made ready.
+    """Before a node: its job is skipped if it need not run, otherwise what it needs is made ready.
 
     `publish` always runs: it must tell each time that planes are missing. An export whose plane failed is skipped.
     """
     job, node = run.read_job(), run.graph()[name]
-    if node.kind != "publish" and name not in needed_nodes(run, job):
-        return SKIP
-    for parent in node.parents:
-        if parent not in node.may_fail and read_result(run.node(run.graph()[parent]).result) is None:
-            print(f"{name} is left out: {parent} failed")
-            return SKIP
-    if not _is_transferred(run, node):
+    parents = [run.graph()[parent] for parent in node.parents if parent not in node.may_fail]
+    failed = any(read_result(run.node(parent).result) is None for parent in parents)
+    skip = failed or (node.kind != "publish" and name not in needed_nodes(run, job))
+    write_skip(run, name, skip)
+    if skip or not _is_transferred(run, node):
         return 0
     try:
         transfer.output_name(run, node).unlink(missing_ok=True)
@@ -62,6 +60,8 @@ def post(run: RunFolder, name: str, returned: int, retry: int, retries: int) -> 
     The real one while there are retries left; NO_RETRY for what they cannot mend. A plane's node that failed for good
     counts as good here, so that the other planes go on: its failure stands in its folder, and `publish` tells of it.
     """
+    if is_skipped(run, name):
+        return 0
     job, node = run.read_job(), run.graph()[name]
     code = returned if returned >= 0 else int(ExitCode.CASA)
     if _is_transferred(run, node):

@@ -32,8 +32,8 @@ SITE = "site.yaml"
 TRANSFER = "transfer"
 LOGS = "logs"
 
-SKIP = 77
-"""Exit code of a PRE script: the node is done already."""
+SKIP = "skip"
+"""In dag/: lines of each node's submit description, by which its PRE script lets it run or not."""
 NO_RETRY = int(ExitCode.PLANES_FAILED)
 """Exit code of a POST script: a retry cannot mend it."""
 
@@ -64,8 +64,10 @@ def write_plan(run: RunFolder, job: ResolvedJob) -> list[str]:
     """
     site = check_site(job)
     container = job.execution.container or site.container
-    for folder in (run.dag / LOGS, run.dag / TRANSFER):
+    for folder in (run.dag / LOGS, run.dag / TRANSFER, run.dag / SKIP):
         folder.mkdir(parents=True, exist_ok=True)
+    for node in run.graph().nodes:
+        write_skip(run, node.name, False)
     for name in ("common.sub", "final.sub", *(f"{kind}.sub" for kind in KINDS)):
         shutil.copyfile(data_folder("condor") / name, run.dag / name)
     here = _environment(site.environment)
@@ -90,6 +92,21 @@ def write_plan(run: RunFolder, job: ResolvedJob) -> list[str]:
     write_whole(run.dag / DAG, _dag_text(render, run, job, site))
     _write_script(run.dag / SCRIPT, here)
     return estimates.extrapolated(job)
+
+
+def write_skip(run: RunFolder, name: str, skip: bool) -> None:
+    """Let a node's next job run, or end in the queue before it starts (with a log of its own: nothing happened)."""
+    lines = f"noop_job = true\nlog = {SKIP}/skipped.log\n" if skip else "noop_job = false\n"
+    write_whole(_skip_file(run, name), lines)
+
+
+def is_skipped(run: RunFolder, name: str) -> bool:
+    """Whether a node's last job was not to run."""
+    return _skip_file(run, name).read_text(encoding="utf-8").startswith("noop_job = true")
+
+
+def _skip_file(run: RunFolder, name: str) -> Path:
+    return run.dag / SKIP / f"{name}.sub"
 
 
 def check_site(job: ResolvedJob) -> Site:
@@ -141,7 +158,6 @@ def _dag_text(render: Callable[[str, Mapping[str, object]], str], run: RunFolder
             "max_jobs": {kind: site.max_jobs[kind] for kind in KINDS if kind in site.max_jobs},
             "retries": site.retries,
             "no_retry": NO_RETRY,
-            "skip": SKIP,
         },
     )
 

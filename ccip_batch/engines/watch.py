@@ -114,6 +114,7 @@ def pool_records(run: RunFolder) -> dict[str, dict[str, Any]]:
             "bytes_sent": row.bytes_sent,
         }
         for name, row in pool_rows(run).items()
+        if name in run.graph()  # the FINAL node is at work when this is written
     }
 
 
