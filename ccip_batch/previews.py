@@ -11,7 +11,7 @@ import json
 import math
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,13 +67,15 @@ class Previews:
         partial.replace(path)
 
     @classmethod
-    def load(cls, path: Path) -> Previews:
-        """Read what `save` wrote. Raises DataError if it is damaged."""
+    def load(cls, path: Path, kinds: Collection[str] | None = None) -> Previews:
+        """Read what `save` wrote, or only these kinds of it. Raises DataError if it is damaged."""
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as held:
                 arrays: dict[str, Array] = {}
                 for key in held.files:
                     kind, _, part = key.partition(":")
+                    if kinds is not None and kind not in kinds:
+                        continue
                     if part == "bits":
                         shape = tuple(int(n) for n in held[f"{kind}:shape"])
                         arrays[kind] = np.unpackbits(held[key], count=math.prod(shape)).astype(bool).reshape(shape)

@@ -23,7 +23,7 @@ from ccip_batch.report.pictures import (
     montage,
     psf_svg,
     shrink,
-    write_webp,
+    write_picture,
 )
 
 KINDS = {
@@ -53,7 +53,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Bar:
-    """A colour bar: its strip is `pictures/<colours>.webp`."""
+    """A colour bar: its strip is `pictures/<colours>.jpg`."""
 
     colours: str
     unit: str
@@ -91,7 +91,7 @@ def make_gallery(planes: Sequence[PlaneFacts], folder: Path) -> Gallery:
     stretches = Stretches()
     seen: set[str] = set()
     for plane in planes:
-        previews = plane.previews()
+        previews = plane.previews(*KINDS)
         if previews:
             seen |= previews.arrays.keys()
             stretches.add(previews)
@@ -99,8 +99,8 @@ def make_gallery(planes: Sequence[PlaneFacts], folder: Path) -> Gallery:
     reduced = 0
     if seen:
         for name in ("sequential", "diverging"):
-            strip = np.concatenate([colour_table(name), np.full((256, 1), 255, np.uint8)], 1)[np.newaxis]
-            write_webp(np.repeat(strip, 4, axis=0), target / f"{name}.webp", 90)
+            strip = np.repeat(colour_table(name)[np.newaxis], 8, axis=0)
+            write_picture(strip, target / f"{name}.jpg", 90)
     largest = max((beam.major_arcsec for plane in planes if (beam := _beam(plane))), default=1.0)
     for plane in planes:
         previews = plane.previews()
@@ -157,8 +157,8 @@ class _PlaneWriter:
         for kind in ("image", "residual"):
             found = montage(self._previews, kind)
             if found:
-                name = f"{self._plane.label}.iterations.{kind}.webp"
-                write_webp(found[0], self._folder / name)
+                name = f"{self._plane.label}.iterations.{kind}.jpg"
+                write_picture(found[0], self._folder / name)
                 made[kind] = (f"pictures/{name}", found[1])
         return made
 
@@ -167,11 +167,11 @@ class _PlaneWriter:
         values = self._previews.arrays[kind][index].astype(np.float32)
         stretch = self._stretches.of(kind, stokes)
         name = f"{self._plane.label}.{kind}.{stokes}"
-        write_webp(colour(values, stretch), self._folder / f"{name}.webp")
-        full = thumb = f"pictures/{name}.webp"
+        write_picture(colour(values, stretch), self._folder / f"{name}.jpg")
+        full = thumb = f"pictures/{name}.jpg"
         if max(values.shape) > 1.5 * THUMB_SIDE:
-            thumb = f"pictures/{name}.small.webp"
-            write_webp(colour(shrink(values, THUMB_SIDE), stretch), self._folder / f"{name}.small.webp")
+            thumb = f"pictures/{name}.small.jpg"
+            write_picture(colour(shrink(values, THUMB_SIDE), stretch), self._folder / f"{name}.small.jpg")
         if kind == "psf":
             layers = self._psf_layer(values, name)
         finite = values[np.isfinite(values)]

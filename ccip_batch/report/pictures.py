@@ -1,4 +1,4 @@
-"""From arrays to picture files: stretches, colour maps, WebP files, and the lines that are laid over them as SVG."""
+"""From arrays to picture files: stretches, colour maps, JPEG files, and the lines that are laid over them as SVG."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from ccip_batch.images import STOKES, Beam, madrms
 from ccip_batch.previews import Previews
 
 THUMB_SIDE = 200
-QUALITY = 60
+QUALITY = 55
+"""Of JPEG files. Images are mostly noise, of which other formats make neither smaller files nor quicker ones."""
+NO_VALUE = (96, 104, 112)
+"""Colour where an image has no value."""
 _GAP = 4
 _SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" preserveAspectRatio="none">'
@@ -79,19 +82,17 @@ def colour_table(name: str) -> Bytes:
 
 
 def colour(values: Array, stretch: Stretch) -> Bytes:
-    """RGBA of an image [y, x], y upwards in the array and downwards in the result; no value: transparent."""
+    """RGBA of an image [y, x], y upwards in the array and downwards in the result."""
     upright = values[::-1]
-    index = np.nan_to_num(stretch.place(upright) * 255).astype(np.uint8)
-    rgba = np.empty((*upright.shape, 4), np.uint8)
-    rgba[..., :3] = colour_table(stretch.colours)[index]
-    rgba[..., 3] = np.where(np.isfinite(upright), 255, 0)
-    rgba[rgba[..., 3] == 0] = 0
-    return rgba
+    index = np.nan_to_num(stretch.place(upright) * 255, nan=256).astype(np.uint16)
+    table = np.full((257, 4), 255, np.uint8)
+    table[:256, :3], table[256, :3] = colour_table(stretch.colours), NO_VALUE
+    return table.view(np.uint32)[index, 0].view(np.uint8).reshape(*index.shape, 4)  # four times as quick as by bytes
 
 
-def write_webp(rgba: Bytes, path: Path, quality: int = QUALITY) -> None:
+def write_picture(rgba: Bytes, path: Path, quality: int = QUALITY) -> None:
     """Write a picture."""
-    Image.fromarray(rgba).save(path, format="WEBP", quality=quality, method=0, alpha_quality=100)
+    Image.fromarray(rgba).convert("RGB").save(path, format="JPEG", quality=quality, optimize=True)
 
 
 def shrink(values: Array, side: int) -> Array:
@@ -113,13 +114,13 @@ def noise(values: Array) -> float:
     Zeros are left out: an image that is not masked has them where there is no primary beam.
     """
     good = values[np.isfinite(values) & (values != 0)].astype(np.float64)
-    return max(madrms(good[:: max(1, good.size // 100_000)]), 1e-6) if good.size else 1e-6
+    return max(madrms(good[:: max(1, good.size // 30_000)]), 1e-6) if good.size else 1e-6
 
 
 def percentile(values: Array, percent: float) -> float:
     """Percentile of what has a value; 0 if nothing has."""
     good = values[np.isfinite(values)]
-    return float(np.percentile(good[:: max(1, good.size // 200_000)], percent)) if good.size else 0.0
+    return float(np.percentile(good[:: max(1, good.size // 100_000)], percent)) if good.size else 0.0
 
 
 class Stretches:

@@ -233,7 +233,7 @@ def test_without_scripts_pictures_are_links(browser: Browser, runs: dict[str, Pa
     page = context.new_page()
     page.goto((runs["good"] / "report" / "index.html").as_uri())
     page.locator(".gallery:visible a.view").first.click()
-    assert page.url.endswith(".webp")
+    assert page.url.endswith(".jpg")
     context.close()
 
 

@@ -172,7 +172,7 @@ def pb_histogram(facts: RunFacts, plots: Plots) -> list[Plot]:
     found = []
     edges = np.linspace(0, 1.05, 43)
     for plane in facts.planes:
-        previews = plane.previews()
+        previews = plane.previews("pb")
         if previews and "pb" in previews:
             values = previews.arrays["pb"][0].astype(np.float32)
             found.append((plane, np.histogram(values[values > 0], edges)[0] / max(1, np.isfinite(values).sum())))
