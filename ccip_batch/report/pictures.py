@@ -87,7 +87,8 @@ def colour(values: Array, stretch: Stretch) -> Bytes:
     index = np.nan_to_num(stretch.place(upright) * 255, nan=256).astype(np.uint16)
     table = np.full((257, 4), 255, np.uint8)
     table[:256, :3], table[256, :3] = colour_table(stretch.colours), NO_VALUE
-    return table.view(np.uint32)[index, 0].view(np.uint8).reshape(*index.shape, 4)  # four times as quick as by bytes
+    pixels: Bytes = table.view(np.uint32)[index, 0].view(np.uint8)  # four times as quick as by bytes
+    return pixels.reshape(*index.shape, 4)
 
 
 def write_picture(rgba: Bytes, path: Path, quality: int = QUALITY) -> None:
