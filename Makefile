@@ -40,7 +40,7 @@ lint: setup ## ruff and mypy --strict
 	$(BIN)/mypy
 
 test: setup ## the fast tests
-	$(BIN)/pytest -m "not slow and not parity and not pool and not container and not browser"
+	$(BIN)/pytest -n auto --dist worksteal -m "not slow and not parity and not pool and not container and not browser"
 
 demo: setup ## simulate a square degree, image it, and print what was recovered
 	@test -f build/demo/job.yaml || { rm -rf build/demo; $(BIN)/ccip-batch simulate build/demo --preset demo >/dev/null; }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -38,14 +41,23 @@ def ccip_batch(*arguments: str | Path, **environment: str) -> subprocess.Complet
     )
 
 
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Only one process of the tests at a time makes what is in a folder."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def make_simulation(preset: str, seed: int = 1) -> Path:
     """A simulated job under build/, made once; gives its job.yaml."""
     folder = BUILD / f"{preset}-{seed}-{source_hash('ccip_batch/simulate', 'ccip_batch/casa.py')}"
-    if not (folder / "job.yaml").is_file():
-        shutil.rmtree(folder, ignore_errors=True)
-        BUILD.mkdir(parents=True, exist_ok=True)
-        done = ccip_batch("simulate", folder, "--preset", preset, "--seed", str(seed))
-        assert done.returncode == 0, done.stderr
+    with alone(folder):
+        if not (folder / "job.yaml").is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            done = ccip_batch("simulate", folder, "--preset", preset, "--seed", str(seed))
+            assert done.returncode == 0, done.stderr
     return folder / "job.yaml"
 
 
@@ -61,6 +73,9 @@ def link_inputs(job: Path, folder: Path) -> Path:
 def make_run(job: Path, keep: str = "all") -> Path:
     """A finished run of a job under build/, made once; gives its folder. keep: what `execution.keep` says."""
     folder = job.parent / f"run-{keep}-{source_hash('ccip_batch')}"
-    done = ccip_batch("run", job, "--run-dir", folder, "--set", f"execution.keep={keep}", AWS_SECRET_ACCESS_KEY=SECRET)
-    assert done.returncode == 0, done.stderr
+    with alone(folder):
+        done = ccip_batch(
+            "run", job, "--run-dir", folder, "--set", f"execution.keep={keep}", AWS_SECRET_ACCESS_KEY=SECRET
+        )
+        assert done.returncode == 0, done.stderr
     return folder
