@@ -307,7 +307,7 @@ def read_job(path: Path, overrides: Sequence[str], problems: list[Problem]) -> J
     for text in overrides:
         content.override(text, problems)
     context = {"base": path.absolute().parent}
-    job = _validated(Job, content.data, context, content.where, problems)
+    job = validated(Job, content.data, context, content.where, problems)
     if job is not None:
         _check_execution(job.execution, content.where, problems)
         _check_cycleniter(job.imaging, content.where, problems)
@@ -472,7 +472,7 @@ def _from_list(
     warnings.extend(_fixed_parameters(model, values))
     table = set(imaging.ITERATIONS[0]) if model is CubeList else set(imaging.PREDICTION)
     warnings.extend(values.unknown(known | _WITHOUT_EFFECT | table))
-    found = _validated(model, values.values, {}, lambda loc: values.where(str(loc[0]) if loc else ""), problems)
+    found = validated(model, values.values, {}, lambda loc: values.where(str(loc[0]) if loc else ""), problems)
     given = values.values.get("imaging_mode")
     if isinstance(given, str) and given != mode:
         problems.append(Problem(values.where("imaging_mode"), "imaging_mode", *_wrong_mode(given, mode)))
@@ -524,7 +524,7 @@ def _science_spws(seip: ParameterList | None, problems: list[Problem]) -> tuple[
     return tuple(sorted(spws))
 
 
-def _validated(
+def validated(
     model: type[Checked], data: Any, context: dict[str, Any], where: Where, problems: list[Problem]
 ) -> Checked | None:
     """Validate, and put each of pydantic's complaints into words. `where` finds the place of a dotted key."""

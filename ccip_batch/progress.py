@@ -12,9 +12,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ccip_batch.checkpoint import Checkpoint
 from ccip_batch.config import ResolvedJob
 from ccip_batch.engines.local import State
 from ccip_batch.estimates import seconds
+from ccip_batch.fingerprint import of_node, read_inputs
 from ccip_batch.run_folder import RunFolder
 from ccip_batch.status import clock, present_stage
 from ccip_batch.workflow import Node
@@ -64,15 +66,22 @@ class Progress:
         """A node has started or ended."""
         now = time.monotonic()
         self._states[node.name] = state
-        self._texts[node.name] = text
         if state == "running":
             self._since[node.name] = now
+            text = "from its checkpoint" if self._has_checkpoint(node) else ""
         elif node.name in self._since:
             self._took[node.name] = now - self._since[node.name]
             self._stages.pop(node.name, None)
+        self._texts[node.name] = text
         if self._live is None:
-            more = text or (f"expected {clock(self._expected(node))}" if state == "running" else "")
+            expected = f"expected {clock(self._expected(node))}" if state == "running" else ""
+            more = ", ".join(filter(None, [text, expected]))
             self._line(f"{node.name}: {state}{': ' + more if more else ''}")
+
+    def _has_checkpoint(self, node: Node) -> bool:
+        graph = self._run.graph()
+        fingerprint = of_node(self._run, self._job, read_inputs(self._run), graph, node)
+        return Checkpoint(self._run.node(node).checkpoint, fingerprint).load() is not None
 
     def tick(self) -> None:
         """Some time has passed."""
@@ -94,11 +103,18 @@ class Progress:
         print(f"{times} {ended}/{len(self._nodes)} {what}", file=sys.stderr, flush=True)
 
     def _expected(self, node: Node) -> float:
-        """Seconds that a node will take: the estimate, scaled by what nodes of its kind have taken so far."""
+        """Seconds that a node will take: the estimate, scaled by what nodes of its kind have taken so far.
+
+        One that runs for longer than estimated counts with what it has taken until now.
+        """
+        now = time.monotonic()
+        running = {name: now - since for name, since in self._since.items() if self._states[name] == "running"}
+        late = {name: took for name, took in running.items() if took > self._guesses[name]}
+        took = {**self._took, **late}
         alike = [
-            (self._took[other.name], self._guesses[other.name])
+            (took[other.name], self._guesses[other.name])
             for other in self._nodes
-            if other.kind == node.kind and self._took.get(other.name, 0) > 5
+            if other.kind == node.kind and took.get(other.name, 0) > 5
         ]
         factor = sum(took for took, _ in alike) / sum(guess for _, guess in alike) if alike else 1.0
         return factor * self._guesses[node.name]
@@ -134,7 +150,7 @@ class Progress:
             text = self._texts.get(node.name, "")
             if state == "running":
                 elapsed = now - self._since[node.name]
-                text = present_stage(self._run, node)[0]
+                text = ", ".join(filter(None, [present_stage(self._run, node)[0], text]))
             expected = clock(self._expected(node)) if state in ("waiting", "running") else ""
             table.add_row(
                 node.name,

@@ -18,6 +18,9 @@ from ccip_batch.progress import Progress
 from ccip_batch.results import read_failure, read_result
 from ccip_batch.run_folder import RunFolder
 
+_WORDS = {"iteration_calls": "how planes are imaged", "prediction_call": "how the continuum model is predicted"}
+"""Parts of a resolved job that users know by no such name."""
+
 
 def run_job(config: Path, overrides: Sequence[str], folder: Path | None) -> ExitCode:
     """Run a job, or go on with it. Raises the errors of `jobs.open_run`; failures of nodes give an exit code.
@@ -35,7 +38,7 @@ def run_job(config: Path, overrides: Sequence[str], folder: Path | None) -> Exit
     with run.locked():
         job = _with_image(run, job)
         for change in write_job(run, config, job):
-            click.echo(f"{change} has changed: what depends on it is repeated", err=True)
+            click.echo(f"{_WORDS.get(change, change)} changed: what depends on it is repeated", err=True)
         workers = job.execution.workers or machine_cores()
         with Progress(run, job, workers) as progress:
             code = run_local(run, job, progress, workers, job.execution.memory)

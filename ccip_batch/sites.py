@@ -10,9 +10,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import ConfigDict, Field, StringConstraints
 
-from ccip_batch.config import Section
+from ccip_batch.config import Section, validated
 from ccip_batch.errors import ConfigError
 from ccip_batch.fields import Count, Duration, Memory
 from ccip_batch.files import data_folder
@@ -103,13 +103,7 @@ def read_site(path: Path) -> Site:
     content = YamlFile.read(path, problems)
     if content is None:
         raise failure(problems)
-    try:
-        return Site.model_validate(content.data)
-    except ValidationError as error:
-        for item in error.errors(include_url=False):
-            loc = tuple(part for part in item["loc"] if not str(part).startswith(("function-", "constrained-")))
-            key = ".".join(map(str, loc))
-            known = item["type"] == "extra_forbidden"
-            right = f"Known here: {', '.join(Site.model_fields)}." if known else ""
-            problems.append(Problem(content.where(loc), key, str(item["msg"]), right))
-        raise failure(problems) from error
+    site = validated(Site, content.data, {}, content.where, problems)
+    if site is None:
+        raise failure(problems)
+    return site

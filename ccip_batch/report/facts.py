@@ -192,6 +192,8 @@ class RunFacts:
             return self.engine_seconds
         ends = [end.ended for facts in self.nodes.values() if (end := facts.failure or facts.result)]
         begins = [facts.started for facts in self.nodes.values() if facts.started is not None]
+        if self.state == "under way":
+            ends.append(time.time())
         return max(ends) - min(begins) if ends and begins else 0.0
 
 

@@ -107,6 +107,9 @@ def noise(products: Path, truth: Path) -> list[Row]:
     return rows
 
 
+_UNITS = {"I": "Jy", "RM": "rad/m2", "noise": "Jy/beam"}
+
+
 def print_table(rows: list[Row], console: Console | None = None) -> None:
     """Print what was put in and what was found, a line a quantity."""
     table = Table(title="Recovered against the truth")
@@ -117,8 +120,12 @@ def print_table(rows: list[Row], console: Console | None = None) -> None:
     table.add_column("")
     for row in rows:
         figures = (f"{value:.4g}" for value in (row.truth, row.found, row.sigma, row.tolerance))
-        table.add_row(row.source, row.quantity, *figures, "ok" if row.passed else "[bold red]off[/]")
+        unit = _UNITS.get(row.quantity)
+        quantity = f"{row.quantity} ({unit})" if unit else row.quantity
+        table.add_row(row.source, quantity, *figures, "ok" if row.passed else "[bold red]off[/]")
     (console or Console()).print(table)
+    passed = sum(row.passed for row in rows)
+    (console or Console()).print(f"{passed} of {len(rows)} quantities are within their tolerance of the truth.")
 
 
 def _facts(truth: Path) -> dict[str, Any]:
