@@ -220,9 +220,8 @@ def test_changed_threshold_repeats_only_what_it_touches(small_job: Path, finishe
     assert {name: after[name] for name in before if ".spw" in name} == {n: before[n] for n in before if ".spw" in n}
 
 
-@pytest.mark.parametrize("victim", ["run", "worker"])
-def test_killed_in_the_middle_it_goes_on(small_job: Path, finished: Path, copy: Path, victim: str) -> None:
-    """kill -9 of the run, or of the process of one plane, while it cleans: the same pixels after another run."""
+def test_killed_in_the_middle_it_goes_on(small_job: Path, finished: Path, copy: Path) -> None:
+    """kill -9 of the run while a plane is cleaned: the same pixels after another run. (Other kills: tests/chaos.)"""
     forget(copy, "image_spw17", "analyze", "export_spw17", "publish")
     shutil.rmtree(copy / "products")
     command = [sys.executable, "-m", "ccip_batch", "run", str(small_job), "--run-dir", str(copy)]
@@ -230,16 +229,9 @@ def test_killed_in_the_middle_it_goes_on(small_job: Path, finished: Path, copy: 
     state = copy / "nodes" / "image_spw17" / "checkpoint" / "state.json"
     _wait_for(lambda: state.exists() and json.loads(state.read_text())["iteration"] >= 1)
     worker = _worker_of(copy, "image_spw17")
-    if victim == "run":
-        first.kill()
-        first.wait()
-        _wait_for(lambda: not Path(f"/proc/{worker}").exists())
-    else:
-        subprocess.run(["kill", "-9", str(worker)], check=True)
-        assert first.wait() == 20
-        failure = json.loads((copy / "nodes/image_spw17/failure.json").read_text())
-        assert failure["exit_code"] == 31 and signal.SIGKILL.name in failure["cause"]
-        assert failure["command"] in (first.stderr.read() if first.stderr else "")
+    first.kill()
+    first.wait()
+    _wait_for(lambda: not Path(f"/proc/{worker}").exists())
     second = ccip_batch("run", small_job, "--run-dir", copy, "--set", "execution.keep=all")
     assert second.returncode == 0, second.stderr
     assert "restore: done: was done already" in second.stderr
@@ -305,14 +297,13 @@ def test_a_product_that_was_changed_is_told_and_made_again(small_job: Path, fini
     assert pixel_sums(copy / "products") == pixel_sums(finished / "products")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_by_the_user_it_goes_on(small_job: Path, finished: Path, copy: Path, number: signal.Signals) -> None:
+def test_stopped_by_the_user_it_goes_on(small_job: Path, finished: Path, copy: Path) -> None:
     forget(copy, "export_spw17", "publish")
     command = [sys.executable, "-m", "ccip_batch", "run", str(small_job), "--run-dir", str(copy)]
     first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     _wait_for(lambda: (copy / "nodes" / "export_spw17" / "progress.json").exists())
     worker = _worker_of(copy, "export_spw17")
-    first.send_signal(number)
+    first.send_signal(signal.SIGTERM)
     assert first.wait() == 130
     _wait_for(lambda: not Path(f"/proc/{worker}").exists())
     assert ccip_batch("run", small_job, "--run-dir", copy).returncode == 0
@@ -320,6 +311,7 @@ def test_stopped_by_the_user_it_goes_on(small_job: Path, finished: Path, copy: P
 
 
 def test_a_supervisor_that_is_killed_is_told(small_job: Path, finished: Path, copy: Path) -> None:
+    """And the worker, which dies with it."""
     forget(copy, "export_spw17", "publish")
     command = [sys.executable, "-m", "ccip_batch", "run", str(small_job), "--run-dir", str(copy)]
     first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -342,7 +334,7 @@ def test_another_plane_images_only_itself(small_job: Path, copy: Path) -> None:
     options = ("--set", groups, "--set", "execution.keep=all")
     done = ccip_batch("run", small_job, "--run-dir", copy, *options)
     assert done.returncode == 0, done.stderr
-    assert "groups has changed" in done.stderr
+    assert "groups changed" in done.stderr
     for what in (r"running: expected \d+:\d\d", "stage makeimages", r"done: imaged: beam .*"):
         line = rf"^\[\d+:\d\d, some \d+:\d\d to go\] \d+/13 image_spw16: {what}$"  # no terminal: plain lines
         assert re.search(line, done.stderr, re.MULTILINE), done.stderr

@@ -32,9 +32,10 @@ DRAWS = 4
 """How often a case is drawn again if its run was over before the fault came."""
 SHORT_KILLS = 8
 SHORT_OTHERS = (
-    "SIGTERM",
-    "disk full in export",
+    "Ctrl-C",
+    "CASA aborts",
     "CASA hangs",
+    "disk full in export",
     "inputs change during the run",
     "a bit changed afterwards",
 )
