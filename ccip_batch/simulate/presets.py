@@ -72,7 +72,7 @@ _CASE_SKY = (
     Source("D", -240, -330, 0.060, 0.3, p=0.15, rm=10, chi0=80),
     Source("E", 276, -12, 0.150, -0.8, p=0.05, rm=20, gauss=(60.0, 40.0, 35.0)),
 )
-# Cleaning few and short scans takes some mJy from every source but the brightest: C is bright enough to lose less than 3%.
+# Cleaning few and short scans takes a mJy or two from every source: C is bright enough to lose less than 3%.
 _COMPACT_SKY = (
     Source("A", 84, -162, 0.150, -0.7, p=0.10, rm=35, chi0=20, v=0.010),
     Source("B", -180, 138, 0.090, -0.2, p=0.12, rm=-60, chi0=-50),

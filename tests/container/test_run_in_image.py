@@ -196,7 +196,7 @@ def test_nothing_is_left_of_a_run_that_is_ended(
         stderr=subprocess.DEVNULL,
     )
     work = run / "nodes" / "image_spw10" / "work"
-    _wait(lambda: any(work.glob("*.psf")), "CASA to be at work")
+    _wait(lambda: any(work.glob("*.psf.tt0")), "CASA to be at work")
     assert any("ccip_batch.worker" in line for line in processes_of(run))
     started.send_signal(number)
     started.wait()
@@ -222,7 +222,7 @@ def test_a_killed_worker_is_told(
     environment = {**os.environ, "PYTHONPATH": base_install[1], "CCIP_APPTAINER": apptainer}
     with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True) as node:
         work = run / "nodes" / "image_spw10" / "work"
-        _wait(lambda: any(work.glob("*.psf")), "CASA to be at work")
+        _wait(lambda: any(work.glob("*.psf.tt0")), "CASA to be at work")
         worker = [
             int(entry.name)
             for entry in Path("/proc").iterdir()
