@@ -226,7 +226,7 @@ def test_a_killed_worker_is_told(
         worker = [
             int(entry.name)
             for entry in Path("/proc").iterdir()
-            if entry.name.isdigit() and _command(entry)[:3] == ["python3", "-m", "ccip_batch.worker"]
+            if entry.name.isdigit() and _command(entry)[1:3] == ["-m", "ccip_batch.worker"]
             if str(run) in _command(entry)
         ]
         assert len(worker) == 1
