@@ -43,7 +43,7 @@ def ccip_batch(*arguments: str | Path, **environment: str) -> subprocess.Complet
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Only one process of the tests at a time makes what is in a folder."""
+    """Only one process of the tests at a time makes what is in a folder, or runs what may lock it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f".{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from job_folder import CONTINUUM, TABLES, make_archive, make_job
-from jobs import ccip_batch
+from jobs import alone, ccip_batch
 
 VERBS = ("run", "validate", "status", "node", "simulate", "schema", "report", "cube", "extract")
 
@@ -79,7 +79,7 @@ def test_a_folder_of_something_else_is_left_alone(small_job: Path, tmp_path: Pat
 def test_two_runs_in_one_folder(small_job: Path, finished: Path) -> None:
     from ccip_batch.run_folder import RunFolder
 
-    with RunFolder(finished).locked():
+    with alone(finished), RunFolder(finished).locked():
         done = ccip_batch("run", small_job, "--run-dir", finished)
     assert done.returncode == 12 and "in use" in done.stderr
 
@@ -148,7 +148,8 @@ def test_restored_data_are_not_touched_because_resources_are_missing(
     archive = make_archive(tmp_path / "r.tgz", [name.replace("*", "s1") for name in list(names)[1:]])
     before = {path: path.stat().st_mtime_ns for path in finished.glob("nodes/restore/*")}
     job = changed(small_job, tmp_path, inputs__reimaging_resources=str(archive))
-    done = ccip_batch("run", job, "--run-dir", finished)
+    with alone(finished):
+        done = ccip_batch("run", job, "--run-dir", finished)
     assert done.returncode == 11 and "tier-1 mask is missing" in done.stderr
     assert {path: path.stat().st_mtime_ns for path in finished.glob("nodes/restore/*")} == before
 

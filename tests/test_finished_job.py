@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
-from jobs import ccip_batch
+from jobs import alone, ccip_batch
 
 IMAGENAME_GROUPS = {"10": "10", "12,13": "12_13", "17": "17"}
 KINDS = ("image.pbcor.tt0.subim", "image.pbcor.tt0.rms.subim", "image.pbcor.tt0.subim.com")
@@ -148,8 +148,9 @@ def test_empty_group_is_told_and_has_no_products(finished: Path) -> None:
 
 def test_a_second_run_repeats_nothing(small_job: Path, finished: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.glob("nodes/*/result.json")}
-    done = ccip_batch("run", small_job, "--run-dir", finished, "--set", "execution.keep=all")
-    assert done.returncode == 0
+    with alone(finished):
+        done = ccip_batch("run", small_job, "--run-dir", finished, "--set", "execution.keep=all")
+    assert done.returncode == 0, done.stderr
     assert {path: path.stat().st_mtime_ns for path in finished.glob("nodes/*/result.json")} == before
 
 
