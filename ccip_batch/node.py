@@ -312,11 +312,14 @@ def supervisor_failure(run: RunFolder, node: Node, code: int, started: float) ->
     tail = _tail(folder.supervisor_log)
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     known = code in set(ExitCode) and code > 0
+    cause = tail[-1] if known and tail else f"its supervisor ended with {how}"
+    if _disk_is_full(run.path) and not any("disk is full" in line for line in tail):
+        known, code, cause = True, int(ExitCode.RESOURCES), f"the disk is full; {cause}"
     failure = NodeFailure(
         node=node.name,
         fingerprint="",
         exit_code=code if known else int(ExitCode.INTERNAL),
-        cause=tail[-1] if known and tail else f"its supervisor ended with {how}",
+        cause=cause,
         stage=None,
         started=started,
         ended=time.time(),
@@ -386,5 +389,6 @@ def main(run: RunFolder, name: str) -> ExitCode:
     except OSError as error:
         if not says_disk_is_full(error):
             raise
-        print(f"{name}: the disk is full: {error}", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # where this goes to a file, there may be no room for it either
+            print(f"{name}: the disk is full: {error}", file=sys.stderr, flush=True)
         return ExitCode.RESOURCES
