@@ -112,3 +112,18 @@ def test_a_job_of_the_local_engine_is_not_planned(tmp_path: Path) -> None:
 def test_condor_dag_checker(tmp_path: Path) -> None:
     dag = plan(tmp_path, execution("nrao"))
     subprocess.run(["condor_dag_checker", "ccip.dag"], cwd=dag, check=True)
+
+
+def test_a_node_that_need_not_run_ends_in_the_queue(tmp_path: Path) -> None:
+    """What its PRE script writes for its submit description; its POST script takes it as good."""
+    dag = plan(tmp_path, execution("local"))
+
+    def script(verb: str, *words: str) -> int:
+        return subprocess.run([dag / "ccip-dag.sh", verb, "..", *words], cwd=dag).returncode
+
+    assert script("pre", "restore") == 0
+    assert (dag / "skip" / "restore.sub").read_text() == "noop_job = false\n"
+    assert script("pre", "export_spw02") == 0  # its plane is not there
+    assert "noop_job = true\n" in (dag / "skip" / "export_spw02.sub").read_text()
+    assert script("post", "export_spw02", "0", "0", "2") == 0
+    assert script("post", "restore", "0", "0", "2") == 20  # it left no result
