@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
@@ -12,8 +11,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from ccip_batch.run_folder import lock_file
+
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "tests"
+LONGEST_S = 1800
+"""How long one process of the tests waits for another. It is a bound against hanging, no measure."""
 
 
 def source_hash(*paths: str) -> str:
@@ -45,8 +48,8 @@ def ccip_batch(*arguments: str | Path, **environment: str) -> subprocess.Complet
 def alone(folder: Path) -> Iterator[None]:
     """Only one process of the tests at a time makes what is in a folder, or runs what may lock it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with lock_file(folder.with_name(f".{folder.name}.lock"), LONGEST_S) as held:
+        assert held is not None, f"{folder} was not made within {LONGEST_S} s"
         yield
 
 
