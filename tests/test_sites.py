@@ -37,6 +37,7 @@ def test_unknown_site_is_refused_with_the_known_ones() -> None:
         ("data: nfs", "data"),
         ("retries: 99", "retries"),
         ("colour: blue", "colour"),
+        ("retires: 3", "retires.*Did you mean .?retries"),
         ("htcondor: newest", "htcondor"),
         ('submit: {requirements: "a\\nqueue 5"}', "submit.requirements"),
         ("environment: {A: 'b \"c'}", "environment.A"),

@@ -118,6 +118,8 @@ def check_site(job: ResolvedJob) -> Site:
             f"execution.container: nodes run in a container at {job.execution.site}; name the image, such as "
             "osdf:///ospool/ap40/data/your.name/ccip-batch-0.1.0.sif"
         )
+    if container is not None and "/your.name/" in container:
+        raise ConfigError(f"execution.container: {container} is the example's address; put that of your image there.")
     paths = [sys.executable]
     if container is not None:
         paths.append(container)

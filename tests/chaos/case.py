@@ -126,11 +126,14 @@ class Case:
         return self.process.returncode, printed
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
-        """Wait until something happens. Raises MissedError if the run ends before."""
+        """Wait until something happens. Raises MissedError if the run ends well before, LostError if it fails."""
         assert self.process is not None
         end = time.monotonic() + LONGEST_S
         while not condition():
             if self.process.poll() is not None or time.monotonic() > end:
+                code, printed = self.end()
+                if code != 0:
+                    raise LostError(f"the run failed by itself with exit code {code}:\n{printed}")
                 raise MissedError("the run ended before")
             time.sleep(0.002)
 

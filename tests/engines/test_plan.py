@@ -74,6 +74,12 @@ def test_the_ospool_needs_a_container(tmp_path: Path) -> None:
     assert done.returncode == 10 and "execution.container" in done.stderr
 
 
+def test_the_address_of_the_example_is_refused(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "job", execution("ospool", IMAGE.replace("observer", "your.name")))
+    done = ccip_batch("plan", job, "--run-dir", tmp_path / "run")
+    assert done.returncode == 10 and "put that of your image there" in done.stderr
+
+
 def test_a_node_larger_than_every_machine_is_refused(tmp_path: Path) -> None:
     small = "description: Old machines\nhtcondor: 23.9.6\ndata: shared\nmemory_limit: 1 GB\n"
     (tmp_path / "small.yaml").write_text(small)
