@@ -122,7 +122,7 @@ def test_the_demo_in_the_image(inside: Callable[..., subprocess.CompletedProcess
     shutil.rmtree(demo / "run-in-image", ignore_errors=True)
     done = inside("ccip-batch", "run", "job.yaml", "--run-dir", "run-in-image", folder=demo)
     assert done.returncode == 0, done.stderr
-    assert_same_pixels(RunFolder.existing(demo / "run-in-image"), RunFolder.existing(demo / "run"), 33)
+    assert_same_pixels(RunFolder.existing(demo / "run-in-image"), RunFolder.existing(demo / "run"), 37)
 
 
 def assert_same_pixels(inside: RunFolder, outside: RunFolder, files: int) -> None:
