@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ccip_batch import __version__, process
-from ccip_batch.errors import CcipError, ExitCode, says_disk_is_full
+from ccip_batch.errors import CcipError, ConfigError, ExitCode, says_disk_is_full
 
 if TYPE_CHECKING:
     from ccip_batch.run_folder import RunFolder
@@ -121,7 +121,7 @@ def _with_container(overrides: tuple[str, ...], container: str | None) -> tuple[
 @_explained
 def validate(job: Path, run_dir: Path | None, container: str | None, overrides: tuple[str, ...]) -> int:
     """Check a job config, all its inputs and its image, without running a node."""
-    from ccip_batch.jobs import default_run_folder
+    from ccip_batch.jobs import run_folder_of
     from ccip_batch.validate import check, try_out
 
     findings = check(job, _with_container(overrides, container))
@@ -129,7 +129,7 @@ def validate(job: Path, run_dir: Path | None, container: str | None, overrides: 
         click.echo(f"warning: {warning}", err=True)
     findings.raise_if_wrong()
     assert findings.resolved is not None
-    for warning in try_out(findings.resolved, run_dir or default_run_folder(findings.resolved)):
+    for warning in try_out(findings.resolved, run_folder_of(findings.resolved, run_dir).path):
         click.echo(f"warning: {warning}", err=True)
     groups = ", ".join(group.selection.replace(",", "+") for group in findings.resolved.groups)
     click.echo(f"{job} is right: {findings.resolved.imagename}, spw groups {groups}")
@@ -180,8 +180,11 @@ def submit(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
     from ccip_batch.engines import htcondor
     from ccip_batch.run_folder import RunFolder
 
-    run = RunFolder.existing(job) if job.is_dir() else htcondor.plan(job, overrides, run_dir)
-    return htcondor.submit(run)
+    if not job.is_dir():
+        return htcondor.submit(htcondor.plan(job, overrides, run_dir))
+    if overrides or run_dir:
+        raise ConfigError(f"{job} is a run folder: --set and --run-dir go with a job config, which is planned again.")
+    return htcondor.submit(RunFolder.existing(job))
 
 
 @main.command()

@@ -179,7 +179,7 @@ class Execution(Section):
     time_limit: Duration | None = Field(
         None,
         description="A node that takes longer is taken to hang and is killed: seconds, or such as `2h`; "
-        "without it, 20 times the estimate, and an hour at least.",
+        "without it, 20 times the estimate, and six hours at least.",
     )
 
 

@@ -15,6 +15,8 @@ from ccip_batch.workflow import Kind, Node
 
 _DISK_BYTES_A_PIXEL = 320
 """Of all images of one plane while it is worked on."""
+_RESULT_BYTES_A_PIXEL = 60
+"""FITS files and cutouts of one plane."""
 
 MEASURED_PIXELS = 2048 * 2048
 MEASURED_VISIBILITIES = 6318 * 8
@@ -37,9 +39,9 @@ _MEMORY: dict[Kind, _Linear] = {
     "image": _Linear(400e6, 365),
     "analyze": _Linear(350e6),
     "export": _Linear(350e6, 120),
-    "publish": _Linear(350e6),
+    "publish": _Linear(350e6, 12),
 }
-"""Bytes."""
+"""Bytes. `publish` takes the mean of the V images: 40 bytes a pixel of a cutout, which has a quarter of the pixels."""
 _SECONDS: dict[Kind, _Linear] = {
     "restore": _Linear(15.0, 1.5e-4, 3.3e-5),
     "image": _Linear(15.0, 3.0e-4, 3.3e-5),
@@ -73,9 +75,15 @@ def plane_disk_bytes(job: ResolvedJob, kind: Kind = "image") -> int:
     return _DISK_BYTES_A_PIXEL * pixels(job, kind)
 
 
-def disk_bytes(job: ResolvedJob) -> int:
-    """Disk that a run folder may take at its fullest: the restored data, its groups, all planes."""
-    return 5 * job.data.bytes + len(job.groups) * plane_disk_bytes(job)
+def result_disk_bytes(job: ResolvedJob) -> int:
+    """Disk that the FITS files and cutouts of one plane take."""
+    return _RESULT_BYTES_A_PIXEL * pixels(job)
+
+
+def disk_bytes(job: ResolvedJob, at_once: int) -> int:
+    """Disk that a run folder takes at its fullest: the data, its groups, `at_once` planes at work, and all planes."""
+    at_work = min(at_once, len(job.groups)) * plane_disk_bytes(job)
+    return 5 * job.data.bytes + at_work + 2 * len(job.groups) * result_disk_bytes(job)
 
 
 def time_limit_s(job: ResolvedJob, node: Node) -> float:

@@ -9,10 +9,12 @@ from pathlib import Path
 from ccip_batch import validate
 from ccip_batch.config import ResolvedJob
 from ccip_batch.durable import write_whole
+from ccip_batch.engines.local import machine_cores
 from ccip_batch.errors import RunFolderError
 from ccip_batch.estimates import disk_bytes
 from ccip_batch.fingerprint import of_inputs, read_inputs, save_inputs
 from ccip_batch.run_folder import RunFolder
+from ccip_batch.sites import load_site
 from ccip_batch.validate import Findings
 
 
@@ -43,8 +45,15 @@ def run_folder_of(job: ResolvedJob, folder: Path | None) -> RunFolder:
     run = RunFolder(folder or default_run_folder(job))
     _check_same_job(run, job)
     if not run.resolved.exists():
-        validate.check_disk(run.path, disk_bytes(job))
+        validate.check_disk(run.path, disk_bytes(job, _planes_at_once(job)))
     return run
+
+
+def _planes_at_once(job: ResolvedJob) -> int:
+    """How many planes may be at work in the run folder: with file transfer none is."""
+    if job.execution.site is None:
+        return job.execution.workers or machine_cores()
+    return 0 if load_site(job.execution.site).data == "transfer" else len(job.groups)
 
 
 def write_job(run: RunFolder, config: Path, job: ResolvedJob) -> list[str]:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ccip_batch.config import ResolvedJob
-from ccip_batch.errors import RunFolderError
+from ccip_batch.errors import RunFolderError, says_disk_is_full
 from ccip_batch.workflow import Graph, Node, build_graph
 
 
@@ -107,6 +107,8 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunFolderError(f"{self.path} cannot be made: {error}. Give another folder with --run-dir.") from error
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise RunFolderError(f"{self.path} cannot be written to by you. Give another folder with --run-dir.")
         with lock_file(self.path / ".lock") as held:
             if held is None:
                 raise RunFolderError(f"{self.path} is in use by another run. Wait for it, or stop it, and try again.")
@@ -119,7 +121,12 @@ def lock_file(path: Path, wait_s: float = 0.0) -> Iterator[int | None]:
 
     The lock ends with the last process that has the descriptor, however that process ends.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        if says_disk_is_full(error):
+            raise
+        raise RunFolderError(f"{path} cannot be opened: {error.strerror}. Whose run folder is it?") from error
     try:
         yield descriptor if _lock(descriptor, wait_s) else None
     finally:

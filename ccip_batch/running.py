@@ -10,6 +10,7 @@ import click
 from ccip_batch import container, report, validate
 from ccip_batch.cleaning import bad_products, clean
 from ccip_batch.config import ResolvedJob
+from ccip_batch.engines.dagman import refuse_while_alive
 from ccip_batch.engines.local import machine_cores, run_local
 from ccip_batch.errors import ConfigError, DataError, ExitCode
 from ccip_batch.jobs import open_checked, run_folder_of, write_job
@@ -36,6 +37,7 @@ def run_job(config: Path, overrides: Sequence[str], folder: Path | None) -> Exit
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     with run.locked():
+        refuse_while_alive(run)
         job = _with_image(run, job)
         for change in write_job(run, config, job):
             click.echo(f"{_WORDS.get(change, change)} changed: what depends on it is repeated", err=True)
@@ -63,6 +65,7 @@ def _report_missing_resources(config: Path, job: ResolvedJob, folder: Path | Non
     """
     run = run_folder_of(job, folder)
     with run.locked():
+        refuse_while_alive(run)
         if run.resolved.is_file() and read_result(run.node(run.graph()["restore"]).result):
             return
         # it fails before it would need CASA, or an image

@@ -71,6 +71,7 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Findings:
         found.resolved = decide(read.job, lists, read.where, found.problems)
     if found.resolved is not None:
         found.warnings = list(found.resolved.warnings)
+        _check_fits_site(found.resolved, found.problems)
     if vis and lists.continuum and "reimaging_resources" in there:  # names in the archive begin with theirs
         archive = there["reimaging_resources"]
         found.resources = _check_resources(archive, vis.stem, lists.continuum.imagename, found.problems)
@@ -104,6 +105,16 @@ def _check_site(name: str, where: str, problems: list[Problem]) -> None:
         load_site(name)
     except ConfigError as error:
         problems.append(Problem(where, "", str(error)))
+
+
+def _check_fits_site(resolved: ResolvedJob, problems: list[Problem]) -> None:
+    if resolved.execution.engine == "htcondor":
+        from ccip_batch.engines.plan import check_site  # with jinja2, which other jobs do not need
+
+        try:
+            check_site(resolved)
+        except (ConfigError, ResourceError) as error:
+            problems.append(Problem("", "", str(error), kind=type(error)))
 
 
 def _check_files(read: JobFile, problems: list[Problem]) -> dict[str, Path]:

@@ -17,8 +17,10 @@ from ccip_batch.cleaning import bad_products, clean
 from ccip_batch.config import ResolvedJob
 from ccip_batch.durable import write_whole
 from ccip_batch.engines import transfer
+from ccip_batch.engines.holds import HoldKind
 from ccip_batch.engines.needed import needed_nodes
-from ccip_batch.engines.plan import LOGS, NO_RETRY, is_skipped, planned_site, write_skip
+from ccip_batch.engines.plan import LOGS, NO_RETRY, is_skipped, planned_site, read_more, write_skip
+from ccip_batch.engines.watch import hold_at_removal, pool_records
 from ccip_batch.errors import CcipError, DataError, ExitCode, ResourceError
 from ccip_batch.fingerprint import of_node, read_inputs
 from ccip_batch.node import repeat_command
@@ -28,6 +30,9 @@ from ccip_batch.workflow import Node
 
 _FIRST_MENDABLE = ExitCode.RESOURCES
 """Exit codes from here on are failures that a new try can mend."""
+_REMOVED = -1000
+"""What DAGMan gives for a job that was removed, or could not be submitted, is this or less."""
+_MOST_TIMES_OVER = 3
 _LOG_LINES = 25
 POOL_RECORDS = "pool.json"
 """In dag/: what the pool's logs tell of the nodes, for the report."""
@@ -41,8 +46,11 @@ def pre(run: RunFolder, name: str) -> int:
     job, node = run.read_job(), run.graph()[name]
     parents = [run.graph()[parent] for parent in node.parents if parent not in node.may_fail]
     failed = any(read_result(run.node(parent).result) is None for parent in parents)
-    skip = failed or (node.kind != "publish" and name not in needed_nodes(run, job))
-    write_skip(run, name, skip)
+    needed = node.kind == "publish" or name in needed_nodes(run, job)
+    if needed and _is_transferred(run, node) and _unpack_what_waits(run, node):
+        needed = name in needed_nodes(run, job)
+    skip = failed or not needed
+    write_skip(run, name, skip, _times_over(run, job, node))
     if skip or not _is_transferred(run, node):
         return 0
     try:
@@ -63,26 +71,60 @@ def post(run: RunFolder, name: str, returned: int, retry: int, retries: int) -> 
     if is_skipped(run, name):
         return 0
     job, node = run.read_job(), run.graph()[name]
-    code = returned if returned >= 0 else int(ExitCode.CASA)
+    code, cause, came = returned if returned >= 0 else int(ExitCode.CASA), "", True
     if _is_transferred(run, node):
         try:
             came = transfer.unpack_output(run, node)
         except CcipError as error:
-            came, code = False, code or int(error.exit_code)
-            print(error, file=sys.stderr)
+            came, code, cause = False, code or int(error.exit_code), str(error)
+        except OSError as error:  # of this machine's disk: what came stays where it is, for the next PRE script
+            print(f"{name}: what it gave back could not be unpacked: {error}", file=sys.stderr)
+            return int(ExitCode.RESOURCES) if retry < retries else NO_RETRY
         if not came and code == 0:
             code = int(ExitCode.DATA)
         transfer.forget(run, node)
     if code == 0:
         return _code_of_done(run, node)
-    failure = read_failure(run.node(node).failure)
-    if returned < 0 or failure is None:
-        _write_failure(run, job, node, returned, _cause(run, node, returned))
-    if code >= _FIRST_MENDABLE and retry < retries:
+    too_large = returned <= _REMOVED and _was_held_for_memory(run, node)
+    if too_large:
+        code, cause = int(ExitCode.RESOURCES), "it needs more memory than the site has (memory_limit of its profile)"
+    if returned < 0 or not came or read_failure(run.node(node).failure) is None:
+        _write_failure(run, job, node, code, cause or _cause(run, node, returned))
+    if code >= _FIRST_MENDABLE and retry < retries and not too_large:
         return code
     if any(name in child.may_fail for child in run.graph().children(name)):
         return 0
     return NO_RETRY
+
+
+def _unpack_what_waits(run: RunFolder, node: Node) -> bool:
+    """Unpack what an earlier try gave back and its POST script could not, for want of disk; whether there was any."""
+    if not transfer.output_name(run, node).is_file():
+        return False
+    try:
+        came = transfer.unpack_output(run, node)
+    except DataError as error:
+        print(error, file=sys.stderr)
+        came = False
+    except OSError as error:
+        raise ResourceError(f"{node.name}: what it gave back could not be unpacked: {error}") from error
+    transfer.forget(run, node)
+    return came
+
+
+def _times_over(run: RunFolder, job: ResolvedJob, node: Node) -> int:
+    """How often a node's request is doubled: once more after each try that ended for want of memory or disk."""
+    failure = read_failure(run.node(node).failure)
+    if failure is None or failure.fingerprint != of_node(run, job, read_inputs(run), run.graph(), node):
+        return 0
+    before = read_more(run, node.name)
+    return min(before + 1, _MOST_TIMES_OVER) if failure.exit_code == ExitCode.RESOURCES else before
+
+
+def _was_held_for_memory(run: RunFolder, node: Node) -> bool:
+    """Whether a node's job was removed when it was held for its memory: it had asked for more as long as it could."""
+    hold = hold_at_removal(run, node)
+    return hold is not None and hold.kind is HoldKind.MEMORY
 
 
 def final(run: RunFolder, dag_status: int) -> int:
@@ -90,6 +132,7 @@ def final(run: RunFolder, dag_status: int) -> int:
     from ccip_batch import (
         report,  # with matplotlib and scipy; before and after each node nobody wants to wait for those
     )
+    from ccip_batch.stages.publish import pack_logs
 
     job = run.read_job()
     bad = bad_products(run) if dag_status == 0 else []
@@ -98,6 +141,7 @@ def final(run: RunFolder, dag_status: int) -> int:
     _write_pool_records(run)
     report.write(run)
     if dag_status != 0:
+        pack_logs(job, run.path / "nodes", run.dag / "logs.tgz")
         return int(ExitCode.PLANES_FAILED)
     if bad:
         return int(ExitCode.DATA)
@@ -121,7 +165,7 @@ def _code_of_done(run: RunFolder, node: Node) -> int:
     return 0
 
 
-def _write_failure(run: RunFolder, job: ResolvedJob, node: Node, returned: int, cause: str) -> None:
+def _write_failure(run: RunFolder, job: ResolvedJob, node: Node, code: int, cause: str) -> None:
     """Note a failure of which the node itself could not tell: it was killed or removed, or never started."""
     folder = run.node(node)
     before = read_failure(folder.failure)
@@ -132,7 +176,7 @@ def _write_failure(run: RunFolder, job: ResolvedJob, node: Node, returned: int, 
     NodeFailure(
         node=node.name,
         fingerprint=fingerprint,
-        exit_code=returned if returned > 0 else int(ExitCode.CASA),
+        exit_code=code,
         cause=cause,
         stage=None,
         started=time.time(),
@@ -146,7 +190,7 @@ def _write_failure(run: RunFolder, job: ResolvedJob, node: Node, returned: int, 
 
 
 def _cause(run: RunFolder, node: Node, returned: int) -> str:
-    if returned <= -1000:
+    if returned <= _REMOVED:
         return "its job was removed from the queue or could not be submitted"
     if returned < 0:
         try:
@@ -169,8 +213,6 @@ def _last_lines(run: RunFolder, node: Node) -> list[str]:
 
 def _write_pool_records(run: RunFolder) -> None:
     """Keep what the event logs tell of each node: where it ran, what it asked and used, how many bytes it moved."""
-    from ccip_batch.engines.watch import pool_records
-
     try:
         records = pool_records(run)
     except CcipError as error:  # without the bindings the report does without

@@ -90,6 +90,16 @@ def write_rescue(run: RunFolder, done: Collection[str]) -> int:
     return number
 
 
+def remove_rescue(run: RunFolder, number: int) -> None:
+    """Remove a rescue file."""
+    (run.dag / f"{DAG}.rescue{number:03d}").unlink(missing_ok=True)
+
+
+def require_tools() -> None:
+    """Raise ConfigError if the tools that submit are missing."""
+    _require("condor_submit_dag")
+
+
 def query_jobs(run: RunFolder, dag: Dag) -> list[dict[str, object]]:
     """One query: the DAG's job and those of its nodes that are in the queue. Raises ConfigError or RunFolderError."""
     constraint = f"ClusterId == {dag.cluster} || DAGManJobId == {dag.cluster}"
@@ -99,12 +109,16 @@ def query_jobs(run: RunFolder, dag: Dag) -> list[dict[str, object]]:
     return [job for job in jobs if isinstance(job, dict)]
 
 
-def _call(command: Sequence[str], run: RunFolder) -> str:
-    if shutil.which(command[0]) is None:
+def _require(tool: str) -> None:
+    if shutil.which(tool) is None:
         raise ConfigError(
-            f"{command[0]} is not on the PATH: this needs the client tools of the pool's HTCondor. Log in to an access "
-            f"point, or copy the run folder there; `cd {run.dag} && condor_submit_dag {DAG}` starts it as well."
+            f"{tool} is not on the PATH: this needs the client tools of the pool's HTCondor. Log in to an access "
+            f"point, or copy the run folder there; in its folder dag/, `condor_submit_dag {DAG}` starts it as well."
         )
+
+
+def _call(command: Sequence[str], run: RunFolder) -> str:
+    _require(command[0])
     try:
         done = subprocess.run(
             command, cwd=run.dag, text=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS

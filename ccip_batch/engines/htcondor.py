@@ -10,10 +10,19 @@ import click
 from ccip_batch import __version__
 from ccip_batch.config import ResolvedJob
 from ccip_batch.container import digest
-from ccip_batch.engines.dagman import last_dag, refuse_while_alive, remove_dag, submit_dag, write_rescue
+from ccip_batch.durable import write_whole
+from ccip_batch.engines.dagman import (
+    last_dag,
+    refuse_while_alive,
+    remove_dag,
+    remove_rescue,
+    require_tools,
+    submit_dag,
+    write_rescue,
+)
 from ccip_batch.engines.needed import needed_nodes, with_descendants
 from ccip_batch.engines.plan import DAG, check_site, write_plan
-from ccip_batch.errors import ConfigError, ExitCode, RunFolderError
+from ccip_batch.errors import CcipError, ConfigError, ExitCode, RunFolderError
 from ccip_batch.jobs import open_run, write_job
 from ccip_batch.results import read_result
 from ccip_batch.run_folder import RunFolder
@@ -34,20 +43,23 @@ def plan(config: Path, overrides: Sequence[str], folder: Path | None) -> RunFold
 
 
 def _with_image(job: ResolvedJob, of_site: str | None) -> ResolvedJob:
-    """The job with the digest of the image that its nodes run in, if it is a file here, instead of CASA's versions."""
+    """The job with the image that its nodes run in, its digest if it is a file here, instead of CASA's versions."""
     image = job.execution.container or of_site
     if image is None:
         return job
     versions = {"ccip_batch": __version__}
     if Path(image).is_file():
         versions["image"] = digest(Path(image))
-    return job.model_copy(update={"versions": versions})
+    execution = job.execution.model_copy(update={"container": image})
+    return job.model_copy(update={"versions": versions, "execution": execution})
 
 
 def submit(run: RunFolder) -> ExitCode:
     """Submit a planned run; what is done in it already is not repeated."""
-    refuse_while_alive(run)
-    cluster = submit_dag(run)
+    _planned(run)
+    with run.locked():
+        refuse_while_alive(run)
+        cluster = submit_dag(run)
     click.echo(f"Submitted as job {cluster}. Watch it: ccip-batch status {run.path}")
     return ExitCode.DONE
 
@@ -66,12 +78,13 @@ def cancel(run: RunFolder) -> ExitCode:
 def resume(run: RunFolder) -> ExitCode:
     """Submit again what is not done."""
     _planned(run)
-    refuse_while_alive(run)
-    needed = needed_nodes(run, run.read_job())
-    if not needed and not _publish_failed(run):
-        click.echo("All nodes are done.")
-        return ExitCode.DONE
-    return _submit_rest(run, needed | {"publish"})
+    with run.locked():
+        refuse_while_alive(run)
+        needed = needed_nodes(run, run.read_job())
+        if not needed and not _publish_failed(run):
+            click.echo("All nodes are done.")
+            return ExitCode.DONE
+        return _submit_rest(run, needed | {"publish"})
 
 
 def retry(run: RunFolder, name: str) -> ExitCode:
@@ -80,15 +93,23 @@ def retry(run: RunFolder, name: str) -> ExitCode:
     graph = run.graph()
     if name not in graph:
         raise ConfigError(f"{run.path} has no node {name}; it has {', '.join(node.name for node in graph.nodes)}.")
-    refuse_while_alive(run)
-    folder = run.node(graph[name])
-    folder.result.unlink(missing_ok=True)
-    needed = needed_nodes(run, run.read_job())
-    wanted = {name}
-    for node in reversed(graph.nodes):  # what it needs itself may have been cleaned
-        if node.name in wanted:
-            wanted |= {parent for parent in node.parents if parent in needed and parent not in node.may_fail}
-    return _submit_rest(run, wanted)
+    require_tools()
+    with run.locked():
+        refuse_while_alive(run)
+        result = run.node(graph[name]).result
+        before = result.read_text(encoding="utf-8") if result.is_file() else None
+        result.unlink(missing_ok=True)
+        needed = needed_nodes(run, run.read_job())
+        wanted = {name}
+        for node in reversed(graph.nodes):  # what it needs itself may have been cleaned
+            if node.name in wanted:
+                wanted |= {parent for parent in node.parents if parent in needed and parent not in node.may_fail}
+        try:
+            return _submit_rest(run, wanted)
+        except CcipError:
+            if before is not None:
+                write_whole(result, before)
+            raise
 
 
 def _planned(run: RunFolder) -> None:
@@ -107,7 +128,12 @@ def _submit_rest(run: RunFolder, needed: set[str]) -> ExitCode:
     graph = run.graph()
     rest = with_descendants(graph, needed)
     done = [node.name for node in graph.nodes if node.name not in rest]
-    cluster = submit_dag(run, write_rescue(run, done))
+    rescue = write_rescue(run, done)
+    try:
+        cluster = submit_dag(run, rescue)
+    except CcipError:
+        remove_rescue(run, rescue)  # the next condor_submit_dag would take it
+        raise
     names = [node.name for node in graph.nodes if node.name in rest]
     click.echo(f"Submitted as job {cluster}, {len(done)} nodes done, again: {', '.join(names)}")
     return ExitCode.DONE

@@ -94,15 +94,23 @@ def write_plan(run: RunFolder, job: ResolvedJob) -> list[str]:
     return estimates.extrapolated(job)
 
 
-def write_skip(run: RunFolder, name: str, skip: bool) -> None:
-    """Let a node's next job run, or end in the queue before it starts (with a log of its own: nothing happened)."""
+def write_skip(run: RunFolder, name: str, skip: bool, more: int = 0) -> None:
+    """Let a node's next job run, or end in the queue before it starts (with a log of its own: nothing happened).
+
+    more: how often what it asks of memory and disk is doubled.
+    """
     lines = f"noop_job = true\nlog = {SKIP}/skipped.log\n" if skip else "noop_job = false\n"
-    write_whole(_skip_file(run, name), lines)
+    write_whole(_skip_file(run, name), f"{lines}more = {more}\n")
 
 
 def is_skipped(run: RunFolder, name: str) -> bool:
     """Whether a node's last job was not to run."""
     return _skip_file(run, name).read_text(encoding="utf-8").startswith("noop_job = true")
+
+
+def read_more(run: RunFolder, name: str) -> int:
+    """How often it was doubled for a node's last job."""
+    return int(_skip_file(run, name).read_text(encoding="utf-8").rpartition("=")[2])
 
 
 def _skip_file(run: RunFolder, name: str) -> Path:

@@ -19,8 +19,6 @@ _DISK_BASE = 500_000_000
 _TIME_MARGIN = 5
 """Machines of a pool differ, and a node that is ended by its time limit loses what it did since its last save."""
 _LEAST_SECONDS = 3600
-_RESULT_BYTES_A_PIXEL = 60
-"""FITS files and cutouts of one plane."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Request:
 
 
 def request(job: ResolvedJob, site: Site, node: Node) -> Request:
-    """The request of a node.
+    """The request of a node. Its disk is that of the machine's own; on a shared file system it has little there.
 
     Raises ResourceError if the site has no machine with so much memory.
     """
@@ -47,7 +45,7 @@ def request(job: ResolvedJob, site: Site, node: Node) -> Request:
         )
     return Request(
         memory_mb=memory_mb,
-        disk_mb=math.ceil(_disk_bytes(job, node) * _DISK_MARGIN / 2**20),
+        disk_mb=math.ceil((_DISK_BASE if site.data == "shared" else _disk_bytes(job, node)) * _DISK_MARGIN / 2**20),
         seconds=max(_LEAST_SECONDS, math.ceil(_TIME_MARGIN * estimates.seconds(job, node))),
     )
 
@@ -59,14 +57,12 @@ def memory_limit_mb(site: Site) -> int | None:
 
 def _disk_bytes(job: ResolvedJob, node: Node) -> int:
     """Disk of a node that works in a sandbox: what it gets, what it makes, and the tar of that."""
-    pixels = estimates.pixels(job)
-    planes = len(job.groups)
     if node.kind == "restore":
         # the PIMS, its copy with three columns of data, the measurement sets of the groups and their tar
         return _DISK_BASE + 6 * job.data.bytes + estimates.plane_disk_bytes(job, node.kind)
     if node.kind == "image":
         group = job.data.bytes // max(1, job.data.spws) * max(len(one.spws) for one in job.groups)
-        return _DISK_BASE + 2 * group + estimates.plane_disk_bytes(job) + 2 * _RESULT_BYTES_A_PIXEL * pixels
+        return _DISK_BASE + 2 * group + estimates.plane_disk_bytes(job) + 2 * estimates.result_disk_bytes(job)
     if node.kind == "export":
-        return _DISK_BASE + 6 * _RESULT_BYTES_A_PIXEL * pixels
-    return _DISK_BASE + planes * 50_000_000
+        return _DISK_BASE + 6 * estimates.result_disk_bytes(job)
+    return _DISK_BASE + len(job.groups) * 50_000_000

@@ -175,17 +175,35 @@ def _lines_that_matter(failure: NodeFailure) -> list[str]:
 
 def _earlier_holds(run: RunFolder, node: Node) -> list[Hold]:
     """All holds of a node's jobs, of earlier submissions too."""
+    text = _job_log(run)
+    jobs = _jobs_of(text, node)
+    return [_hold(*found) for job, _, *found in _HELD_BEFORE.findall(text) if int(job) in jobs]
+
+
+def hold_at_removal(run: RunFolder, node: Node) -> Hold | None:
+    """Why a node's last job was held when it was removed; None if it was not. Needs no bindings."""
+    text = _job_log(run)
+    last = max(_jobs_of(text, node), default=None)
+    if last is None:
+        return None
+    kinds = re.findall(rf"^(009|012|013) \({last:03d}\.", text, re.MULTILINE)
+    if kinds[-2:] != ["012", "009"]:
+        return None
+    return next(_hold(*found) for job, _, *found in reversed(_HELD_BEFORE.findall(text)) if int(job) == last)
+
+
+def _hold(reason: str, code: str, subcode: str) -> Hold:
+    return Hold(int(code), int(subcode), "".join(c if c.isprintable() else " " for c in reason).strip())
+
+
+def _jobs_of(text: str, node: Node) -> set[int]:
+    """The clusters of a node, from the text of the event log."""
+    submitted = re.findall(r"^000 \((\d+)\.\d+\.\d+\)[^\n]*\n\s*DAG Node: ([^\n]+)", text, re.MULTILINE)
+    return {int(job) for job, note in submitted if note.strip() == node.name}
+
+
+def _job_log(run: RunFolder) -> str:
     try:
-        text = (run.dag / "jobs.log").read_text(encoding="utf-8", errors="replace")
+        return (run.dag / "jobs.log").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return []
-    jobs = {
-        int(job)
-        for job, note in re.findall(r"^000 \((\d+)\.\d+\.\d+\)[^\n]*\n\s*DAG Node: ([^\n]+)", text, re.MULTILINE)
-        if note.strip() == node.name
-    }
-    return [
-        Hold(int(code), int(subcode), "".join(c if c.isprintable() else " " for c in reason).strip())
-        for job, _, reason, code, subcode in _HELD_BEFORE.findall(text)
-        if int(job) in jobs
-    ]
+        return ""

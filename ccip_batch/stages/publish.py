@@ -66,7 +66,7 @@ def publish_products(
     (folder / config).write_text(portable_job(job), encoding="utf-8")
     files.append(ProductFile.of(folder / config))
     logs = f"{job.imagename}.logs.tgz"
-    _pack_logs(job, nodes, folder / logs)
+    pack_logs(job, nodes, folder / logs)
     files.append(ProductFile.of(folder / logs))
     page = f"{job.imagename}.report.tgz" if report else None
     if report and page:
@@ -98,7 +98,7 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _pack_logs(job: ResolvedJob, nodes: Path, target: Path) -> None:
+def pack_logs(job: ResolvedJob, nodes: Path, target: Path) -> None:
     """The logs of all nodes, without the folders of the machines that ran them: `RUN` and `INPUTS` stand for those."""
     inputs = [path.name for key in type(job.inputs).model_fields if (path := getattr(job.inputs, key)) is not None]
     names = "|".join(map(re.escape, inputs))
