@@ -84,7 +84,7 @@ def test_two_runs_in_one_folder(small_job: Path, finished: Path) -> None:
     assert done.returncode == 12 and "in use" in done.stderr
 
 
-@pytest.mark.parametrize("options", [["imaging.imsize=4000", "execution.memory=2 GB"], ["execution.memory=200 MB"]])
+@pytest.mark.parametrize("options", [["imaging.imsize=2000", "execution.memory=1 GB"], ["execution.memory=200 MB"]])
 def test_not_enough_memory(small_job: Path, tmp_path: Path, options: list[str]) -> None:
     given = [word for option in options for word in ("--set", option)]
     done = ccip_batch("run", small_job, "--run-dir", tmp_path / "run", *given)
