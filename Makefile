@@ -90,7 +90,7 @@ chaos: setup ## faults of every kind (docs/faults.md): SEED=1 draws other moment
 chaos-ci: setup
 	$(BIN)/python tests/chaos/chaos.py --short --seed $(or $(SEED),1)
 
-ci: lint test browser-test chaos-ci image-test-quick parity-ci ## all that a change must pass
+ci: lint test browser-test chaos-ci image-test-quick parity-ci pool-test ## all that a change must pass
 
 clean: ## remove what was built; .venv stays
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
