@@ -69,6 +69,9 @@ def versions() -> dict[str, str]:
     return found
 
 
+MISSING = "CASA is not installed here: pip install '.[casa]' in a checkout"
+
+
 def is_installed() -> bool:
     """Whether this Python has CASA."""
     return importlib.util.find_spec("casatasks") is not None and importlib.util.find_spec("casatools") is not None
@@ -106,7 +109,7 @@ class Casa:
         current one, since the script runs in a sibling of it. Raises CasaError if CASA is not installed.
         """
         if not is_installed():
-            raise CasaError("CASA is not installed here: pip install 'ccip-batch[casa]', or run in the container.")
+            raise CasaError(f"{MISSING}, or run in the container.")
         private = log.parent / "casa_home"
         private.mkdir(parents=True, exist_ok=True)
         site = private / "casasiteconfig.py"

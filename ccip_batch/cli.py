@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import shlex
@@ -51,10 +52,15 @@ def _explained(function: Callable[..., int | None]) -> Callable[..., None]:
             click.echo(f"ccip-batch: {error}", err=True)
             code = error.exit_code
         except OSError as error:
-            if not says_disk_is_full(error):
+            if says_disk_is_full(error):
+                right = f"the disk is full: {error}. Make room, and give the same command again."
+                code = ExitCode.RESOURCES
+            elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) and error.filename:
+                right = f"{error.filename}: {(error.strerror or '').lower()}. Give a place that you may write to."
+                code = ExitCode.RUN_FOLDER
+            else:
                 raise
-            click.echo(f"ccip-batch: the disk is full: {error}. Make room, and give the same command again.", err=True)
-            code = ExitCode.RESOURCES
+            click.echo(f"ccip-batch: {right}", err=True)
         except KeyboardInterrupt:
             click.echo("ccip-batch: stopped; run the same command again to go on", err=True)
             code = ExitCode.INTERRUPTED
@@ -166,7 +172,8 @@ def plan(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
     from ccip_batch.engines.htcondor import plan as write
 
     run = write(job, overrides, run_dir)
-    click.echo(f"Planned. Next: {_command('submit', run.path)}, or: cd {run.dag} && condor_submit_dag ccip.dag")
+    there = shlex.quote(str(run.dag))
+    click.echo(f"Planned. Next: {_command('submit', run.path)}, or: cd {there} && condor_submit_dag ccip.dag")
     return ExitCode.DONE
 
 
@@ -355,6 +362,8 @@ def extract(
 
     if (len(position) == 2) == (catalogue is not None):
         raise click.UsageError("Give RA and DEC, or --catalogue.")
+    if picture:
+        spectra.check_picture(picture)
     positions = spectra.read_catalogue(catalogue) if catalogue else [spectra.parse_position(*position)]
     table = spectra.extract(source, positions, in_common_beam=common_beam)
     spectra.write_table(table, out, overwrite=overwrite)

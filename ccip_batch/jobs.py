@@ -57,7 +57,7 @@ def _planes_at_once(job: ResolvedJob) -> int:
 
 
 def write_job(run: RunFolder, config: Path, job: ResolvedJob) -> list[str]:
-    """Write the job into its run folder, which the caller has locked; gives what has changed since the last time."""
+    """Write the job into its run folder, which the caller has locked; names what has changed since the last time."""
     inputs, before = of_inputs(job), read_inputs(run)
     changes = [f"inputs.{name}" for name in {**before, **inputs} if before and before.get(name) != inputs.get(name)]
     if run.resolved.is_file():
@@ -70,12 +70,14 @@ def write_job(run: RunFolder, config: Path, job: ResolvedJob) -> list[str]:
 
 
 _NO_PRODUCT = {"data", "execution", "inputs", "versions", "warnings"}
+_WORDS = {"iteration_calls": "how planes are imaged", "prediction_call": "how the continuum model is predicted"}
+"""Parts of a resolved job that users know by no such name."""
 
 
 def _changed_options(before: ResolvedJob, now: ResolvedJob) -> list[str]:
     """Names of the parts of a job that differ and matter to a product."""
     old, new = before.model_dump(mode="json"), now.model_dump(mode="json")
-    return [name for name in new if name not in _NO_PRODUCT and old[name] != new[name]]
+    return [_WORDS.get(name, name) for name in new if name not in _NO_PRODUCT and old[name] != new[name]]
 
 
 def _check_same_job(run: RunFolder, job: ResolvedJob) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ccip_batch import container, report, validate
+from ccip_batch import casa, container, report, validate
 from ccip_batch.cleaning import bad_products, clean
 from ccip_batch.config import ResolvedJob
 from ccip_batch.engines.dagman import refuse_while_alive
@@ -18,9 +18,6 @@ from ccip_batch.node import run_node
 from ccip_batch.progress import Progress
 from ccip_batch.results import read_failure, read_result
 from ccip_batch.run_folder import RunFolder
-
-_WORDS = {"iteration_calls": "how planes are imaged", "prediction_call": "how the continuum model is predicted"}
-"""Parts of a resolved job that users know by no such name."""
 
 
 def run_job(config: Path, overrides: Sequence[str], folder: Path | None) -> ExitCode:
@@ -34,13 +31,15 @@ def run_job(config: Path, overrides: Sequence[str], folder: Path | None) -> Exit
     run, job, warnings = open_checked(findings, folder)
     if job.execution.engine != "local":
         raise ConfigError(f"{config}: execution.engine is {job.execution.engine}; `run` is for the engine local.")
+    if job.execution.container is None and not casa.is_installed():
+        raise ConfigError(f"{config}: {casa.MISSING}, or give an image with --container.")
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     with run.locked():
         refuse_while_alive(run)
         job = _with_image(run, job)
         for change in write_job(run, config, job):
-            click.echo(f"{_WORDS.get(change, change)} changed: what depends on it is repeated", err=True)
+            click.echo(f"{change} changed: what depends on it is repeated", err=True)
         workers = job.execution.workers or machine_cores()
         with Progress(run, job, workers) as progress:
             code = run_local(run, job, progress, workers, job.execution.memory)

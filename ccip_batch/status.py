@@ -43,7 +43,12 @@ class NodeStatus(Model):
 def read_status(run: RunFolder, locks: bool = True) -> list[NodeStatus]:
     """The state of every node, in the order of the graph. locks: find out by their locks which nodes run."""
     job, graph, inputs = run.read_job(), run.graph(), read_inputs(run)
-    return [_node_status(run, node, is_done(run, job, inputs, graph, node), locks) for node in graph.nodes]
+    done: dict[str, bool] = {}
+    for node in graph.nodes:  # parents first; a plane does not depend on what else was restored
+        outdated = [] if node.kind == "image" else [parent for parent in node.parents if not done[parent]]
+        there = any(read_result(run.node(graph[parent]).result) for parent in outdated)
+        done[node.name] = not there and is_done(run, job, inputs, graph, node)
+    return [_node_status(run, node, done[node.name], locks) for node in graph.nodes]
 
 
 def _node_status(run: RunFolder, node: Node, done: bool, locks: bool) -> NodeStatus:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ccip_batch import container, flag_commands, resources
+from ccip_batch import casa, container, flag_commands, resources
 from ccip_batch.config import Execution, Job, JobFile, ResolvedJob, decide, read_job, read_lists
 from ccip_batch.errors import ConfigError, DataError, ResourceError
 from ccip_batch.probe import probe_here
@@ -88,7 +88,11 @@ def try_out(resolved: ResolvedJob, run: Path) -> list[str]:
     image = container.of_job(resolved, run)
     if image is not None:
         return [*image.warnings(), *image.probe(vis).warnings()]
-    found = probe_here(vis) if resolved.execution.engine == "local" else None
+    if resolved.execution.engine != "local":
+        return []
+    if not casa.is_installed():
+        return [f"{casa.MISSING}, or give an image with --container: `run` needs one of them"]
+    found = probe_here(vis)
     return found.warnings() if found is not None else []
 
 

@@ -92,6 +92,54 @@ def test_not_enough_memory(small_job: Path, tmp_path: Path, options: list[str]) 
     assert "GB of memory" in done.stderr
 
 
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="no folder that nobody may write to")
+def test_a_place_that_cannot_be_written_to(finished: Path) -> None:
+    done = ccip_batch("cube", finished, "--out", "/sys/kernel/cubes")
+    assert done.returncode == 12 and "Traceback" not in done.stderr
+    assert "/sys/kernel/cubes" in done.stderr and "you may write to" in done.stderr
+
+
+def test_a_plot_that_cannot_be_written_leaves_no_table(finished: Path, tmp_path: Path) -> None:
+    words = ("extract", finished, "203.4236", "16.6895", "--out", tmp_path / "a.csv", "--plot", tmp_path / "a.foo")
+    done = ccip_batch(*words)
+    assert done.returncode == 11 and "png" in done.stderr
+    assert not any(tmp_path.iterdir())
+
+
+def test_run_and_submit_options_that_do_not_fit(tmp_path: Path) -> None:
+    """`submit` of a run folder takes no options of a job config; what was not planned is not submitted."""
+    job = make_job(tmp_path / "job", "execution: {engine: htcondor, site: local}\n")
+    assert ccip_batch("plan", job, "--run-dir", tmp_path / "run").returncode == 0
+    done = ccip_batch("submit", tmp_path / "run", "--set", "imaging.niter=5", PATH="/nowhere")
+    assert done.returncode == 10 and "is a run folder" in done.stderr
+    result = tmp_path / "run" / "nodes" / "restore" / "result.json"
+    result.parent.mkdir(parents=True)
+    result.write_text("{}")
+    assert ccip_batch("retry", tmp_path / "run", "restore", PATH="/nowhere").returncode == 10
+    assert result.is_file() and not list((tmp_path / "run" / "dag").glob("*.rescue*"))
+
+
+def test_validate_finds_what_run_and_plan_refuse(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "job", "execution: {engine: htcondor, site: ospool}\n")
+    done = ccip_batch("validate", job)
+    assert done.returncode == 10 and "nodes run in a container" in done.stderr
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").touch()
+    job = make_job(tmp_path / "second", "")
+    done = ccip_batch("validate", job, "--run-dir", tmp_path / "other")
+    assert done.returncode == 12 and "is no run folder" in done.stderr
+
+
+def test_a_run_whose_dag_is_in_the_queue_is_left_to_it(small_job: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    sets = ("--set", "execution.engine=htcondor", "--set", "execution.site=local")
+    assert ccip_batch("plan", small_job, "--run-dir", run, *sets).returncode == 0
+    submitted = "000 (007.000.000) 2026-11-22 12:00:00 Job submitted from host: <127.0.0.1:9618>\n...\n"
+    (run / "dag" / "ccip.dag.dagman.log").write_text(submitted)
+    done = ccip_batch("run", small_job, "--run-dir", run)
+    assert done.returncode == 12 and "is in the queue (job 7)" in done.stderr
+
+
 def test_not_enough_disk(small_job: Path, tmp_path: Path) -> None:
     done = ccip_batch("run", small_job, "--run-dir", tmp_path / "run", "--set", "imaging.imsize=100000")
     assert done.returncode == 30 and "GB free" in done.stderr

@@ -250,7 +250,7 @@ def _check_out(out: Path, files: list[Path], size: int, overwrite: bool) -> None
     out.mkdir(parents=True, exist_ok=True)
     there = [path.name for path in files if path.exists()]
     if there and not overwrite:
-        raise DataError(f"{out} already has {', '.join(there)}; choose another folder or ask to overwrite.")
+        raise DataError(f"{out} already has {', '.join(there)}; choose another folder, or give --overwrite.")
     if free_space(out) < size:
         raise ResourceError(f"The cubes take {size / 1e9:.1f} GB, {out} has {free_space(out) / 1e9:.1f} GB left.")
 

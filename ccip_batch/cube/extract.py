@@ -112,9 +112,18 @@ def write_table(table: Table, path: Path, *, overwrite: bool = False) -> None:
     """Write spectra as ECSV, FITS, VOTable or CSV, by the ending of the name. Raises DataError if the file exists."""
     form = _format(path)
     if path.exists() and not overwrite:
-        raise DataError(f"{path} exists; choose another name or ask to overwrite.")
+        raise DataError(f"{path} exists; choose another name, or give --overwrite.")
     path.parent.mkdir(parents=True, exist_ok=True)
     table.write(path, format=form, overwrite=overwrite)
+
+
+def check_picture(path: Path) -> None:
+    """Raise DataError if the ending of the name is of no kind of picture that `plot` writes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    kinds = FigureCanvasAgg.get_supported_filetypes()
+    if path.suffix.lower().removeprefix(".") not in kinds:
+        raise DataError(f"{path}: the plot cannot be written; end the name with one of {', '.join(sorted(kinds))}.")
 
 
 def plot(table: Table, path: Path) -> None:

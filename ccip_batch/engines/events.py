@@ -114,7 +114,7 @@ def _bindings() -> Any:
             warnings.simplefilter("ignore")
             import htcondor2
     except ImportError as error:
-        raise ConfigError("HTCondor's Python bindings are missing: pip install 'ccip-batch[htcondor]'") from error
+        raise ConfigError("HTCondor's Python bindings are missing: pip install '.[htcondor]' in a checkout") from error
     return htcondor2
 
 

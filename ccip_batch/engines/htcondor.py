@@ -35,7 +35,7 @@ def plan(config: Path, overrides: Sequence[str], folder: Path | None) -> RunFold
     with run.locked():
         refuse_while_alive(run)
         for change in write_job(run, config, job):
-            click.echo(f"{change}: what depends on it is repeated", err=True)
+            click.echo(f"{change} changed: what depends on it is repeated", err=True)
         warnings += write_plan(run, job)
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)

@@ -133,6 +133,7 @@ class _Engine:
                 continue
             folder = self.run.node(node)
             folder.path.mkdir(parents=True, exist_ok=True)
+            folder.progress.unlink(missing_ok=True)  # of a try that was killed
             before = read_failure(folder.failure)
             with folder.supervisor_log.open("w") as log:
                 child = subprocess.Popen(

@@ -163,7 +163,8 @@ def _explanation(run: RunFolder, node: Node, row: NodeRow | None) -> Iterator[st
         yield f"  it had been held {len(holds)} times, at last: {holds[-1].words} ({holds[-1].reason})"
     if failure is not None:
         yield from (f"    {line}" for line in _lines_that_matter(failure))
-    yield f"  logs: {run.node(node).log}, {run.dag / LOGS}/{node.name}.*"
+    of_jobs = f", {run.dag / LOGS}/{node.name}.*" if row is not None else ""
+    yield f"  logs: {run.node(node).log}{of_jobs}"
     yield f"  again here: {repeat_command(run.path, node.name)}"
     if row is not None and not held:
         yield f"  again in the pool: ccip-batch retry {run.path} {node.name}"

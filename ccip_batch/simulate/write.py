@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ccip_batch.casa import Casa, is_installed
+from ccip_batch.casa import MISSING, Casa, is_installed
 from ccip_batch.errors import CasaError, DataError
 from ccip_batch.groups import SCIENCE_SPWS
 from ccip_batch.simulate.continuum import SE_NAME, UVTAPER, make_products, pack
@@ -55,7 +55,7 @@ def simulate(
     ConfigError for an unknown preset or impossible sizes, CasaError if CASA fails.
     """
     if not is_installed():
-        raise CasaError("CASA is not installed here: pip install 'ccip-batch[casa]', or simulate in the container.")
+        raise CasaError(f"{MISSING}, or simulate in the container.")
     mosaic(resolve(preset, **sizes))
     antenna_names()
     _require_empty(folder)
