@@ -286,10 +286,11 @@ def _intermediate(case: Case) -> Path:
         ]
     )
     case.prepare(*readers)
-    folders = {"export": [case.run / "planes/spw17"], "records": []}.get(maker) or [case.node(maker) / "out"]
-    files = [path for folder in folders for path in folder.rglob("*") if path.is_file() and path.name != "table.lock"]
     if maker == "records":
         files = [*case.run.glob("nodes/*/result.json"), case.run / "dag" / "inputs.json"]
+    else:
+        folder = case.run / "planes/spw17" if maker == "export" else case.node(maker) / "out"
+        files = [path for path in folder.rglob("*") if path.is_file() and path.name != "table.lock"]
     return case.rng.choice(sorted(path for path in files if path.stat().st_size))
 
 
