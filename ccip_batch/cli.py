@@ -127,7 +127,7 @@ def _with_container(overrides: tuple[str, ...], container: str | None) -> tuple[
 @_explained
 def validate(job: Path, run_dir: Path | None, container: str | None, overrides: tuple[str, ...]) -> int:
     """Check a job config, all its inputs and its image, without running a node."""
-    from ccip_batch.jobs import run_folder_of
+    from ccip_batch.jobs import default_run_folder, run_folder_of
     from ccip_batch.validate import check, try_out
 
     findings = check(job, _with_container(overrides, container))
@@ -135,8 +135,9 @@ def validate(job: Path, run_dir: Path | None, container: str | None, overrides: 
         click.echo(f"warning: {warning}", err=True)
     findings.raise_if_wrong()
     assert findings.resolved is not None
-    for warning in try_out(findings.resolved, run_folder_of(findings.resolved, run_dir).path):
+    for warning in try_out(findings.resolved, run_dir or default_run_folder(findings.resolved)):
         click.echo(f"warning: {warning}", err=True)
+    run_folder_of(findings.resolved, run_dir)
     groups = ", ".join(group.selection.replace(",", "+") for group in findings.resolved.groups)
     click.echo(f"{job} is right: {findings.resolved.imagename}, spw groups {groups}")
     return ExitCode.DONE

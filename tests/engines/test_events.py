@@ -235,7 +235,7 @@ def test_other_text_gives_no_rows(tmp_path: Path) -> None:
 
 def test_without_bindings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "htcondor2", None)
-    with pytest.raises(ConfigError, match=r"pip install 'ccip-batch\[htcondor\]'"):
+    with pytest.raises(ConfigError, match=r"pip install '\.\[htcondor\]'"):
         read_nodes(LOGS / "completed.jobs.log")
 
 

@@ -31,7 +31,8 @@ from ccip_batch.casa import Casa
 job, work = Path(sys.argv[1]), Path(sys.argv[2])
 os.chdir(work)
 casa = Casa(Path("casa.log"))
-tarfile.open(job / "reimaging_resources.tgz").extractall(filter="data")
+safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Debian 12's Python has none
+tarfile.open(job / "reimaging_resources.tgz").extractall(**safely)
 root = next(job.glob("*.ms")).stem
 found = {}
 def read(name, path, columns, query="DATA_DESC_ID >= 0"):
