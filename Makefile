@@ -1,7 +1,7 @@
 # `make demo` shows what the package does; `make ci` is all that a change must pass. Budget of each target on two cores,
 # set-up of packages not counted:
 #   lint 1 min   demo 6 min   test 12 min   parity-ci 9 min   image 4 min   image-test-quick 8 min (image-test 10 min more)
-#   browser-test 4 min   chaos-ci 5 min (chaos 25 min)   pool-test 14 min
+#   browser-test 4 min   chaos-ci 5 min (chaos 25 min)   pool-test-ci 10 min (pool-test 15 min)
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
@@ -18,7 +18,7 @@ PLANES := 2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17
 CI_PLANES := 2,5,10,17
 
 .PHONY: help setup lock lint demo test recover parity parity-ci browser-test bench image image-test image-test-quick \
-	pool pool-down pool-test chaos chaos-ci ci clean
+	pool pool-down pool-test pool-test-ci chaos chaos-ci ci clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -84,13 +84,16 @@ pool-down: ## stop it
 pool-test: setup ## run jobs, and faults, in a pool of the tests' own
 	CCIP_POOL_TEST=1 $(BIN)/pytest -m pool tests/pool
 
+pool-test-ci: setup
+	CCIP_POOL_TEST=1 $(BIN)/pytest -m "pool and not slow" tests/pool
+
 chaos: setup ## faults of every kind (docs/faults.md): SEED=1 draws other moments, COUNT=50 kills
 	$(BIN)/python tests/chaos/chaos.py --seed $(or $(SEED),1) --count $(or $(COUNT),50)
 
 chaos-ci: setup
 	$(BIN)/python tests/chaos/chaos.py --short --seed $(or $(SEED),1)
 
-ci: lint test browser-test chaos-ci image-test-quick parity-ci pool-test ## all that a change must pass
+ci: lint test browser-test chaos-ci image-test-quick parity-ci pool-test-ci ## all that a change must pass
 
 clean: ## remove what was built; .venv stays
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

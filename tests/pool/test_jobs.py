@@ -80,6 +80,7 @@ def test_memory_hold_asks_for_more(jobs: PoolJobs) -> None:
     jobs.assert_same_products(run)
 
 
+@pytest.mark.slow
 def test_memory_hold_for_good(jobs: PoolJobs) -> None:
     """No machine has enough: removed with a reason, tried again in vain, and the other planes go on."""
     run = jobs.plan("too_small", "shared", True)
@@ -123,6 +124,7 @@ exit $code
     jobs.assert_same_products(run)
 
 
+@pytest.mark.slow
 def test_held_by_its_user(jobs: PoolJobs) -> None:
     """We leave it to the user to release it."""
     run = jobs.plan("held", "transfer", True)
@@ -142,7 +144,7 @@ def test_held_by_its_user(jobs: PoolJobs) -> None:
     jobs.assert_same_products(run)
 
 
-@pytest.mark.parametrize("when", ["between iterations", "during one"])
+@pytest.mark.parametrize("when", ["between iterations", pytest.param("during one", marks=pytest.mark.slow)])
 def test_evicted_with_checkpoint(jobs: PoolJobs, when: str) -> None:
     """It goes on from the last save: no iteration is repeated, and the bits are the same."""
     options = (SAVE_OFTEN,) if when == "during one" else ()
@@ -195,6 +197,7 @@ def test_removed_and_resumed(jobs: PoolJobs) -> None:
     assert "All nodes are done" in jobs.ccip("resume", run.path)
 
 
+@pytest.mark.slow
 def test_execute_directory_that_fills(jobs: PoolJobs) -> None:
     """The node says that the disk is full; when there is room again, a new try makes the same plane."""
     run = jobs.plan("full", "transfer", True)
