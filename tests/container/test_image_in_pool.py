@@ -44,9 +44,10 @@ def pool(apptainer: str) -> Iterator[RunningPool]:
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
+        call("down")  # one that a killed session left
+        call("job-python")
         call("up")
         try:
-            call("job-python")
             code = "import json, os; print(json.dumps([os.environ[k] for k in ('CCIP_POOL_WORK', 'CCIP_JOB_PYTHON')]))"
             work, python = map(Path, json.loads(call("run", "--", "/usr/bin/python3", "-c", code).stdout))
             yield RunningPool(Path(settings["CCIP_POOL"]), work, python / "bin" / "python")
