@@ -70,6 +70,7 @@ def versions() -> dict[str, str]:
 
 
 MISSING = "CASA is not installed here: pip install '.[casa]' in a checkout"
+"""The beginning of a sentence, which goes on with what else would help."""
 
 
 def is_installed() -> bool:

@@ -33,6 +33,7 @@ _FIRST_MENDABLE = ExitCode.RESOURCES
 _REMOVED = -1000
 """What DAGMan gives for a job that was removed, or could not be submitted, is this or less."""
 _MOST_TIMES_OVER = 3
+"""Eight times the first request: beyond that something else is wrong."""
 _LOG_LINES = 25
 POOL_RECORDS = "pool.json"
 """In dag/: what the pool's logs tell of the nodes, for the report."""

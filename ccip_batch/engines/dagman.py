@@ -95,11 +95,6 @@ def remove_rescue(run: RunFolder, number: int) -> None:
     (run.dag / f"{DAG}.rescue{number:03d}").unlink(missing_ok=True)
 
 
-def require_tools() -> None:
-    """Raise ConfigError if the tools that submit are missing."""
-    _require("condor_submit_dag")
-
-
 def query_jobs(run: RunFolder, dag: Dag) -> list[dict[str, object]]:
     """One query: the DAG's job and those of its nodes that are in the queue. Raises ConfigError or RunFolderError."""
     constraint = f"ClusterId == {dag.cluster} || DAGManJobId == {dag.cluster}"
@@ -109,16 +104,13 @@ def query_jobs(run: RunFolder, dag: Dag) -> list[dict[str, object]]:
     return [job for job in jobs if isinstance(job, dict)]
 
 
-def _require(tool: str) -> None:
-    if shutil.which(tool) is None:
+def _call(command: Sequence[str], run: RunFolder) -> str:
+    if shutil.which(command[0]) is None:
         raise ConfigError(
-            f"{tool} is not on the PATH: this needs the client tools of the pool's HTCondor. Log in to an access "
+            f"{command[0]} is not on the PATH: this needs the client tools of the pool's HTCondor. Log in to an access "
             f"point, or copy the run folder there; in its folder dag/, `condor_submit_dag {DAG}` starts it as well."
         )
 
-
-def _call(command: Sequence[str], run: RunFolder) -> str:
-    _require(command[0])
     try:
         done = subprocess.run(
             command, cwd=run.dag, text=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS

@@ -16,7 +16,6 @@ from ccip_batch.engines.dagman import (
     refuse_while_alive,
     remove_dag,
     remove_rescue,
-    require_tools,
     submit_dag,
     write_rescue,
 )
@@ -93,7 +92,6 @@ def retry(run: RunFolder, name: str) -> ExitCode:
     graph = run.graph()
     if name not in graph:
         raise ConfigError(f"{run.path} has no node {name}; it has {', '.join(node.name for node in graph.nodes)}.")
-    require_tools()
     with run.locked():
         refuse_while_alive(run)
         result = run.node(graph[name]).result

@@ -126,7 +126,7 @@ class Case:
         return self.process.returncode, printed
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
-        """Wait until something happens. Raises MissedError if the run ends well before, LostError if it fails."""
+        """Wait until something happens. Raises MissedError if the run is done before, LostError if it failed."""
         assert self.process is not None
         end = time.monotonic() + LONGEST_S
         while not condition():

@@ -82,7 +82,7 @@ def test_memory_hold_asks_for_more(jobs: PoolJobs) -> None:
 
 @pytest.mark.slow
 def test_memory_hold_for_good(jobs: PoolJobs) -> None:
-    """No machine has enough: removed with a reason, tried again in vain, and the other planes go on."""
+    """No machine has enough: removed with a reason, not tried again, and the other planes go on."""
     run = jobs.plan("too_small", "shared", True)
     jobs.open_again(run, NODE)
     jobs.edit(run.dag / "ccip.dag", f'^(VARS {NODE} .*memory=)"\\d+"', r'\1"128"')
