@@ -81,11 +81,17 @@ pool: ## start a personal HTCondor pool on this machine
 pool-down: ## stop it
 	@condor/pool/pool.py down
 
+# Side by side, but for those that restart or fill what the others use.
+define POOL_TEST
+CCIP_POOL_TEST=1 $(BIN)/pytest -n 3 --dist worksteal -m "pool and not alone$(1)" tests/pool
+CCIP_POOL_TEST=1 $(BIN)/pytest -m "pool and alone$(1)" tests/pool
+endef
+
 pool-test: setup ## run jobs, and faults, in a pool of the tests' own
-	CCIP_POOL_TEST=1 $(BIN)/pytest -m pool tests/pool
+	$(call POOL_TEST)
 
 pool-test-ci: setup
-	CCIP_POOL_TEST=1 $(BIN)/pytest -m "pool and not slow" tests/pool
+	$(call POOL_TEST, and not slow)
 
 chaos: setup ## faults of every kind (docs/faults.md): SEED=1 draws other moments, COUNT=50 kills
 	$(BIN)/python tests/chaos/chaos.py --seed $(or $(SEED),1) --count $(or $(COUNT),50)

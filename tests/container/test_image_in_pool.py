@@ -87,7 +87,7 @@ def test_a_dag_in_the_container_universe(
     assert f"container_image = {place / image.name}" in (run.dag / "machines.sub").read_text()
     ccip("submit", run.path)
     assert pool.finish(run.dag) == 0, ccip("explain", run.path)
-    pool.wait_for_empty_queue()
+    pool.wait_until_nothing_is_left(run.dag)
 
     images = [node.name for node in run.graph().nodes if node.kind == "image"]
     assert len(images) >= 4

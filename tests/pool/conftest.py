@@ -1,39 +1,58 @@
 """The personal pool for these tests. They run only if CCIP_POOL_TEST is set, as `make pool-test` does.
 
-The pool is set up by condor/pool/pool.py under the name pool-test (or in CCIP_POOL, if set) and stopped at the end.
+The pool is set up by condor/pool/pool.py under the name pool-test (or in CCIP_POOL, if set), once for all processes of
+pytest, and stopped at the end.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from running_pool import RunningPool, call
 
+WANTED = bool(os.environ.get("CCIP_POOL_TEST"))
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if os.environ.get("CCIP_POOL_TEST"):
+    if WANTED:
         return
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.skip(reason="needs a pool: make pool-test"))
 
 
-@pytest.fixture(scope="session")
-def pool() -> Iterator[RunningPool]:
-    """The pool, started for the session; nothing may be left in its queue, and no process of it after its end."""
-    call("down")  # one that a killed session left
-    call("job-python")
-    call("up", "--memory-policy")
-    for how in ((), ("-forcex",)):  # jobs of a killed session would be started again
-        call("run", "--", "condor_rm", "-all", *how, check=False)
+def is_worker(session: pytest.Session) -> bool:
+    """Whether this is a process that another one of pytest started, to run tests beside others."""
+    return hasattr(session.config, "workerinput")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if not WANTED or is_worker(session):
+        return
     try:
-        keys = ("CCIP_POOL", "CCIP_POOL_WORK", "CCIP_JOB_PYTHON")
-        code = f"import json, os; print(json.dumps([os.environ[key] for key in {keys}]))"
-        folder, work, python = map(Path, json.loads(call("run", "--", "/usr/bin/python3", "-c", code).stdout))
-        yield RunningPool(folder, work, python / "bin" / "python")
-    finally:
+        call("down")  # one that a killed session left
+        call("job-python")
+        call("up", "--memory-policy")
+        for how in ((), ("-forcex",)):  # jobs of a killed session would be started again
+            call("run", "--", "condor_rm", "-all", *how, check=False)
+    except AssertionError as error:
+        call("down", check=False)
+        pytest.exit(str(error), returncode=1)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """No process of the pool is left."""
+    if WANTED and not is_worker(session):
         call("down")
+
+
+@pytest.fixture(scope="session")
+def pool() -> RunningPool:
+    """The pool, which runs."""
+    keys = ("CCIP_POOL", "CCIP_POOL_WORK", "CCIP_JOB_PYTHON")
+    code = f"import json, os; print(json.dumps([os.environ[key] for key in {keys}]))"
+    folder, work, python = map(Path, json.loads(call("run", "--", "/usr/bin/python3", "-c", code).stdout))
+    return RunningPool(folder, work, python / "bin" / "python")

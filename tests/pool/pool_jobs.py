@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from astropy.io import fits
-from jobs import source_hash
+from jobs import alone, source_hash
 from running_pool import RunningPool, call
 
 from ccip_batch.engines.dagman import last_dag
@@ -92,7 +92,7 @@ class PoolJobs:
         out = run.dag / "ccip.dag.dagman.out"
         end = re.compile(rf"scheduniv_exec\.{dag.cluster}\.0 .* EXITING WITH STATUS (\d+)")
         self.wait(lambda: end.search(out.read_text()) is not None, f"the end of DAGMan ({out})")
-        self.pool.wait_for_empty_queue()
+        self.pool.wait_until_nothing_is_left(run.dag)
         found = end.search(out.read_text())
         assert found is not None
         return int(found[1])
@@ -101,8 +101,8 @@ class PoolJobs:
         """What the event logs tell of a node. KeyError if it was not submitted yet."""
         return pool_rows(run)[node]
 
-    def kill(self, run: RunFolder, node: str, words: str = "ccip_batch") -> None:
-        """Kill a node's process that the pool started, as the kernel does when memory is short."""
+    def kill(self, run: RunFolder, node: str, words: str) -> None:
+        """Kill the process of a node that works in the run folder, as the kernel does when memory is short."""
 
         def found() -> list[int]:
             pids = []
@@ -110,7 +110,7 @@ class PoolJobs:
                 if entry.name.isdigit():
                     with contextlib.suppress(OSError):
                         line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-                        inside = (entry / "cwd").readlink().is_relative_to(self.pool.work.parent)
+                        inside = (entry / "cwd").readlink().is_relative_to(run.path)
                         if inside and words in line and line.endswith(node) and "python" in line:
                             pids.append(int(entry.name))
             return pids
@@ -183,13 +183,13 @@ def fill(ballast: Path) -> None:
 def make_reference(pool: RunningPool) -> Reference:
     """Simulate the smallest job and run it with the local engine and the pool's Python; kept for the next time."""
     folder = pool.work / f"reference-{source_hash('ccip_batch')}"
-    job = folder / "job" / "job.yaml"
+    job, run = folder / "job" / "job.yaml", folder / "run"
     python = str(pool.job_python)
-    if not job.is_file():
-        pool.run("rm", "-rf", str(folder))
-        pool.run("mkdir", str(folder))
-        pool.run(python, "-m", "ccip_batch", "simulate", str(job.parent), "--preset", "small")
-    run = folder / "run"
-    pool.run(python, "-m", "ccip_batch", "run", str(job), "--run-dir", str(run), "--set", "execution.keep=all")
+    with alone(folder):
+        if not job.is_file():
+            pool.run("rm", "-rf", str(folder))
+            pool.run("mkdir", str(folder))
+            pool.run(python, "-m", "ccip_batch", "simulate", str(job.parent), "--preset", "small")
+        pool.run(python, "-m", "ccip_batch", "run", str(job), "--run-dir", str(run), "--set", "execution.keep=all")
     assert json.loads((run / "nodes" / "publish" / "result.json").read_text())
     return Reference(job, run)

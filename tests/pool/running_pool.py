@@ -66,7 +66,7 @@ class RunningPool:
         self.wait_until(lambda: "EXITING WITH STATUS" in out.read_text(), f"the end of DAGMan ({out})")
         return int(out.read_text().rpartition("EXITING WITH STATUS")[2].split()[0])
 
-    def wait_for_empty_queue(self) -> None:
-        """Nothing is left held or running."""
-        jobs = ("condor_q", "-allusers", "-af", "ClusterId", "JobStatus")
-        self.wait_until(lambda: not self.run(*jobs).strip(), "an empty queue")
+    def wait_until_nothing_is_left(self, folder: Path) -> None:
+        """No job of the DAG in this folder is in the queue, held or running or waiting."""
+        jobs = ("condor_q", "-allusers", "-constraint", f'Iwd == "{folder}"', "-af", "ClusterId", "JobStatus")
+        self.wait_until(lambda: not self.run(*jobs).strip(), f"an end of all jobs of {folder}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 
 import pytest
 from pool_jobs import SHARED_SITE, TRANSFER_SITE, PoolJobs, fill, make_reference, small_disk
@@ -20,10 +19,9 @@ SAVE_OFTEN = "execution.checkpoint_interval=1"
 
 
 @pytest.fixture(scope="module")
-def jobs(pool: RunningPool) -> Iterator[PoolJobs]:
+def jobs(pool: RunningPool) -> PoolJobs:
     sites = pool.make("sites", {"shared.yaml": SHARED_SITE, "transfer.yaml": TRANSFER_SITE})
-    yield PoolJobs(pool, make_reference(pool), sites)
-    pool.wait_for_empty_queue()
+    return PoolJobs(pool, make_reference(pool), sites)
 
 
 def test_shared_file_system(jobs: PoolJobs) -> None:
@@ -148,7 +146,7 @@ def test_held_by_its_user(jobs: PoolJobs) -> None:
 def test_evicted_with_checkpoint(jobs: PoolJobs, when: str) -> None:
     """It goes on from the last save: no iteration is repeated, and the bits are the same."""
     options = (SAVE_OFTEN,) if when == "during one" else ()
-    run = jobs.plan("evicted", "transfer", True, *options)
+    run = jobs.plan(when.replace(" ", "_"), "transfer", True, *options)
     jobs.open_again(run, NODE)
     jobs.ccip("submit", run.path)
     jobs.wait(lambda: jobs.row(run, NODE).checkpoints >= 2, "two checkpoints")
@@ -198,6 +196,7 @@ def test_removed_and_resumed(jobs: PoolJobs) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_execute_directory_that_fills(jobs: PoolJobs) -> None:
     """The node says that the disk is full; when there is room again, a new try makes the same plane."""
     run = jobs.plan("full", "transfer", True)
@@ -212,6 +211,7 @@ def test_execute_directory_that_fills(jobs: PoolJobs) -> None:
     jobs.assert_same_products(run)
 
 
+@pytest.mark.alone
 def test_schedd_restarted(jobs: PoolJobs) -> None:
     """The access point restarts in the middle of a run, which goes on to its end."""
     run = jobs.plan("restarted", "shared", True)

@@ -70,7 +70,7 @@ def test_dag(pool: RunningPool, data: str) -> None:
             assert ran_in.is_relative_to(pool.folder / "execute")
             assert row.bytes_sent == sum((folder / f"{node}{end}").stat().st_size for end in (".txt", ".out", ".err"))
     assert (folder / "analyze.txt").stat().st_uid == pool.work.stat().st_uid
-    pool.wait_for_empty_queue()
+    pool.wait_until_nothing_is_left(folder)
 
 
 def test_memory_hold_and_removal(pool: RunningPool) -> None:
@@ -87,7 +87,7 @@ def test_memory_hold_and_removal(pool: RunningPool) -> None:
     assert (row.state, row.hold) == (JobState.REMOVED, None)
     assert row.memory_used is not None and row.memory_used > 150
     assert "Code 21 Subcode 102" in (folder / "jobs.log").read_text()
-    pool.wait_for_empty_queue()
+    pool.wait_until_nothing_is_left(folder)
 
 
 def test_bindings_submit(pool: RunningPool) -> None:
@@ -97,7 +97,7 @@ def test_bindings_submit(pool: RunningPool) -> None:
     environment = ["env", "-u", "_CONDOR_SEC_TOKEN_DIRECTORY", "_CONDOR_SEC_TOKEN_DIRECTORY=/nowhere"]
     assert int(pool.run(*environment, str(pool.job_python), "-c", code, cwd=folder)) > 0
     assert pool.finish(folder) == 0
-    pool.wait_for_empty_queue()
+    pool.wait_until_nothing_is_left(folder)
 
 
 def test_casa_in_a_job(pool: RunningPool) -> None:
@@ -133,6 +133,7 @@ def test_listens_on_this_machine_only(pool: RunningPool) -> None:
         assert f"00000000:{port:04X}" not in listening
 
 
+@pytest.mark.alone
 def test_up_again_and_other_settings(pool: RunningPool) -> None:
     before = call("run", "--", "condor_status", "-master", "-af", "DaemonStartTime").stdout
     call("up", "--memory-policy")
@@ -142,6 +143,7 @@ def test_up_again_and_other_settings(pool: RunningPool) -> None:
     assert "runs as user" in call("status").stdout
 
 
+@pytest.mark.alone
 def test_down_leaves_nothing(pool: RunningPool) -> None:
     """With a job running, and one that ignores being told to end. Then the pool is started again for other tests."""
     script = "setsid sleep 600 &\n[ $1 = image_spw02 ] && trap '' TERM INT QUIT HUP\nwhile :; do sleep 1; done\n"
@@ -169,7 +171,7 @@ def test_down_leaves_nothing(pool: RunningPool) -> None:
     call("up", "--memory-policy")
     pool.run("condor_rm", "-all")
     pool.run("condor_rm", "-all", "-forcex")  # the schedd would try for long to find the job that was killed
-    pool.wait_for_empty_queue()
+    pool.wait_until_nothing_is_left(folder)
 
 
 def test_folder_below_a_closed_home_is_refused() -> None:
