@@ -290,6 +290,8 @@ def configuration(pool: Pool, release: Path, options: argparse.Namespace, port: 
             "# Without cgroups only this policy holds jobs that use more memory than they asked for.",
             "use POLICY:Hold_If_Memory_Exceeded",
             "POLLING_INTERVAL = 2",
+            "# A slot for each job: the next one would get all the memory that the last one had asked for.",
+            "CLAIM_WORKLIFE = 0",
             "",
         ]
     apptainer = options.apptainer or shutil.which("apptainer")
