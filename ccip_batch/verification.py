@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ccip_batch.checksums import ProductFile
-from ccip_batch.errors import DataError
+from ccip_batch.errors import DataError, RunFolderError
 from ccip_batch.fingerprint import of_path, read_inputs
 from ccip_batch.results import NodeResult, read_result
 from ccip_batch.run_folder import NodeFolder, RunFolder
@@ -44,14 +44,14 @@ class Verification:
 
 
 def verify(source: Path) -> Verification:
-    """Verify a run folder, or a products folder. Raises DataError if it is neither."""
+    """Verify a run folder, or a products folder. Raises RunFolderError if it is neither."""
     found = Verification()
     if (source / "job.resolved.yaml").is_file():
         _verify_run(RunFolder.existing(source), found)
     elif (source / CHECKSUMS).is_file():
         _verify_products(source, found)
     else:
-        raise DataError(
+        raise RunFolderError(
             f"{source} is no run folder (job.resolved.yaml) and no products folder ({CHECKSUMS}); name one."
         )
     return found

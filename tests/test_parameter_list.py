@@ -99,7 +99,12 @@ LITERALS = st.recursive(
 KEYS = st.from_regex(r"[a-z_][a-z_0-9]{0,12}", fullmatch=True).filter(lambda name: not keyword.iskeyword(name))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+)
 @given(values=st.dictionaries(KEYS, LITERALS, max_size=5))
 def test_any_literal_comes_back(tmp_path: Path, values: dict[str, Any]) -> None:
     path = write(tmp_path, "".join(f"{key} = {value!r}\n" for key, value in values.items()))

@@ -118,4 +118,4 @@ def test_lines_that_name_no_file_beside_it(tmp_path: Path, line: str) -> None:
 
 def test_what_is_neither_run_nor_products(tmp_path: Path) -> None:
     done = ccip_batch("verify", tmp_path)
-    assert done.returncode == 11 and "is no run folder" in done.stderr
+    assert done.returncode == 12 and "is no run folder" in done.stderr

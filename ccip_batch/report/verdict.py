@@ -26,6 +26,8 @@ def headline(facts: RunFacts) -> str:
             return "Failed before any plane could be imaged."
         return f"Ended with {count(len(failed), 'failure')}: {', '.join(failed)}; {planes}."
     done = sum(1 for node in facts.nodes.values() if node.state == "done")
+    if done == 0:
+        return "No node is done yet."
     return f"Stopped after {done} of {len(facts.nodes)} nodes; the same command goes on."
 
 

@@ -22,8 +22,9 @@ from ccip_batch.simulate import simulate
 from ccip_batch.workflow import build_graph
 
 NODES = ("restore", "image_spw17")
-BASE = {"pixels": 512, "channels": 8, "integrations": 2}
-VARIED = {"pixels": (1024,), "channels": (32,), "integrations": (6,)}
+BASE = {"pixels": 512, "cell": 6.0, "channels": 8, "integrations": 2}
+VARIED = ({"pixels": 1024, "cell": 3.0}, {"channels": 32}, {"integrations": 6})
+TERMS = ("", " a pixel", " a row", " a visibility")
 
 
 @dataclass(frozen=True)
@@ -31,25 +32,23 @@ class Measured:
     """One run: what it had to do, and by node the memory (bytes) and CPU time (s) it took and was estimated to take."""
 
     data: DataSize
-    pixels: int
+    pixels: float
     took: dict[str, tuple[float, float]]
     estimated: dict[str, tuple[float, float]]
 
-    def terms(self, name: str) -> tuple[float, float, float]:
+    def terms(self, name: str) -> tuple[float, float, float, float]:
         """What the estimate of a node is linear in."""
-        return 1.0, float(self.pixels), self.data.visibilities * (len(SCIENCE_SPWS) if name == "restore" else 1)
+        spws = len(SCIENCE_SPWS) if name == "restore" else 1
+        return 1.0, self.pixels, spws * self.data.rows, spws * self.data.visibilities
 
 
-def measure(folder: Path, size: dict[str, int]) -> Measured:
+def measure(folder: Path, size: dict[str, float]) -> Measured:
     """Simulate a job of this size and image one plane of it with few major cycles."""
-    simulated = folder / f"data-{size['channels']}-{size['integrations']}"
-    job = simulated / "job.yaml"
-    if not job.is_file():
-        sizes = {key: value for key, value in size.items() if key != "pixels"}
-        simulate(simulated, "custom", seed=1, **sizes)
-    changes = ["imaging.spw=['17']", f"imaging.imsize={size['pixels']}", "imaging.niter=5"]
-    run = folder / "run"
-    shutil.rmtree(run, ignore_errors=True)
+    simulated, run = folder / "data", folder / "run"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    job = simulate(simulated, "custom", seed=1, **size)
+    changes = ["imaging.spw=['17']", "imaging.niter=5"]
     options = [word for change in changes for word in ("--set", change)]
     command = [sys.executable, "-m", "ccip_batch", "run", str(job), "--run-dir", str(run), "--workers", "1", *options]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -60,14 +59,14 @@ def measure(folder: Path, size: dict[str, int]) -> Measured:
         node = build_graph(resolved.groups)[name]
         took[name] = (usage["peak_memory_bytes"], usage["cpu_s"])
         estimated[name] = (memory_bytes(resolved, node), seconds(resolved, node))
-    return Measured(resolved.data, size["pixels"] ** 2, took, estimated)
+    return Measured(resolved.data, float(size["pixels"]) ** 2, took, estimated)
 
 
 def bench_model(folder: Path) -> None:
     """Vary one thing after the other and fit."""
-    sizes = [BASE, *({**BASE, key: value} for key, values in VARIED.items() for value in values)]
     runs = []
-    for size in sizes:
+    for changed in ({}, *VARIED):
+        size = {**BASE, **changed}
         runs.append(measure(folder, size))
         for name in NODES:
             memory, cpu = runs[-1].took[name]
@@ -81,4 +80,4 @@ def bench_model(folder: Path) -> None:
         terms = np.array([run.terms(name) for run in runs])
         for index, what in enumerate(("memory, bytes", "CPU, s")):
             fit = np.linalg.lstsq(terms, np.array([run.took[name][index] for run in runs]), rcond=None)[0]
-            print(f"model  {name}, {what}: {fit[0]:.3g} + {fit[1]:.3g} a pixel + {fit[2]:.3g} a visibility")
+            print(f"model  {name}, {what}: " + " + ".join(f"{a:.3g}{of}" for a, of in zip(fit, TERMS, strict=True)))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ccip_batch.cube.beams import Beam, common_beam, compare_common_beams, kernel, parse_beam
@@ -18,7 +18,7 @@ BEAMS = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(BEAMS, min_size=1, max_size=6))
 def test_the_common_beam_holds_all_and_is_small(beams: list[Beam]) -> None:
     found = common_beam(beams)
