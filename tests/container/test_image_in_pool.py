@@ -61,11 +61,8 @@ def pool(apptainer: str) -> Iterator[RunningPool]:
                 os.environ[name] = text
 
 
-def test_a_dag_in_the_container_universe(
-    pool: RunningPool, image: Path, small_job: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_dag_in_the_container_universe(pool: RunningPool, image: Path, small_job: Path, finished: Path) -> None:
     """All nodes run in the image but `publish`, which with file transfer runs where the run folder is."""
-    monkeypatch.setattr("running_pool.SECONDS", 1800)
     owner = pool.work.stat()
     place = pool.work / "image"
     shutil.rmtree(place, ignore_errors=True)

@@ -1,4 +1,5 @@
-"""The personal pool for these tests. They run only if CCIP_POOL_TEST is set, as `make pool-test` does.
+"""The personal pool for these tests. They run only if CCIP_POOL_TEST is set, as `make pool-test` does, and pytest is
+called with this folder.
 
 The pool is set up by condor/pool/pool.py under the name pool-test (or in CCIP_POOL, if set), once for all processes of
 pytest, and stopped at the end.
@@ -30,8 +31,9 @@ def is_worker(session: pytest.Session) -> bool:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    if not WANTED or is_worker(session):
+    if not WANTED or is_worker(session) or session.config.option.collectonly:
         return
+    session.config.add_cleanup(lambda: call("down"))  # also if it does not come to a test
     try:
         call("down")  # one that a killed session left
         call("job-python")
@@ -39,14 +41,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         for how in ((), ("-forcex",)):  # jobs of a killed session would be started again
             call("run", "--", "condor_rm", "-all", *how, check=False)
     except AssertionError as error:
-        call("down", check=False)
         pytest.exit(str(error), returncode=1)
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """No process of the pool is left."""
-    if WANTED and not is_worker(session):
-        call("down")
 
 
 @pytest.fixture(scope="session")

@@ -70,7 +70,8 @@ class PoolJobs:
         folder = self.pool.work / name
         self.pool.run("rm", "-rf", str(folder))
         if copied:
-            self.pool.run("cp", "-a", str(self.reference.run), str(folder))
+            with alone(self.reference.job.parent.parent):  # another process of the tests may look after it
+                self.pool.run("cp", "-a", str(self.reference.run), str(folder))
         sets = ["execution.engine=htcondor", f"execution.site={site}", "execution.keep=all", *options]
         self.ccip("plan", self.reference.job, "--run-dir", folder, *[w for s in sets for w in ("--set", s)])
         return RunFolder.existing(folder)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SCRIPT = Path(__file__).parents[2] / "condor" / "pool" / "pool.py"
-SECONDS = 60
+SECONDS = 1800
 """How long a test waits for what must come at last. It is a bound against hanging, no measure."""
 
 
