@@ -88,8 +88,8 @@ def main() -> None:
     """VLASS coarse-cube imaging: from a PIMS and its SE-CONT products to archive-ready FITS planes.
 
     Exit codes: 0 done, 1 unforeseen error, 2 wrong command line, 10 bad configuration, 11 bad or missing data,
-    12 run folder in use or of another job, 13 files have changed, 20 some planes failed, 30 out of memory or disk,
-    31 failure inside CASA, 85 checkpointed, 130 interrupted.
+    12 no run folder, or one in use or of another job, 13 files have changed, 20 some planes failed,
+    30 out of memory or disk, 31 failure inside CASA, 85 checkpointed, 130 interrupted.
     """
     process.keep_others_from_writing()
 

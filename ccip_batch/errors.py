@@ -23,7 +23,7 @@ class ExitCode(IntEnum):
     DATA = 11
     """Input data are bad or missing."""
     RUN_FOLDER = 12
-    """The run folder belongs to another job, or another run is at work in it."""
+    """The run folder is none, belongs to another job, or another run is at work in it."""
     CHANGED = 13
     """Files are not what they were when they were written."""
     PLANES_FAILED = 20
@@ -57,7 +57,7 @@ class DataError(CcipError):
 
 
 class RunFolderError(CcipError):
-    """The run folder belongs to another job, or is in use."""
+    """The run folder is none, belongs to another job, or is in use."""
 
     exit_code = ExitCode.RUN_FOLDER
 

@@ -1,9 +1,9 @@
 """What a node needs: memory, disk, time, from the rows and channels of its data and the pixels of its images.
 
-Measured with CASA 6.7.0.31 and 6.7.6.14 on simulated data of 9 fields: 512 to 2048 pixels a side, 5655 and 16887 rows a
-spw, 8 and 32 channels, each varied by itself. `python tests/bench/bench.py model` does that again and prints the fit of
-memory and time beside what is said here. Beyond these sizes the figures are extrapolated. Memory of a plane grows more
-slowly there: tclean at 6250 pixels a side took 10.5 GB, where this says 14.7.
+Measured with CASA 6.7.0.31 and 6.7.6.14 on simulated data, each thing varied by itself: 512, 1024, 2048 and 6250 pixels
+a side (memory of a plane there: 14.7 GB, as said here), 5655 and 16887 rows a spw, 8 and 32 channels. Beyond that the
+figures are extrapolated. `python tests/bench/bench.py model d` measures again, all but 2048 pixels, and prints what it
+finds beside what is said here.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ _DISK_BYTES_A_PIXEL = 320
 _RESULT_BYTES_A_PIXEL = 60
 """FITS files and cutouts of one plane."""
 
-MEASURED_PIXELS = 2048 * 2048
+MEASURED_PIXELS = 6250 * 6250
 MEASURED_ROWS = 16887
-MEASURED_VISIBILITIES = 5655 * 32
-"""The largest that were measured. A visibility is a row in one channel of one spw, with its four correlations."""
+MEASURED_VISIBILITIES = 5655 * 33
+"""The largest that were measured, as `DataSize` gives them (33 for 32 channels). A visibility is a row in one channel
+of one spw, with its four correlations."""
 
 
 class _Linear(NamedTuple):
@@ -44,9 +45,9 @@ _MEMORY: dict[Kind, _Linear] = {
     "image": _Linear(450e6, a_pixel=365, a_visibility=12),
     "analyze": _Linear(350e6),
     "export": _Linear(350e6, a_pixel=120),
-    "publish": _Linear(350e6, a_pixel=12),
+    "publish": _Linear(350e6, a_pixel=40),
 }
-"""Bytes. `publish` takes the mean of the V images: 40 bytes a pixel of a cutout, which has a quarter of the pixels."""
+"""Bytes. `publish` takes the mean of the V cutouts; a cutout may be the whole image."""
 _SECONDS: dict[Kind, _Linear] = {
     "restore": _Linear(30.0, a_pixel=7.2e-5, a_row=4.0e-4, a_visibility=1.9e-5),
     "image": _Linear(15.0, a_pixel=3.0e-4, a_visibility=1.5e-4),
@@ -54,8 +55,9 @@ _SECONDS: dict[Kind, _Linear] = {
     "export": _Linear(8.0, a_pixel=1.0e-5),
     "publish": _Linear(10.0),
 }
-"""Wall time on one core, of a node that has it to itself, rather too much than too little. That of a plane is for some
-32 major cycles (niter=200); the bench images with a quarter as many."""
+"""Wall time on one core, of a node that has it to itself. That of a plane is for some 32 major cycles (niter=200); the
+bench images with a quarter as many, and prints CPU time. At the survey's 12500 pixels this gives 13 hours a plane; its
+own jobs take 43 to 66 hours for 16 planes, four at a time."""
 _LIMIT_FACTOR = 20
 _LEAST_LIMIT_S = 6 * 3600.0
 

@@ -44,7 +44,10 @@ class Verification:
 
 
 def verify(source: Path) -> Verification:
-    """Verify a run folder, or a products folder. Raises RunFolderError if it is neither."""
+    """Verify a run folder, or a products folder.
+
+    Raises RunFolderError if it is neither, DataError if its list of checksums is too large to be one.
+    """
     found = Verification()
     if (source / "job.resolved.yaml").is_file():
         _verify_run(RunFolder.existing(source), found)

@@ -1,6 +1,7 @@
 """What memory and time of `restore` and of a plane depend on: rows, channels and pixels, each varied by itself.
 
-Prints what was measured and the least-squares fit, in the terms of `ccip_batch/estimates.py`, beside what that says.
+Prints what was measured and the fit, in the terms of `ccip_batch/estimates.py`, beside what that says. A plane takes
+few major cycles here, and the time is CPU time; that of the estimates is for a plane that is cleaned.
 """
 
 from __future__ import annotations

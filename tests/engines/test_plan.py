@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from job_folder import make_job
+from job_folder import ROOT, make_job
 from jobs import ccip_batch
 
 from ccip_batch.files import data_folder
@@ -89,9 +90,12 @@ def test_a_node_larger_than_every_machine_is_refused(tmp_path: Path) -> None:
 
 
 def test_beyond_the_measured_range_is_called_extrapolated(tmp_path: Path) -> None:
-    job = make_job(tmp_path / "job", execution("nrao").replace("{spw", "{imsize: 3000, spw"))
+    job = make_job(tmp_path / "job", execution("nrao"))
+    for table, rows in (("", 18 * 20_000), ("SPECTRAL_WINDOW", 18)):
+        head = b"\xbe\xbe\xbe\xbe" + struct.pack(">II5sII", 24, 5, b"Table", 2, rows)
+        (tmp_path / "job" / f"{ROOT}.ms" / table / "table.dat").write_bytes(head)
     done = ccip_batch("plan", job, "--run-dir", tmp_path / "run")
-    assert done.returncode == 0 and "9000000 it is extrapolated" in done.stderr
+    assert done.returncode == 0 and "rows a spw; for 20000 it is extrapolated" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["a b", "a,b", 'a"b', "a$(HOME)b"])
@@ -106,6 +110,12 @@ def test_submit_without_the_pools_tools_says_so(tmp_path: Path) -> None:
     done = ccip_batch("submit", tmp_path / "run", PATH="/nowhere")
     assert done.returncode == 10
     assert "condor_submit_dag is not on the PATH" in done.stderr and "access point" in done.stderr
+
+
+def test_the_report_of_a_plan_says_that_nothing_is_done(tmp_path: Path) -> None:
+    plan(tmp_path, execution("local"))
+    said = ccip_batch("report", tmp_path / "run", "--text").stdout
+    assert "No node is done yet." in said
 
 
 def test_a_job_of_the_local_engine_is_not_planned(tmp_path: Path) -> None:
