@@ -340,10 +340,10 @@ def up(pool: Pool, options: argparse.Namespace) -> None:
 
 def wait_for_master(pool: Pool, master: subprocess.Popen[str]) -> None:
     """Note the master's pid, with its start time so that it cannot be mistaken for another process later."""
+    pool.pid_file.write_text(json.dumps({"pid": master.pid, "started": start_ticks(master.pid)}))
     time.sleep(0.5)
     if master.poll() is not None:
         raise PoolError(f"condor_master ended at once (exit code {master.returncode}).{last_lines(pool)}")
-    pool.pid_file.write_text(json.dumps({"pid": master.pid, "started": start_ticks(master.pid)}))
 
 
 def wait_until_ready(pool: Pool) -> None:
