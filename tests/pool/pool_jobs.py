@@ -8,8 +8,7 @@ import os
 import re
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +22,6 @@ from ccip_batch.engines.events import NodeRow
 from ccip_batch.engines.watch import pool_rows
 from ccip_batch.results import NodeResult, read_result
 from ccip_batch.run_folder import RunFolder
-
-SECONDS = 1800
-"""How long a test waits for what CASA does. It is a bound against hanging, no measure."""
 
 TRANSFER_SITE = """\
 description: The pool of the tests, with file transfer
@@ -76,23 +72,13 @@ class PoolJobs:
         self.ccip("plan", self.reference.job, "--run-dir", folder, *[w for s in sets for w in ("--set", s)])
         return RunFolder.existing(folder)
 
-    def wait(self, seen: Callable[[], bool], what: str) -> None:
-        """Wait for a condition; a missing file means that it is not yet so."""
-        end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
-            with contextlib.suppress(OSError, KeyError):
-                if seen():
-                    return
-            time.sleep(0.5)
-        raise AssertionError(f"Waited {SECONDS} s for {what}.\n{self.pool.run('condor_q', '-nobatch')}")
-
     def finish(self, run: RunFolder) -> int:
         """Wait for the end of the DAG that was submitted last; gives DAGMan's exit code."""
         dag = last_dag(run)
         assert dag is not None
         out = run.dag / "ccip.dag.dagman.out"
         end = re.compile(rf"scheduniv_exec\.{dag.cluster}\.0 .* EXITING WITH STATUS (\d+)")
-        self.wait(lambda: end.search(out.read_text()) is not None, f"the end of DAGMan ({out})")
+        self.pool.wait_until(lambda: end.search(out.read_text()) is not None, f"the end of DAGMan ({out})")
         self.pool.wait_until_nothing_is_left(run.dag)
         found = end.search(out.read_text())
         assert found is not None
@@ -116,7 +102,7 @@ class PoolJobs:
                             pids.append(int(entry.name))
             return pids
 
-        self.wait(lambda: bool(found()), f"a process of {node}")
+        self.pool.wait_until(lambda: bool(found()), f"a process of {node}")
         os.kill(min(found()), signal.SIGKILL)
 
     def open_again(self, run: RunFolder, *nodes: str) -> None:

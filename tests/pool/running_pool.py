@@ -51,10 +51,10 @@ class RunningPool:
         self.run("condor_submit_dag", dag, cwd=folder)
 
     def wait_until(self, seen: Callable[[], bool], what: str) -> None:
-        """Wait for a condition. A missing file means that it is not yet so."""
+        """Wait for a condition. A missing file, or a node of which nothing is known, means that it is not yet so."""
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError, KeyError):
                 if seen():
                     return
             time.sleep(0.3)

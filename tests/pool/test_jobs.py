@@ -57,7 +57,7 @@ def test_killed_by_signal(jobs: PoolJobs) -> None:
     jobs.open_again(run, NODE)
     jobs.ccip("submit", run.path)
     jobs.kill(run, NODE, "ccip_batch node")
-    jobs.wait(lambda: "SIGKILL" in jobs.ccip("explain", run.path, NODE), "explain to name the signal")
+    jobs.pool.wait_until(lambda: "SIGKILL" in jobs.ccip("explain", run.path, NODE), "explain to name the signal")
     assert jobs.finish(run) == 0
     assert jobs.row(run, NODE).submissions == 2
     jobs.assert_same_products(run)
@@ -114,8 +114,8 @@ exit $code
     jobs.open_again(run, "export_spw10")
     jobs.edit(run.dag / "site.sub", r"^python  .*", f"python = {folder / 'python'}")
     jobs.ccip("submit", run.path)
-    jobs.wait(lambda: "Code 12 Subcode 2" in (run.dag / "jobs.log").read_text(), "the hold")
-    jobs.wait(lambda: jobs.row(run, "export_spw10").submissions == 2, "the second try")
+    jobs.pool.wait_until(lambda: "Code 12 Subcode 2" in (run.dag / "jobs.log").read_text(), "the hold")
+    jobs.pool.wait_until(lambda: jobs.row(run, "export_spw10").submissions == 2, "the second try")
     said = jobs.ccip("explain", run.path, "export_spw10")
     assert jobs.finish(run) == 0
     assert "output files could not be transferred back" in said
@@ -128,10 +128,10 @@ def test_held_by_its_user(jobs: PoolJobs) -> None:
     run = jobs.plan("held", "transfer", True)
     jobs.open_again(run, NODE)
     jobs.ccip("submit", run.path)
-    jobs.wait(lambda: jobs.row(run, NODE).checkpoints >= 1, "a checkpoint")
+    jobs.pool.wait_until(lambda: jobs.row(run, NODE).checkpoints >= 1, "a checkpoint")
     job = jobs.row(run, NODE).job
     jobs.pool.run("condor_hold", job)
-    jobs.wait(lambda: jobs.row(run, NODE).state is JobState.HELD, "the hold")
+    jobs.pool.wait_until(lambda: jobs.row(run, NODE).state is JobState.HELD, "the hold")
     time.sleep(12)  # several evaluations of the policies, and more than release_after
     assert jobs.row(run, NODE).state is JobState.HELD
     assert "held by its user" in jobs.ccip("explain", run.path)
@@ -149,9 +149,9 @@ def test_evicted_with_checkpoint(jobs: PoolJobs, when: str) -> None:
     run = jobs.plan(when.replace(" ", "_"), "transfer", True, *options)
     jobs.open_again(run, NODE)
     jobs.ccip("submit", run.path)
-    jobs.wait(lambda: jobs.row(run, NODE).checkpoints >= 2, "two checkpoints")
+    jobs.pool.wait_until(lambda: jobs.row(run, NODE).checkpoints >= 2, "two checkpoints")
     jobs.pool.run("condor_vacate_job", jobs.row(run, NODE).job)
-    jobs.wait(lambda: jobs.row(run, NODE).evictions == 1, "the eviction")
+    jobs.pool.wait_until(lambda: jobs.row(run, NODE).evictions == 1, "the eviction")
     assert jobs.finish(run) == 0
     assert (jobs.row(run, NODE).submissions, jobs.row(run, NODE).attempts) == (1, 2)
     script = (run.node(run.graph()[NODE]).casa_commands).read_text()
@@ -185,7 +185,7 @@ def test_removed_and_resumed(jobs: PoolJobs) -> None:
     run = jobs.plan("removed", "shared", True)
     jobs.open_again(run, NODE, "image_spw17")
     jobs.ccip("submit", run.path)
-    jobs.wait(lambda: jobs.row(run, NODE).state is JobState.RUNNING, "the node to run")
+    jobs.pool.wait_until(lambda: jobs.row(run, NODE).state is JobState.RUNNING, "the node to run")
     jobs.ccip("cancel", run.path)
     assert jobs.finish(run) != 0
     again = jobs.ccip("resume", run.path)
@@ -203,9 +203,9 @@ def test_execute_directory_that_fills(jobs: PoolJobs) -> None:
     jobs.open_again(run, NODE)
     with small_disk(jobs.pool.folder / "execute") as ballast:
         jobs.ccip("submit", run.path)
-        jobs.wait(lambda: jobs.row(run, NODE).checkpoints >= 1, "a checkpoint")
+        jobs.pool.wait_until(lambda: jobs.row(run, NODE).checkpoints >= 1, "a checkpoint")
         fill(ballast)
-        jobs.wait(lambda: "disk" in jobs.ccip("explain", run.path, NODE), "explain to name the disk")
+        jobs.pool.wait_until(lambda: "disk" in jobs.ccip("explain", run.path, NODE), "explain to name the disk")
         ballast.unlink()
         assert jobs.finish(run) == 0
     jobs.assert_same_products(run)
@@ -217,7 +217,7 @@ def test_schedd_restarted(jobs: PoolJobs) -> None:
     run = jobs.plan("restarted", "shared", True)
     jobs.open_again(run, NODE)
     jobs.ccip("submit", run.path)
-    jobs.wait(lambda: jobs.row(run, NODE).state is JobState.RUNNING, "the node to run")
+    jobs.pool.wait_until(lambda: jobs.row(run, NODE).state is JobState.RUNNING, "the node to run")
     jobs.pool.run("condor_restart", "-schedd", "-fast")
     assert jobs.finish(run) == 0
     jobs.assert_same_products(run)
