@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ccip_batch import casa_speed
+from ccip_batch.casa_speed import SelfChecks
 from ccip_batch.errors import CasaError, DataError
 
 DATA_VARIABLE = "CCIP_CASA_DATA"
@@ -100,14 +102,18 @@ def data_folder() -> Path:
 class Casa:
     """A CASA session in the current folder. One a process: CASA's own state is global.
 
-    `cpu` and `calls` add up the CPU seconds and the number of CASA calls made so far.
+    `cpu` and `calls` add up the CPU seconds and the number of CASA calls made so far; `self_checks` says whether
+    casacore's checks of itself are off (see casa_speed.py).
     """
 
-    def __init__(self, log: Path, script: Path | None = None, title: str = "this node") -> None:
+    def __init__(
+        self, log: Path, script: Path | None = None, title: str = "this node", self_checks: bool = False
+    ) -> None:
         """Set CASA up and import it.
 
         log: CASA's log file. script: where the calls are recorded (None: nowhere), a file in the parent folder of the
-        current one, since the script runs in a sibling of it. Raises CasaError if CASA is not installed.
+        current one, since the script runs in a sibling of it. self_checks: leave casacore's checks of itself on. Raises
+        CasaError if CASA is not installed.
         """
         if not is_installed():
             raise CasaError(f"{MISSING}, or run in the container.")
@@ -120,6 +126,7 @@ class Casa:
         os.environ["HOME"] = str(private.resolve())
         os.environ["MPLCONFIGDIR"] = str(private.resolve())
 
+        casa_speed.keep_memory()
         started = time.process_time()
         arguments, sys.argv = sys.argv, sys.argv[:1]  # casaconfig reads them when it is imported
         try:
@@ -131,6 +138,14 @@ class Casa:
             sys.argv = arguments
         self._tasks = casatasks
         self._tools = casatools
+        self._modules = 0
+        self.self_checks = SelfChecks(places=0)
+        self._self_checks_wanted = self_checks
+        self._switch_self_checks_off()
+        if self.self_checks.why_on:
+            print(
+                f"CASA is slower than it could be: casacore's self-checks are {self.self_checks.sentence()}", flush=True
+            )
         self.cpu = time.process_time() - started
         self.calls = 0
         self._names = 0
@@ -153,8 +168,15 @@ class Casa:
         if self._script is not None and self._script.stat().st_size > length:
             os.truncate(self._script, length)
 
+    def _switch_self_checks_off(self) -> None:
+        """Switch casacore's self-checks off, unless they are wanted; again when more of CASA may have been imported."""
+        if not self._self_checks_wanted and len(sys.modules) != self._modules:
+            self.self_checks = casa_speed.switch_self_checks_off()
+            self._modules = len(sys.modules)
+
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:
+        self._switch_self_checks_off()
         started = time.process_time()
         try:
             yield

@@ -176,6 +176,11 @@ class Execution(Section):
         "products", description="What stays when the export is verified: products, what helps debugging, or all."
     )
     checkpoint_interval: Duration = Field(3600, description="Time between checkpoints: seconds, or such as `1h`.")
+    casa_self_checks: Switch = Field(
+        False,
+        description="Leave casacore's checks of its own iterators on: no product changes, "
+        "but CASA takes up to three times as long.",
+    )
     time_limit: Duration | None = Field(
         None,
         description="A node that takes longer is taken to hang and is killed: seconds, or such as `2h`; "

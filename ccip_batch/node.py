@@ -223,6 +223,7 @@ class _Attempt:
             attempts=self.attempts,
             usage=usage,
             versions={**outcome.versions, **self._image_version()},
+            self_checks=outcome.self_checks,
             stages=stages,
             files=outcome.files,
             outputs=outcome.outputs,

@@ -17,6 +17,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ccip_batch import __version__, casa
+from ccip_batch.casa_speed import SelfChecks
 from ccip_batch.errors import CcipError
 from ccip_batch.measures import MJD_ZERO, Reach, reach
 from ccip_batch.model import Model
@@ -36,6 +37,8 @@ class Finding(Model):
     """How far the measures tables reach; None if that was not asked, or see `trouble`."""
     observed: date | None = None
     """Last day of the measurement set."""
+    self_checks: SelfChecks | None = None
+    """Whether casacore's can be switched off; None if CASA was not imported."""
     trouble: str = ""
     """Why tables or measurement set could not be read."""
 
@@ -51,7 +54,14 @@ class Finding(Model):
         return None
 
     def warnings(self) -> list[str]:
-        """What a user should know of the measures tables."""
+        """What a user should know of CASA's speed and of the measures tables."""
+        slow = []
+        if self.self_checks and self.self_checks.why_on:
+            checks = self.self_checks.sentence()
+            slow = [f"CASA will be up to three times slower than it could be: casacore's self-checks stay {checks}"]
+        return [*slow, *self._of_measures()]
+
+    def _of_measures(self) -> list[str]:
         if self.trouble:
             return [f"it could not be found out whether the measures tables cover the observations: {self.trouble}"]
         if self.reach is None or self.observed is None or self.observed <= self.reach.measured:
@@ -98,6 +108,7 @@ def main(vis: str, paths: list[str]) -> None:
             os.chdir(folder)
             try:
                 session = casa.Casa(Path(folder) / "casa.log")
+                found = found.model_copy(update={"self_checks": session.self_checks})
                 found = found.model_copy(update={"reach": reach(session), "observed": _last_day(session, vis)})
             except CcipError as error:
                 found = found.model_copy(update={"trouble": " ".join(str(error).split())})

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import Field, JsonValue, ValidationError
 
+from ccip_batch.casa_speed import SelfChecks
 from ccip_batch.checksums import Output, ProductFile
 from ccip_batch.errors import DataError
 from ccip_batch.model import Model
@@ -51,6 +52,8 @@ class Outcome(Model):
     outputs: tuple[Output, ...] = ()
     versions: dict[str, str] = Field(default_factory=dict)
     """Of what made them: ccip_batch, Python, CASA."""
+    self_checks: SelfChecks | None = None
+    """Whether casacore's were off; None without CASA."""
 
 
 class NodeResult(Model):
@@ -68,6 +71,8 @@ class NodeResult(Model):
     attempts: int
     usage: Usage
     versions: dict[str, str]
+    self_checks: SelfChecks | None = None
+    """Whether casacore's were off; None if CASA was not needed, or not known."""
     stages: list[StageRecord]
     files: tuple[ProductFile, ...] = ()
     """Files that it gives to the user, with checksums."""
@@ -86,6 +91,8 @@ class NodeResult(Model):
 
     def _sum(self) -> str:
         content = self.model_dump(mode="json", exclude={"checksum"})
+        if self.self_checks is None:  # older results do not have it
+            del content["self_checks"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def stage(self, name: str) -> Any:

@@ -17,6 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from ccip_batch import process
 from ccip_batch.casa import Casa
+from ccip_batch.casa_speed import SelfChecks
 from ccip_batch.checksums import Output
 from ccip_batch.config import ResolvedJob
 from ccip_batch.durable import write_whole
@@ -57,8 +58,18 @@ class Worker:
     def casa(self) -> Casa:
         """The CASA session of this process."""
         if self._casa is None:
-            self._casa = Casa(self.folder.casa_log, self.folder.casa_commands, title=f"node {self.node.name}")
+            self._casa = Casa(
+                self.folder.casa_log,
+                self.folder.casa_commands,
+                title=f"node {self.node.name}",
+                self_checks=self.job.execution.casa_self_checks,
+            )
         return self._casa
+
+    @property
+    def self_checks(self) -> SelfChecks | None:
+        """Whether casacore's are off; None if CASA was not needed."""
+        return self._casa.self_checks if self._casa else None
 
     @property
     def group(self) -> SpwGroup:
@@ -420,7 +431,8 @@ def main(run_folder: str, name: str, fingerprint: str) -> ExitCode:
             work.check_inputs()  # also after a failure: this is then its cause
         # files that are given to the user have their checksums already
         made = () if outcome.files else tuple(Output.of(path) for path in sorted(work.out.iterdir()))
-        outcome.model_copy(update={"outputs": made, "versions": versions()}).save(Path(OUTCOME))
+        known = {"outputs": made, "versions": versions(), "self_checks": work.self_checks}
+        outcome.model_copy(update=known).save(Path(OUTCOME))
     except CcipError as error:
         return _tell(folder, str(error), error.exit_code)
     except MemoryError:

@@ -67,4 +67,16 @@ def identity(facts: RunFacts) -> dict[str, str]:
         "CPU time": duration(facts.cpu_s),
         "Engine": f"{facts.job.execution.engine}, {count(len(hosts), 'host')}" if hosts else facts.job.execution.engine,
         "Versions": ", ".join(f"{key} {value}" for key, value in versions.items()),
+        "CASA self-checks": _self_checks(facts),
     }
+
+
+def _self_checks(facts: RunFacts) -> str:
+    """Whether casacore's checks of itself were off, which makes CASA faster and changes no bit."""
+    said: dict[str, list[str]] = {}
+    for name, node in facts.nodes.items():
+        if node.result and node.result.self_checks:
+            said.setdefault(node.result.self_checks.sentence(), []).append(name)
+    if len(said) < 2:
+        return next(iter(said), "–")
+    return "; ".join(f"{sentence} ({', '.join(nodes)})" for sentence, nodes in said.items())

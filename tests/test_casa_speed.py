@@ -1,0 +1,142 @@
+"""casacore's self-checks: off by default, seen in results, never changing a bit; and where they cannot be off."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jobs import ccip_batch
+
+PLACES = 7
+"""In the CASA of each lock file: four functions in libcasa_lattices, the templates again in extension modules."""
+
+SESSION = """
+import json, sys
+from pathlib import Path
+from ccip_batch import casa_speed
+from ccip_batch.casa import Casa
+{before}
+casa = Casa(Path("casa.log"), self_checks={wanted})
+with casa.tool("quanta"):
+    pass
+code = [line for line in open("/proc/self/maps") if "casa" in line and "rwx" in line]
+print(json.dumps([casa.self_checks.places, casa.self_checks.sentence(), code]))
+"""
+
+ITERATIONS = """
+import hashlib, json, sys
+from pathlib import Path
+import casatasks
+if sys.argv.pop(1) == "off":
+    from ccip_batch import casa_speed
+    assert casa_speed.switch_self_checks_off().places
+tclean, sums = casatasks.tclean, []
+
+def recorded(**arguments):
+    result = tclean(**{**arguments, "restoration": True})
+    images = sorted(Path().glob(arguments["imagename"] + ".*"))
+    found = {}
+    for image in images:
+        name = image.name.removeprefix(arguments["imagename"] + ".")
+        found[name] = [hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(image.rglob("table.f*"))]
+    sums.append(found)
+    return result
+
+casatasks.tclean = recorded
+script = Path(sys.argv[1]).resolve()
+text = script.read_text()
+exec(compile(text[: text.index("casatasks.impbcor(")], script, "exec"), {"__file__": str(script)})
+print(json.dumps(sums))
+"""
+
+
+def session(folder: Path, before: str = "", wanted: bool = False) -> tuple[list[Any], str]:
+    """(places, sentence, pages of code that are writable) of a CASA session, and all that it printed."""
+    code = SESSION.format(before=before, wanted=wanted)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1]), done.stdout
+
+
+def images_of(finished: Path, folder: Path, checks: str) -> list[dict[str, list[str]]]:
+    """Checksums of all images after each tclean call of a plane, made in stock CASA by the node's own script."""
+    node = folder / checks / "nodes" / "image_spw17"
+    node.mkdir(parents=True)
+    (node.parent / "restore").symlink_to(finished / "nodes" / "restore")
+    shutil.copy(finished / "nodes" / "image_spw17" / "casa_commands.py", node)
+    site = finished / "nodes" / "image_spw17" / "casa_home" / "casasiteconfig.py"
+    done = subprocess.run(
+        [sys.executable, "-c", ITERATIONS, checks, node / "casa_commands.py"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CASASITECONFIG": str(site), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, list[str]]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_all_images_of_each_iteration_have_the_same_bytes(finished: Path, tmp_path: Path) -> None:
+    with_checks, without = (images_of(finished, tmp_path, checks) for checks in ("on", "off"))
+    kinds = {f"{kind}.tt0" for kind in ("image", "residual", "model", "psf", "pb", "weight", "sumwt")}
+    assert len(without) >= 4
+    assert all(set(found) >= kinds and all(found.values()) for found in without)
+    assert all("mask" in found for found in without[1:])
+    assert without == with_checks
+
+
+def test_they_are_off_in_every_place(tmp_path: Path) -> None:
+    (places, sentence, code), _ = session(tmp_path)
+    assert places == PLACES
+    assert sentence == f"off in {PLACES} places"
+    assert code == []  # the pages are left as they were found
+
+
+def test_they_stay_on_if_they_are_wanted(tmp_path: Path) -> None:
+    (places, sentence, _), said = session(tmp_path, wanted=True)
+    assert (places, sentence) == (0, "on")
+    assert "slower" not in said
+
+
+@pytest.mark.parametrize(
+    ("before", "why"),
+    [
+        ("casa_speed.SELF_CHECKS = (*casa_speed.SELF_CHECKS, 'no_such_name')", "no function no_such_name"),
+        ("casa_speed.SELF_CHECKS = ('_ZTVN8casacore14LatticeStepperE',)", "is no function"),
+        ("casa_speed.platform.machine = lambda: 'aarch64'", "this is linux on aarch64"),
+        ("import ctypes; assert ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0", "forbids to change code"),
+    ],
+    ids=["name", "data", "processor", "system"],
+)
+def test_where_they_cannot_be_switched_off_nothing_is_changed(tmp_path: Path, before: str, why: str) -> None:
+    if "prctl" in before and not may_forbid():
+        pytest.skip("this kernel knows no PR_SET_MDWE (Linux 6.3)")
+    (places, sentence, code), said = session(tmp_path, before)
+    assert places == 0 and sentence.startswith("on: ") and why in sentence
+    assert code == []
+    assert said.count("CASA is slower than it could be") == 1  # once, however many calls come
+
+
+def may_forbid() -> bool:
+    """Whether the kernel can be told to let nobody change code (asks only, changes nothing)."""
+    return ctypes.CDLL(None, use_errno=True).prctl(66, 0, 0, 0, 0) >= 0
+
+
+def test_results_and_report_say_so(finished: Path) -> None:
+    seen = {}
+    for path in finished.glob("nodes/*/result.json"):
+        seen[path.parent.name] = json.loads(path.read_text())["self_checks"]
+    with_casa = {name for name in seen if name.startswith(("restore", "image_spw1"))}
+    assert len(with_casa) >= 4
+    assert all(seen[name] == {"places": PLACES, "why_on": ""} for name in with_casa)
+    assert seen["publish"] is None  # it has no CASA
+    text = ccip_batch("report", finished, "--text")
+    assert f"CASA self-checks: off in {PLACES} places" in " ".join(text.stdout.split())
+    assert f"off in {PLACES} places" in (finished / "report" / "index.html").read_text()
