@@ -45,7 +45,7 @@ def recorded(**arguments):
     found = {}
     for image in images:
         name = image.name.removeprefix(arguments["imagename"] + ".")
-        found[name] = [hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(image.rglob("table.f*"))]
+        found[name] = [hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(image.rglob("table.f*_TSM*"))]
     sums.append(found)
     return result
 
