@@ -2,8 +2,8 @@
 
     python bare.py plane|restore CALLS.json
 
-Works in the current folder, and prints as a line of JSON the CPU seconds and the peak memory (bytes): of a plane its
-tclean calls, then all of it.
+Works in the current folder, and prints as a line of JSON the CPU seconds and the peak memory (bytes) of the process; of
+a plane first those of its tclean calls.
 """
 
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 def used(started: float) -> tuple[float, int]:
-    """CPU seconds since then, and the peak memory so far, bytes."""
+    """CPU seconds since a time of the process's clock, and the peak memory so far, bytes."""
     return time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -40,6 +40,8 @@ def plane(calls: dict) -> list[tuple[float, int]]:
             call = {**call, "mask": f"{name}.cleanmask"}
         tclean(imagename=name, **call)
     cleaned = used(started)
+    if calls["tclean_only"]:
+        return [cleaned]
     for kind in ("image", "image.residual"):
         source = f"{name}.{kind.removeprefix('image.')}.tt0"
         impbcor(source, f"{name}.pb.tt0", f"{name}.{kind}.pbcor.tt0", mode="divide", cutoff=-1.0)
@@ -64,7 +66,7 @@ def plane(calls: dict) -> list[tuple[float, int]]:
         for stokes in ("IQU", "V"):
             imsubimage(f"{name}.{kind}.subim", f"{name}.{kind}.{stokes}", stokes=stokes)
             exportfits(f"{name}.{kind}.{stokes}", f"{name}.{kind}.{stokes}.fits")
-    return [cleaned, used(started)]
+    return [cleaned, used(0.0)]
 
 
 def imregrid_or_copy(mask: str, target: str, template: str) -> None:
@@ -88,7 +90,6 @@ def restore(calls: dict) -> list[tuple[float, int]]:
     """Stages 3 and 4, one call after the other on one measurement set, and that split into the groups."""
     from casatasks import applycal, flagmanager, initweights, mstransform, statwt, tclean
 
-    started = time.process_time()
     vis, predicted = calls["vis"], calls["prediction"]
     mstransform(outputvis=vis, datacolumn="data", chanbin=1, timebin="0s", reindex=False, **calls["mstransform"])
     initweights(vis, wtmode="nyq")
@@ -119,7 +120,7 @@ def restore(calls: dict) -> list[tuple[float, int]]:
     )
     for spw in calls["groups"]:
         mstransform(vis, outputvis=f"group_{spw}.ms", spw=spw, datacolumn="corrected", reindex=False)
-    return [used(started)]
+    return [used(0.0)]
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Measurements, each a ratio of two things run side by side. Nothing passes or fails here.
 
-    python tests/bench/bench.py [a b c d model report cube help image ...]
+    python tests/bench/bench.py [a b plane512 plane2048 plane6250 restore d model report cube help image ...]
 
-a: CPU outside CASA as a share of a run of four planes of 512 pixels. b: these on two workers against one. c: a plane
-through a node against its bare tclean calls. d: a plane of 6250 pixels against the estimate (hours; only if named).
+a: CPU outside CASA as a share of a run of four planes of 512 pixels. b: these on two workers against one. plane512,
+plane2048, plane6250 (an hour; only if named): a plane against bare CASA calls of a plain script. restore: the same for
+stages 1 to 6. d: a plane of 6250 pixels against the estimate (only if named).
 model: what memory and time depend on. report: what the report of 16 planes costs. cube: cubes against CASA's imsmooth
 and imregrid. help: the CLI's start against an empty Python's. image: start of the image that `make image` built,
 mounted (only if named).
@@ -12,7 +13,6 @@ mounted (only if named).
 from __future__ import annotations
 
 import json
-import os
 import resource
 import shutil
 import statistics
@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import bench_cube
 from bench_model import bench_model
 from bench_report import bench_report
+from bench_speed import SIZES, bench_plane, bench_restore
 from jobs import BUILD, make_run, make_simulation
 
 COMMAND = [sys.executable, "-m", "ccip_batch"]
@@ -59,7 +60,7 @@ def fresh(name: str) -> Path:
     return folder
 
 
-def bench_a_and_b(job: Path) -> Path:
+def bench_a_and_b(job: Path) -> None:
     """A run on two workers, then its planes again on one."""
     folder = fresh("run")
     _, cpu = measured(run_command(job, folder, 2, *PLANES))
@@ -79,25 +80,6 @@ def bench_a_and_b(job: Path) -> Path:
         pair[workers] = max(node["ended"] for node in images) - min(node["started"] for node in images)
         print(f"b  planes on {workers} workers: {pair[workers]:.1f} s (whole run {time.monotonic() - started:.1f} s)")
     print(f"b  two workers against one: {pair[1] / pair[2]:.2f} times as fast (goal 1.9)")
-    return folder
-
-
-def bench_c(run: Path) -> None:
-    """The tclean calls of a plane, as its node recorded them, in a process that does nothing else."""
-    node = results(run)["image_spw17"]
-    imaging = next(stage for stage in node["stages"] if stage["name"] == "makeimages")
-    source = run / "nodes" / "image_spw17" / "casa_commands.py"
-    bare = run / "nodes" / "image_spw17" / "bare.py"
-    text = source.read_text()
-    bare.write_text(text[: text.index("casatasks.impbcor(")])
-    shutil.rmtree(bare.parent / "replay", ignore_errors=True)
-    site = bare.parent / "casa_home" / "casasiteconfig.py"
-    environment = {**os.environ, "CASASITECONFIG": str(site), "HOME": str(site.parent), "OMP_NUM_THREADS": "1"}
-    _, cpu = measured([sys.executable, str(bare)], env=environment)
-    print(f"c  the plane's tclean calls made bare: {cpu:.1f} s; the stage in its node: {imaging['cpu_s']:.1f} s")
-    print(
-        f"c  the whole node: {node['usage']['cpu_s']:.1f} s = {node['usage']['cpu_s'] / cpu:.2f} times the bare calls"
-    )
 
 
 def bench_d(job: Path) -> None:
@@ -155,16 +137,18 @@ def main(chosen: Sequence[str]) -> None:
         bench_cube.main([])
     if "model" in chosen:
         bench_model(BUILD / "bench" / "model")
-    if not {"a", "b", "c", "d", "report"} & set(chosen):
-        return
-    if {"a", "b", "c"} & set(chosen):
-        bench_c(bench_a_and_b(make_simulation("case")))
-    job = make_simulation("small")
+    for name in SIZES:
+        if name in chosen:
+            bench_plane(make_simulation("case"), fresh(name), name)
+    if "restore" in chosen:
+        bench_restore(make_simulation("case"), fresh("restore"))
+    if {"a", "b"} & set(chosen):
+        bench_a_and_b(make_simulation("case"))
     if "d" in chosen:
-        bench_d(job)
+        bench_d(make_simulation("small"))
     if "report" in chosen:
-        bench_report(make_run(job))
+        bench_report(make_run(make_simulation("small")))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["a", "b", "c", "model", "report", "cube", "help"])
+    main(sys.argv[1:] or ["plane512", "plane2048", "restore", "a", "b", "model", "report", "cube", "help"])
