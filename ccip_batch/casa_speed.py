@@ -1,14 +1,16 @@
 """Makes CASA faster without changing a bit: casacore's checks of its own iterators are switched off.
 
 casacore asks its lattice iterators whether they are in order (`ok()`) at every line of every image. The answer takes
-longer than the work: 61% of tclean's CPU at 2048 pixels goes into it. The functions only look: they read the object and
-return true, or stop the process where casacore itself has a bug. So in this process, and in its memory alone, each of
-them is overwritten by "return true". No file is changed, and no value depends on them: all eight images of every
-iteration have the same bytes with and without (tests/test_casa_speed.py).
+longer than the work: 61% of tclean's CPU at 2048 pixels goes into it. The functions only read the iterator, and return
+true unless casacore itself has a bug. So in the memory of this process each of them is overwritten by "return true". No
+file is changed, and no value depends on them: all eight images of every iteration have the same bytes with and without
+(tests/test_casa_speed.py).
 
-Tried with CASA 6.7.0.31 (Python 3.11), 6.7.5.18 (3.12) and 6.7.6.14 (3.13): seven places each, four in
-libcasa_lattices, the templates again in extension modules. It takes some 30 ms. Where it cannot be done (another
-processor, a name that is missing, a system that forbids to change code), nothing is changed: slower, same bits.
+Tried with CASA 6.7.0.31 (Python 3.11) and 6.7.6.14 (3.13), where it is seven places: three functions in
+libcasa_lattices, and a template in the libraries and extension modules that use it; and with 6.7.5.18 (3.12), whose
+compiler has left no template to be found but 54 clones of it, local to the files they are in. It takes 0.02 to 0.1 s.
+Where it cannot be done (another processor, a name that is missing, a system that forbids to change code), nothing is
+changed: slower, same bits.
 """
 
 from __future__ import annotations
@@ -16,10 +18,13 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ccip_batch.model import Model
 
@@ -63,6 +68,13 @@ class _Place(NamedTuple):
     address: int
     done: bool
     """Whether it has been overwritten before."""
+
+
+class _Function(NamedTuple):
+    """The code of a function in the memory of this process."""
+
+    address: int
+    size: int
 
 
 class _Mapping(NamedTuple):
@@ -132,18 +144,18 @@ def _find() -> list[_Place]:
         raise _RefusedError(f"known for Linux on x86_64 only, this is {sys.platform} on {platform.machine()}")
     mappings = list(_mappings())
     folder = str(Path(sys.modules["casatools"].__path__[0]).resolve()) + os.sep
-    libraries = [
-        ctypes.CDLL(path, mode=os.RTLD_LAZY | os.RTLD_NOLOAD)
+    libraries = {
+        path: ctypes.CDLL(path, mode=os.RTLD_LAZY | os.RTLD_NOLOAD)
         for path in sorted({mapping.path for mapping in mappings if mapping.path.startswith(folder)})
         if ".so" in Path(path).name
-    ]
-    places: dict[int, _Place] = {}
+    }
+    places = []
     for name in SELF_CHECKS:
-        addresses = {address for library in libraries if (address := _address(library, name))}
-        if not addresses:
+        functions = set(_exported(libraries.values(), name)) or set(_clones(libraries, name))
+        if not functions:
             raise _RefusedError(f"this CASA has no function {name}")
-        places.update({address: _checked(address, name, mappings) for address in addresses})
-    return [places[address] for address in sorted(places)]
+        places += [_checked(function, name, mappings) for function in sorted(functions)]
+    return places
 
 
 def _mappings() -> Iterator[_Mapping]:
@@ -155,25 +167,68 @@ def _mappings() -> Iterator[_Mapping]:
             yield _Mapping(start, end, words[1], int(words[2], 16), words[5])
 
 
+def _exported(libraries: Iterable[ctypes.CDLL], name: str) -> Iterator[_Function]:
+    """The functions of a name that the libraries export. Raises _RefusedError if it names something else."""
+    for library in libraries:
+        address = _address(library, name)
+        if address is None:
+            continue
+        info, symbol = _described(address)
+        if info.address != address or info.name != name.encode() or symbol.info & 0xF != _FUNCTION:
+            raise _RefusedError(f"{name} is not a function of its own")
+        yield _Function(address, symbol.size)
+
+
 def _address(library: ctypes.CDLL, name: str) -> int | None:
-    """Where a library, or one that it needs, has a function."""
+    """Where a library, or one that it needs, has something."""
     try:
         return ctypes.cast(library[name], ctypes.c_void_p).value
     except AttributeError:
         return None
 
 
-def _checked(address: int, name: str, mappings: list[_Mapping]) -> _Place:
-    """The place at an address. Raises _RefusedError unless it is this function, as its file has it."""
+def _described(address: int) -> tuple[_Info, _Symbol]:
+    """What the dynamic linker knows of an address."""
     info, symbol = _Info(), ctypes.POINTER(_Symbol)()
-    found = ctypes.CDLL(None).dladdr1(
+    ctypes.CDLL(None).dladdr1(
         ctypes.c_void_p(address), ctypes.byref(info), ctypes.byref(symbol), ctypes.c_int(_WITH_SYMBOL)
     )
-    if not found or not symbol or info.address != address or info.name != name.encode():
-        raise _RefusedError(f"{name} is not a function of its own")
-    size = int(symbol.contents.size)
-    if symbol.contents.info & 0xF != _FUNCTION or size < len(_RETURN_TRUE):
-        raise _RefusedError(f"{name} is no function that could be overwritten")
+    return info, symbol.contents if symbol else _Symbol()
+
+
+def _clones(libraries: Mapping[str, ctypes.CDLL], name: str) -> Iterator[_Function]:
+    """The clones of a function of a class that the compiler made for single files (`.isra`: other arguments, same
+    result), from the symbol tables of the libraries that know the class."""
+    from elftools.elf.elffile import ELFFile
+
+    table = re.sub(r"^_ZNK(.*)2okEv$", r"_ZTVN\1E", name)
+    clone = re.compile(rf"{re.escape(name)}\.isra\.\d+")
+    for path, library in libraries.items():
+        address = _address(library, table)
+        info = _described(address)[0] if address else _Info()
+        if info.file != os.fsencode(path):
+            continue
+        with Path(path).open("rb") as file:
+            symbols: Any = ELFFile(file).get_section_by_name(".symtab")
+            for number in _named(symbols, clone) if symbols else ():
+                symbol = symbols.get_symbol(number)
+                if symbol["st_info"]["type"] == "STT_FUNC":
+                    yield _Function(info.base + symbol["st_value"], symbol["st_size"])
+
+
+def _named(symbols: Any, name: re.Pattern[str]) -> list[int]:
+    """Numbers of the symbols of a name. There are a hundred thousand, too many to look at one by one."""
+    names = symbols.stringtable.data()
+    starts = [match.start(1) for match in re.finditer(rb"\0(%b)(?=\0)" % name.pattern.encode(), names)]
+    entries = np.frombuffer(symbols.data(), np.dtype([("name", "<u4"), ("rest", "V20")]))
+    return [int(number) for number in np.flatnonzero(np.isin(entries["name"], starts))]
+
+
+def _checked(function: _Function, name: str, mappings: list[_Mapping]) -> _Place:
+    """The place of a function. Raises _RefusedError unless its code is what its file has."""
+    address, size = function
+    if size < len(_RETURN_TRUE):
+        raise _RefusedError(f"{name} is too short")
     mapping = next((one for one in mappings if one.start <= address < one.end), None)
     if mapping is None or mapping.mode != "r-xp":
         raise _RefusedError(f"the code of {name} is not mapped as code is")

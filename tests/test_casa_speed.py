@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.metadata
 import json
 import os
 import shutil
@@ -14,8 +15,8 @@ from typing import Any
 import pytest
 from jobs import ccip_batch
 
-PLACES = 7
-"""In the CASA of each lock file: four functions in libcasa_lattices, the templates again in extension modules."""
+PLACES = {"6.7.0.31": 7, "6.7.5.18": 57, "6.7.6.14": 7}[importlib.metadata.version("casatools")]
+"""In each CASA that the lock files name; 6.7.5.18 has many clones of one function."""
 
 SESSION = """
 import json, sys
@@ -109,7 +110,7 @@ def test_they_stay_on_if_they_are_wanted(tmp_path: Path) -> None:
     ("before", "why"),
     [
         ("casa_speed.SELF_CHECKS = (*casa_speed.SELF_CHECKS, 'no_such_name')", "no function no_such_name"),
-        ("casa_speed.SELF_CHECKS = ('_ZTVN8casacore14LatticeStepperE',)", "is no function"),
+        ("casa_speed.SELF_CHECKS = ('_ZTVN8casacore14LatticeStepperE',)", "is not a function"),
         ("casa_speed.platform.machine = lambda: 'aarch64'", "this is linux on aarch64"),
         ("import ctypes; assert ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0", "forbids to change code"),
     ],
