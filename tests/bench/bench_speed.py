@@ -17,10 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from jobs import BUILD
+
 from ccip_batch.config import ResolvedJob, load_job, resolve
 from ccip_batch.results import NodeResult, read_result
 from ccip_batch.stages.makecutoutimages import cutout_box
 
+FIGURES = BUILD / "bench" / "speed.json"
+"""What was measured last, by name of the bench: read by plot_speed.py."""
 BARE = Path(__file__).with_name("bare.py")
 SKY_ARCSEC = 512 * 6.0
 """Side of the image of the preset `case`, whatever its number of pixels."""
@@ -77,6 +83,8 @@ def bench_plane(job: Path, folder: Path, name: str) -> None:
     if rest:
         _compare(name, "the whole node, CPU s", result.usage.cpu_s, all_calls[0], size.goals[1])
     _compare(name, "peak memory, GB", result.usage.peak_memory_bytes / 1e9, all_calls[1] / 1e9, None)
+    cpu = {"pixels": size.pixels, "major_cycles": cycles, "ours_s": stage.cpu_s, "bare_s": tclean[0]}
+    _keep(name, cpu)
     ours_a_pixel, bare_a_pixel = (memory / size.pixels**2 for memory in (result.usage.peak_memory_bytes, all_calls[1]))
     print(f"{name}  peak memory, bytes a pixel: {ours_a_pixel:.0f}, bare CASA {bare_a_pixel:.0f}")
 
@@ -109,6 +117,11 @@ def bench_restore(job: Path, folder: Path) -> None:
 def _compare(name: str, what: str, ours: float, bare: float, goal: float | None) -> None:
     said = f" (goal {goal:.2f})" if goal else ""
     print(f"{name}  {what}: {ours:.2f}, bare CASA {bare:.2f}: ratio {ours / bare:.2f}{said}", flush=True)
+
+
+def _keep(name: str, figures: dict[str, Any]) -> None:
+    known = json.loads(FIGURES.read_text()) if FIGURES.is_file() else {}
+    FIGURES.write_text(json.dumps({**known, name: figures}, indent=1) + "\n")
 
 
 def _checks(result: NodeResult) -> str:
