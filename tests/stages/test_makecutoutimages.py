@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ccip_batch.stages.makecutoutimages import cutout_box
+from ccip_batch.cutout import cutout_box
 
 
 @pytest.mark.parametrize(
