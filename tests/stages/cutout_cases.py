@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,9 @@ def make_image(name: str, pixels: np.ndarray, cell: float, mask: str = "") -> No
     """A CASA image with a beam; pixels: (x, y, Stokes)."""
     with casa.tool("image") as image, casa.tool("coordsys") as axes:
         system = axes.newcoordsys(direction=True, spectral=True, stokes=list(STOKES))
-        system.setincrement([-cell / 60, cell / 60], type="direction")  # its unit is the arcmin
-        system.setreferencevalue([203.4 * 60, 16.7 * 60], type="direction")
+        system.setunits(["rad", "rad"], type="direction")
+        system.setincrement([-np.radians(cell / 3600), np.radians(cell / 3600)], type="direction")
+        system.setreferencevalue([np.radians(203.4), np.radians(16.7)], type="direction")
         system.setreferencepixel([n // 2 for n in pixels.shape[:2]], type="direction")
         image.fromarray(name, pixels[..., None].astype(np.float32), csys=system.torecord(), overwrite=True)
     with casa.image(name) as image:
@@ -44,10 +46,10 @@ def make_image(name: str, pixels: np.ndarray, cell: float, mask: str = "") -> No
             image.calcmask(mask, name="mask0")
 
 
-def make_plane(shape: tuple[int, int], cell: float) -> None:
-    """`plane.<kind>.tt0`: noise and sources under a primary beam whose edge and holes are inside the cutout."""
+def make_plane(shape: tuple[int, int], cell: float, side: int) -> None:
+    """`plane.<kind>.tt0`: noise and sources under a primary beam; two corners of the cutout are masked."""
     x, y = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")
-    beam = np.exp(-(((x - shape[0] / 2.2) / shape[0]) ** 2 + ((y - shape[1] / 2) / shape[1]) ** 2) * 5)
+    beam = np.exp(-1.2 * ((x - shape[0] / 2.2) ** 2 + (y - shape[1] / 2) ** 2) / side**2)
     residual = random.normal(0, 1e-4, (*shape, 4))
     image = residual.copy()
     for place in zip(*(random.integers(0, n, 80) for n in shape), strict=True):
@@ -62,6 +64,8 @@ def make_plane(shape: tuple[int, int], cell: float) -> None:
 
 def stages(cutout: Cutout) -> dict[str, Any]:
     """What stages 8 to 10 say, and all pixels and masks of the cutouts."""
+    for path in Path().glob("*.pbcor.*"):
+        shutil.rmtree(path)
     corrected = pbcor(casa, "plane", cutout)
     rms = makermsimages(casa, corrected.image, cutout)
     made = makecutoutimages(casa, "plane", cutout)
@@ -75,9 +79,9 @@ def stages(cutout: Cutout) -> dict[str, Any]:
 
 found: dict[str, Any] = {}
 for case, (shape, cell, side) in CASES.items():
-    os.mkdir(case)
+    Path(case).mkdir()
     os.chdir(case)
-    make_plane(shape, cell)
+    make_plane(shape, cell, side)
     cutouts.SIDE_ARCSEC = side * cell
     part = Cutout.of(casa, "plane.image.tt0")
     whole = dataclasses.replace(part, wide=((0, 0), (shape[0] - 1, shape[1] - 1)), is_wide_whole=True)
