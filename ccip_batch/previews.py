@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import shutil
 import zipfile
 import zlib
 from collections.abc import Collection, Mapping
@@ -150,7 +151,9 @@ class PreviewWriter:
             self._take_mask(f"iter{number}.mask", f"{imagename}.mask")
         self._previews.save(self._path)
         self._kept.parent.mkdir(parents=True, exist_ok=True)
-        self._previews.save(self._kept)
+        partial = self._kept.with_name(f".{self._kept.name}.part")
+        shutil.copyfile(self._path, partial)
+        partial.replace(self._kept)
 
     def final(
         self, imagename: str, cutouts: Mapping[str, str], blc: tuple[int, int], header: Mapping[str, Any]
