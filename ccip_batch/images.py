@@ -18,6 +18,8 @@ MAD_TO_SIGMA = 1.4826
 
 Pixels = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+Box = tuple[tuple[int, int], tuple[int, int]]
+"""(x, y) of the bottom left and of the top right pixel, both inside."""
 
 
 class Beam(Model):
@@ -65,15 +67,24 @@ def madrms(values: npt.NDArray[Any]) -> float:
     return float(MAD_TO_SIGMA * np.median(np.abs(values - np.median(values))))
 
 
-def read_plane(casa: Casa, image: str, stokes: int = 0) -> tuple[Pixels, Mask]:
-    """One Stokes plane of an image and its mask (True: valid), both indexed [y, x]."""
+def read_plane(casa: Casa, image: str, stokes: int = 0, box: Box | None = None, step: int = 1) -> tuple[Pixels, Mask]:
+    """One Stokes plane of an image and its mask (True: valid), both indexed [y, x].
+
+    box: the part that is read, by default all of it. step: only each so-manyth pixel of a row and of a column.
+    """
     with casa.image(image) as tool:
-        shape = [int(n) for n in tool.shape()]
-        blc = [0, 0, stokes, 0]
-        trc = [shape[0] - 1, shape[1] - 1, stokes, 0]
-        values = tool.getchunk(blc, trc, dropdeg=True).astype(np.float32).T
-        mask = tool.getchunk(blc, trc, dropdeg=True, getmask=True).T
-    return values, mask
+        width, height = (int(n) for n in tool.shape()[:2])
+        lower, upper = box or ((0, 0), (width - 1, height - 1))
+        part: dict[str, Any] = {"blc": [*lower, stokes, 0], "trc": [*upper, stokes, 0], "inc": [step, step, 1, 1]}
+        values = tool.getchunk(**part)[:, :, 0, 0].astype(np.float32).T
+        if tool.maskhandler("default") == [""]:
+            return values, np.ones(values.shape, np.bool_)
+        return values, tool.getchunk(**part, getmask=True)[:, :, 0, 0].T
+
+
+def box_text(box: Box) -> str:
+    """A box as CASA's tasks take it."""
+    return ",".join(str(n) for corner in box for n in corner)
 
 
 def image_shape(casa: Casa, image: str) -> list[int]:

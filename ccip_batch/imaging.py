@@ -77,6 +77,7 @@ _DIRTY: dict[str, Any] = {
     "nsigma": 2.0,
     "threshold": "0.0mJy",
     "cycleniter": 500,
+    "restoration": False,  # with no model the restored image would be the residual, to the last bit
 }
 
 _CLEAN: dict[str, Any] = {

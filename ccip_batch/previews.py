@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import shutil
 import zipfile
 import zlib
 from collections.abc import Collection, Mapping
@@ -139,14 +140,20 @@ class PreviewWriter:
             self._previews = Previews()  # pictures are not worth a failure
 
     def iteration(self, number: int, imagename: str) -> None:
-        """Take image, residual and mask of an iteration. Called when they are whole."""
-        for kind in ("image", "residual"):
-            self._take(f"iter{number}.{kind}", f"{imagename}.{kind}.tt0", SMALL_SIDE, 1e3)
+        """Take image, residual and mask of an iteration. Called when they are whole.
+
+        iter0 has no restored image, but it would be the residual without the residual's mask.
+        """
+        image, residual = f"{imagename}.image.tt0", f"{imagename}.residual.tt0"
+        self._take(f"iter{number}.image", image if Path(image).is_dir() else residual, SMALL_SIDE, 1e3, masked=False)
+        self._take(f"iter{number}.residual", residual, SMALL_SIDE, 1e3)
         if Path(f"{imagename}.mask").is_dir():
             self._take_mask(f"iter{number}.mask", f"{imagename}.mask")
         self._previews.save(self._path)
         self._kept.parent.mkdir(parents=True, exist_ok=True)
-        self._previews.save(self._kept)
+        partial = self._kept.with_name(f".{self._kept.name}.part")
+        shutil.copyfile(self._path, partial)
+        partial.replace(self._kept)
 
     def final(
         self, imagename: str, cutouts: Mapping[str, str], blc: tuple[int, int], header: Mapping[str, Any]
@@ -174,11 +181,21 @@ class PreviewWriter:
                 self._take_mask(kind, name, window, header)
         self._previews.save(self._path)
 
-    def _take(self, kind: str, image: str, side: int, scale: float, header: Mapping[str, Any] | None = None) -> None:
+    def _take(
+        self,
+        kind: str,
+        image: str,
+        side: int,
+        scale: float,
+        header: Mapping[str, Any] | None = None,
+        masked: bool = True,
+    ) -> None:
         planes = []
         by = 1
         for stokes in range(len(STOKES)):
             values, valid = read_plane(self._casa, image, stokes)
+            if not masked:
+                valid = np.isfinite(values)
             by = factor(values.shape, side)
             planes.append(mean(values, valid, by) * np.float32(scale))
         self._keep(kind, np.stack(planes), by, header)

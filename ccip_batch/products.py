@@ -91,13 +91,13 @@ def write_product(source: Path, target: Path, cards: Mapping[str, Card], history
     """
     partial = target.with_name(f".{target.name}.part")
     with fits.open(source, memmap=True, do_not_scale_image_data=True) as hdus:
-        header = hdus[0].header.copy()
-        old = _without_paths([str(line) for line in header.get("HISTORY", [])])
-        header.remove("HISTORY", ignore_missing=True, remove_all=True)
+        given = hdus[0].header
+        old = _without_paths([str(line) for line in given.get("HISTORY", [])])
+        # CASA's history has a thousand cards; taken out or added one by one, each has astropy go through all the others
+        header = fits.Header([card for card in given.cards if card.keyword != "HISTORY"], copy=True)
         for keyword, card in cards.items():
             header[keyword] = card
-        for line in [*old, *history]:
-            header.add_history(line)
+        header.extend([fits.Card("HISTORY", line) for line in [*old, *history]], end=True)
         fits.PrimaryHDU(hdus[0].data, header, do_not_scale_image_data=True).writeto(
             partial, overwrite=True, output_verify="exception"
         )

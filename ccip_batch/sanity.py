@@ -25,6 +25,9 @@ BEAM_AREA_FACTOR = 3.0
 LOST_FLAGS = 0.05
 """Fraction of the data flagged so far that a flag version may unflag. Flags of the same rows unflag nothing; moved by
 one row they unflag 15% in a simulation, in random order 90%."""
+SAMPLED = 16
+"""Of a row and of a column of an image each so-manyth pixel is looked at first: one with a value proves that there are
+some, and a plane is read in a fiftieth of the time."""
 _FITS_STOKES = {"I": 1, "Q": 2, "U": 3, "V": 4}
 _LOG = "See casa.log of the node, and run it again; if it stays, leave this spw group out."
 
@@ -36,8 +39,10 @@ def check_planes(casa: Casa, image: str) -> None:
     if order != list(STOKES):
         raise CasaError(f"{image} has the Stokes planes {', '.join(order)} instead of {', '.join(STOKES)}. {_LOG}")
     for index, stokes in enumerate(STOKES):
-        values, valid = read_plane(casa, image, index)
-        _check_values(values[valid], f"Stokes {stokes} of {image}")
+        some, valid = read_plane(casa, image, index, step=SAMPLED)
+        if not some[valid & np.isfinite(some)].any():
+            values, valid = read_plane(casa, image, index)
+            _check_values(values[valid], f"Stokes {stokes} of {image}")
 
 
 def check_statistics(image: str, statistics: Mapping[str, Statistics]) -> None:

@@ -235,6 +235,7 @@ def image(work: Worker) -> Outcome:
 
     from ccip_batch import previews
     from ccip_batch.checkpoint import Checkpoint
+    from ccip_batch.cutout import Cutout
     from ccip_batch.samples import take_samples
     from ccip_batch.stages.exportvlassdata import export_native
     from ccip_batch.stages.makecutoutimages import makecutoutimages
@@ -265,9 +266,10 @@ def image(work: Worker) -> Outcome:
         Saves(checkpoint, job.execution.checkpoint_interval, _leave_after_save),
         pictures.iteration,
     )
-    corrected = work.stage("pbcor", pbcor, casa, images.imagename)
-    work.stage("makermsimages", makermsimages, casa, corrected.image)
-    cutouts = work.stage("makecutoutimages", makecutoutimages, casa, images.imagename)
+    cutout = Cutout.of(casa, f"{images.imagename}.image.tt0")
+    corrected = work.stage("pbcor", pbcor, casa, images.imagename, cutout)
+    work.stage("makermsimages", makermsimages, casa, corrected.image, cutout)
+    cutouts = work.stage("makecutoutimages", makecutoutimages, casa, images.imagename, cutout)
     subim, rms_subim = cutouts.images["image.pbcor"], cutouts.images["image.pbcor.rms"]
     native = work.stage("exportnative", export_native, casa, subim, rms_subim, plane, split, job.phasecenter, work.out)
     samples = take_samples(

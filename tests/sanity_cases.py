@@ -57,6 +57,9 @@ one_zero[..., 3] = 0
 one_nan[..., 1] = np.nan
 good_image = make_image("good.image", noise)
 case("planes: good", sanity.check_planes, casa, good_image)
+one_pixel = np.zeros_like(noise)
+one_pixel[5, 7] = 1e-3  # none of those that are looked at first
+case("planes: one pixel", sanity.check_planes, casa, make_image("one.image", one_pixel))
 case("planes: V zero", sanity.check_planes, casa, make_image("zero.image", one_zero))
 case("planes: Q NaN", sanity.check_planes, casa, make_image("nan.image", one_nan))
 case("planes: order", sanity.check_planes, casa, make_image("order.image", noise, ("I", "Q", "V", "U")))

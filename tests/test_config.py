@@ -38,7 +38,11 @@ def test_calls_are_those_of_the_reference(tmp_path: Path) -> None:
         return {key: value for key, value in call["args"].items() if key not in leave_out}
 
     for n, call in enumerate(figures["planes"]["10"]["calls"]):
-        assert resolved.iteration(n) == recorded(call, of_the_data | {"reffreq"})
+        expected = recorded(call, of_the_data | {"reffreq"})
+        if n == 0:
+            assert expected["restoration"] is True
+            expected["restoration"] = False  # that image would be the residual
+        assert resolved.iteration(n) == expected
     assert resolved.prediction() == recorded(figures["restore_tclean_calls"][0], of_the_data)
     assert resolved.root == figures["root"]
     assert resolved.imagename == figures["imagename_cc"]

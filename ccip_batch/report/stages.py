@@ -328,7 +328,8 @@ def _makeimages(facts: RunFacts) -> Stage:
                  number(target.nominal_bandwidth_hz / target.reffreq_ghz / 1e9, ".1f", 100), number(1, ".0f"),
                  text(f"iter{one.iteration}"), text(one.cleanmask), number(one.major_cycles, ".0f"),
                  number(one.iterations, ".0f"), Cell(one.stop_reason, one.stop_reason, 4 if odd else 0),
-                 text(f"{plane.images.imagename.rsplit('.iter', 1)[0]}.iter{one.iteration}.image.tt0")]
+                 text(f"{plane.images.imagename.rsplit('.iter', 1)[0]}.iter{one.iteration}."
+                      f"{'image' if one.iteration else 'residual'}.tt0")]
             )  # fmt: skip
     blocks = [Block("Iterations", columns, rows)] if rows else []
     good = "every cleaning call stopped by its threshold or its iteration limit"

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ccip_batch.casa import Casa
+from ccip_batch.cutout import Cutout
 from ccip_batch.errors import CasaError
-from ccip_batch.images import STOKES, Beam, Mask, Pixels, image_shape, madrms, read_plane, restoring_beam
+from ccip_batch.images import STOKES, Beam, Mask, Pixels, box_text, madrms, read_plane, restoring_beam
 from ccip_batch.model import Model
 
-SIDE_ARCSEC = 3600.0 + 120.0
-"""Side of a cutout: 1 degree + 2 arcmin."""
 LOW_RMS_JY = 800e-6
 """The table counts rms pixels from 0 to this value."""
 KINDS = ("image", "residual", "image.pbcor", "image.pbcor.rms", "psf", "image.residual.pbcor", "pb")
@@ -49,44 +46,26 @@ class CutoutResult(Model):
     images: dict[str, str]
     """Keyed by kind (`image.pbcor`, `image.pbcor.rms`, ...)."""
     blc: list[int]
+    """(x, y) of the bottom left pixel in the whole image."""
     trc: list[int]
+    """Of the top right pixel, which is inside."""
     beam: Beam
     statistics: dict[str, CutoutStatistics]
     """Keyed by Stokes."""
 
 
-def cutout_box(shape: tuple[int, int], cell_arcsec: float) -> tuple[tuple[int, int], tuple[int, int]]:
-    """((x, y) of the bottom left, (x, y) of the top right pixel) of the cutout, both inside."""
-    side = math.floor(SIDE_ARCSEC / cell_arcsec + 0.5)
-    if all(n <= side for n in shape):
-        return (0, 0), (shape[0] - 1, shape[1] - 1)
-    lower = [max(0, n // 2 - side // 2) for n in shape]
-    upper = [min(n - 1, n // 2 + side // 2 - 1) for n in shape]
-    return (lower[0], lower[1]), (upper[0], upper[1])
-
-
-def makecutoutimages(casa: Casa, imagename: str) -> CutoutResult:
+def makecutoutimages(casa: Casa, imagename: str, cutout: Cutout) -> CutoutResult:
     """Make the `.subim` of the plane's images. They cover the same pixels."""
-    first = f"{imagename}.image.tt0"
-    with casa.image(first) as tool:
-        cell = abs(math.degrees(float(tool.coordsys().increment(type="direction")["numeric"][0]))) * 3600.0
-    shape = image_shape(casa, first)
-    blc, trc = cutout_box((shape[0], shape[1]), cell)
     images = {}
     for kind in KINDS:
         source = f"{imagename}.{kind}.tt0" if not kind.endswith(".rms") else f"{imagename}.image.pbcor.tt0.rms"
         images[kind] = f"{source}.subim"
-        casa.task(
-            "imsubimage",
-            imagename=source,
-            outfile=images[kind],
-            box=f"{blc[0]},{blc[1]},{trc[0]},{trc[1]}",
-            overwrite=True,
-        )
+        box = cutout.inside if "pbcor" in kind else cutout.box  # what stages 8 and 9 made is not of the whole image
+        casa.task("imsubimage", imagename=source, outfile=images[kind], box=box_text(box), overwrite=True)
     return CutoutResult(
         images=images,
-        blc=list(blc),
-        trc=list(trc),
+        blc=list(cutout.box[0]),
+        trc=list(cutout.box[1]),
         beam=restoring_beam(casa, images["image"]),
         statistics={stokes: _statistics(casa, images, index) for index, stokes in enumerate(STOKES)},
     )

@@ -1,7 +1,7 @@
 """Stage 7, hif_makeimages: image and clean one spw group in full Stokes, iter0 to iter3.
 
-iter0 makes psf, weights and the dirty image; iter1 cleans inside the tier-1 mask, iter2 inside the tier-2 mask, iter3
-wherever the primary beam is above pbmask.
+iter0 makes psf, weights and the dirty image, which is its residual; iter1 cleans inside the tier-1 mask, iter2 inside
+the tier-2 mask, iter3 wherever the primary beam is above pbmask.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def makeimages(
         cleanmask, mask = _clean_mask(casa, imagename, iteration, masks, f"{imagename}.psf.tt0")
         call = {"imagename": imagename, **parameters(iteration), **selection, **mask}
         plane.iterate(iteration, cleanmask, call, state if resumed else None)
-        check_planes(casa, f"{imagename}.image.tt0")
+        check_planes(casa, _result_of(call))
         if iteration == 0:
             psf = f"{imagename}.psf.tt0"
             check_beam(casa, psf, restoring_beam(casa, psf))
@@ -140,8 +140,8 @@ class _Cleaning:
             self.casa.remove(f"{part['imagename']}.mask")  # tclean must make it again from the one it is given
         started = time.monotonic()
         record = self.casa.task("tclean", **part)
-        if not Path(f"{part['imagename']}.image.tt0").is_dir():
-            raise CasaError(f"tclean left no {part['imagename']}.image.tt0; see casa.log.")
+        if not Path(_result_of(part)).is_dir():
+            raise CasaError(f"tclean left no {_result_of(part)}; see casa.log.")
         cycles = int(record["nmajordone"])
         self.cycle_s = (time.monotonic() - started) / max(1, cycles)
         self.iterations += int(record["iterdone"])
@@ -170,13 +170,20 @@ class _Cleaning:
         self.saves.saved()
 
 
+def _result_of(call: Mapping[str, Any]) -> str:
+    """The image that a tclean call must leave: the restored one if it makes one, else the residual."""
+    return f"{call['imagename']}.{'image' if call['restoration'] else 'residual'}.tt0"
+
+
 def _hand_over(casa: Casa, before: str, now: str) -> None:
-    """Give an iteration the images of the one before. Its `.mask` is dropped: tclean must not find one of its name."""
-    for kind in ("model", "pb", "psf", "sumwt", "weight"):
+    """Give an iteration the images that tclean goes on from, and drop the others of the one before.
+
+    NRAO's pipeline copies image and residual and keeps those of every iteration; here nobody reads them again, and
+    tclean makes its image anew. The `.mask` must go: tclean must not find one of its name.
+    """
+    for kind in ("model", "pb", "psf", "residual", "sumwt", "weight"):
         casa.move(f"{before}.{kind}.tt0", f"{now}.{kind}.tt0")
-    for kind in ("image", "residual"):
-        if Path(f"{before}.{kind}.tt0").is_dir():  # a checkpoint has no image: tclean makes the next one anew
-            casa.copy(f"{before}.{kind}.tt0", f"{now}.{kind}.tt0")
+    casa.remove(f"{before}.image.tt0")
     casa.remove(f"{before}.mask")
 
 

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 from ccip_batch.casa import Casa
+from ccip_batch.cutout import RMS_BOX_ARCSEC, RMS_GRID, Cutout
 from ccip_batch.images import STOKES, Statistics, read_plane
 from ccip_batch.model import Model
 from ccip_batch.sanity import check_statistics
 
 
 class RmsResult(Model):
-    """The rms image of a plane; statistics in Jy/beam, keyed by Stokes."""
+    """The rms image of a plane. What is said of its pixels is of those of the cutout, keyed by Stokes."""
 
     image: str
     statistics: dict[str, Statistics]
+    """Jy/beam."""
     negative_pixels: dict[str, int]
     """Pixels below zero, where the cubic interpolation undershoots near bright sources: no estimate of the noise."""
 
 
-def makermsimages(casa: Casa, pbcor_image: str) -> RmsResult:
-    """Make `<pbcor_image>.rms`: 1.4826 x MAD in boxes of 60 arcsec, every 10 pixels, interpolated (imdev)."""
+def makermsimages(casa: Casa, pbcor_image: str, cutout: Cutout) -> RmsResult:
+    """Make `<pbcor_image>.rms`: 1.4826 x MAD in boxes of 60 arcsec, every 10 pixels, interpolated (imdev).
+
+    pbcor_image: of the pixels of `cutout.wide`, as stage 8 leaves it. In the cutout the rms is that of the whole image,
+    to the last bit of a float or the one before (the interpolation counts pixels from the image's corner).
+    """
     target = f"{pbcor_image}.rms"
     casa.task(
         "imdev",
         imagename=pbcor_image,
         outfile=target,
-        grid=[10, 10],
+        grid=[RMS_GRID, RMS_GRID],
         anchor="ref",
-        xlength="60arcsec",
-        ylength="60arcsec",
+        xlength=f"{RMS_BOX_ARCSEC}arcsec",
+        ylength=f"{RMS_BOX_ARCSEC}arcsec",
         interp="cubic",
         stattype="xmadm",
         statalg="chauvenet",
@@ -37,7 +43,7 @@ def makermsimages(casa: Casa, pbcor_image: str) -> RmsResult:
     )
     statistics, negative = {}, {}
     for index, stokes in enumerate(STOKES):
-        values, valid = read_plane(casa, target, index)
+        values, valid = read_plane(casa, target, index, cutout.inside)
         statistics[stokes] = Statistics.of(values[valid])
         negative[stokes] = int((values[valid] < 0).sum())
     check_statistics(target, statistics)

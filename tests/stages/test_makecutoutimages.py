@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from ccip_batch.stages.makecutoutimages import cutout_box
+from ccip_batch.cutout import Cutout, cutout_box, rms_margin
 
 
 @pytest.mark.parametrize(
@@ -17,3 +23,67 @@ from ccip_batch.stages.makecutoutimages import cutout_box
 )
 def test_cutout_box(shape: tuple[int, int], cell: float, box: tuple[tuple[int, int], tuple[int, int]]) -> None:
     assert cutout_box(shape, cell) == box
+
+
+def test_margin_is_half_the_box_of_the_rms_and_two_steps_of_its_grid() -> None:
+    assert [rms_margin(cell) for cell in (0.6, 2.4, 6.0)] == [70, 33, 25]
+
+
+def test_at_the_size_of_the_survey_a_quarter_of_the_pixels_is_needed() -> None:
+    cutout = Cutout.from_shape((12500, 12500), 0.6)
+    assert cutout.wide == ((3080, 3080), (9419, 9419)) and not cutout.is_wide_whole
+    assert cutout.inside == ((70, 70), (6269, 6269))
+    reference = 12500 // 2
+    assert reference - cutout.wide[0][0] == (9419 - 3080 + 1) // 2  # the reference pixel is in the middle
+
+
+@pytest.mark.parametrize("shape", [(512, 512), (660, 650)])
+def test_an_image_not_much_larger_than_its_cutout_is_taken_whole(shape: tuple[int, int]) -> None:
+    cutout = Cutout.from_shape(shape, 6.0)
+    assert cutout.is_wide_whole and cutout.inside == cutout.box
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What cutout_cases.py found: stages 8 to 10 with the whole images, and with the cutout and its margin."""
+    script = Path(__file__).parent / "cutout_cases.py"
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path_factory.mktemp("cutout")
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.mark.parametrize("box", [100, 25, 10])
+def test_the_margin_is_enough(cases: dict[str, Any], box: int) -> None:
+    case = cases[f"box of {box} pixels"]
+    for kind, planes in case["figures"].items():
+        largest = 2e-7 if kind == "image.pbcor.rms" else 0.0  # the last bit of a float, or the one before
+        for plane in planes:
+            assert plane["masks"] == 0 and plane["largest"] <= largest, (kind, plane)
+    rms = case["figures"]["image.pbcor.rms"][0]
+    assert 0.2 * rms["pixels"] < rms["valid"] < rms["pixels"]  # so there was a mask to be the same
+    assert case["reference"][0] == case["reference"][1]
+    assert case["left"] == []
+
+
+def leaves(value: Any) -> list[Any]:
+    """What is in nested JSON, in order."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return [leaf for one in inner for leaf in leaves(one)]
+    return [value]
+
+
+def numbers(value: Any) -> list[float]:
+    """The numbers among them."""
+    return [leaf for leaf in leaves(value) if isinstance(leaf, int | float)]
+
+
+@pytest.mark.parametrize("box", [100, 25, 10])
+def test_figures_are_those_of_the_cutout(cases: dict[str, Any], box: int) -> None:
+    new, old = cases[f"box of {box} pixels"]["said"]
+    assert numbers(new) == pytest.approx(numbers(old), rel=1e-6)
+    pixels = cases[f"box of {box} pixels"]["figures"]["image.pbcor"][0]["valid"]
+    assert new[0]["statistics"]["I"]["pixels"] == pixels
