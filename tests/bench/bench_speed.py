@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from jobs import BUILD
 
 from ccip_batch.config import ResolvedJob, load_job, resolve
+from ccip_batch.cutout import cutout_box
 from ccip_batch.results import NodeResult, read_result
-from ccip_batch.stages.makecutoutimages import cutout_box
 
 FIGURES = BUILD / "bench" / "speed.json"
 """What was measured last, by name of the bench: read by plot_speed.py."""
