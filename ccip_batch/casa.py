@@ -103,8 +103,10 @@ class Casa:
     `cpu` and `calls` add up the CPU seconds and the number of CASA calls made so far.
     """
 
-    def __init__(self, log: Path, script: Path | None = None, title: str = "this node") -> None:
+    def __init__(self, log: Path, script: Path | None = None, title: str = "this node", threads: int = 1) -> None:
         """Set CASA up and import it.
+
+        threads: of OpenMP, which change no bit; they pay where convolution functions are made, as in `restore`.
 
         log: CASA's log file. script: where the calls are recorded (None: nowhere), a file in the parent folder of the
         current one, since the script runs in a sibling of it. Raises CasaError if CASA is not installed.
@@ -116,7 +118,8 @@ class Casa:
         site = private / "casasiteconfig.py"
         site.write_text(_SITE_CONFIG.format(data=str(data_folder()), log=str(log.resolve())))
         os.environ["CASASITECONFIG"] = str(site.resolve())
-        os.environ["OMP_NUM_THREADS"] = "1"
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        os.environ["OMP_WAIT_POLICY"] = "passive"  # threads that wait for work would keep a core busy with waiting
         os.environ["HOME"] = str(private.resolve())
         os.environ["MPLCONFIGDIR"] = str(private.resolve())
 
