@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import re
 import shutil
 import signal
@@ -27,9 +26,6 @@ from ccip_batch.errors import CcipError, ExitCode, says_disk_is_full
 from ccip_batch.model import Model
 
 T = TypeVar("T", bound=Model)
-
-CORES_VARIABLE = "CCIP_CORES"
-"""Environment variable: how many cores a node may keep busy. One if it is not set."""
 
 _FOLDER = Path("side_by_side")
 _POLL_S = 0.05
@@ -51,11 +47,6 @@ class _Done(Model):
     commands: str
     casa_cpu_s: float
     casa_calls: int
-
-
-def cores() -> int:
-    """How many cores this node may keep busy."""
-    return max(1, int(os.environ.get(CORES_VARIABLE) or 1))
 
 
 def run(

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from ccip_batch import process, side_by_side
+from ccip_batch import process
 from ccip_batch.casa import Casa
 from ccip_batch.checksums import Output
 from ccip_batch.config import ResolvedJob
@@ -58,7 +58,7 @@ class Worker:
         """The CASA session of this process."""
         if self._casa is None:
             title = f"node {self.node.name}"
-            self._casa = Casa(self.folder.casa_log, self.folder.casa_commands, title, side_by_side.cores())
+            self._casa = Casa(self.folder.casa_log, self.folder.casa_commands, title, process.cores())
         return self._casa
 
     @property
@@ -183,7 +183,7 @@ def restore(work: Worker) -> Outcome:
         found.selfcal_table,
         job.groups,
         commands,
-        side_by_side.cores(),
+        process.cores(),
         work.folder.casa_log,
     )
     flags = work.stage("flagtargetsdata", flagtargetsdata, commands, restored.groups)

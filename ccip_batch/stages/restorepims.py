@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from ccip_batch import side_by_side
+from ccip_batch import process, side_by_side
 from ccip_batch.casa import Casa
 from ccip_batch.errors import CasaError, DataError
 from ccip_batch.groups import SpwGroup
@@ -64,6 +64,7 @@ def restorepims(
     lost = check_flag_version(casa, vis, CONTINUUM_FLAGS)
     casa.task("delmod", vis=vis, otf=True, scr=False)
     _make_weights(casa, vis, prediction)
+    process.give_memory_back()
     spws, used = _science_spws(casa, vis)
     spwmap = [min(used)] * spws
     common = {
@@ -76,7 +77,7 @@ def restorepims(
     }
     parts = {group.name: {"spw": group.selection, **common} for group in _with_data(groups, used)}
     restored = side_by_side.run(casa, log, restore_group, RestoredGroup, parts, at_once)
-    _check_all(vis, restored, models[0])
+    check_all(vis, restored, models[0])
     return RestoreResult(
         model_peak_jy=max(one.model_peak_jy for one in restored),
         selfcal_table=selfcal_table,
@@ -114,8 +115,8 @@ def _science_spws(casa: Casa, vis: str) -> tuple[int, list[int]]:
     return int(spws), sorted({int(spw) for spw in used})
 
 
-def _check_all(vis: str, restored: Sequence[RestoredGroup], model: str) -> None:
-    """What a group with no unflagged data may be, but not all of them."""
+def check_all(vis: str, restored: Sequence[RestoredGroup], model: str) -> None:
+    """That not all groups are as one without unflagged data may be. Raises CasaError."""
     if not any(one.model_peak_jy > 0 for one in restored):
         raise CasaError(
             f"MODEL_DATA of {vis} is zero everywhere after the prediction from {model}: all data are flagged, or the "
