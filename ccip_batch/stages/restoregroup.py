@@ -38,6 +38,8 @@ class RestoredGroup(Model):
     before: FlagCounts
     """Before the user's flag commands."""
     after: FlagCounts
+    commands_selected: bool = False
+    """Whether the user's flag commands select any of its data."""
 
 
 def restore_group(
@@ -89,15 +91,17 @@ def restore_group(
         if "CORRECTED_DATA" not in table.colnames():
             raise CasaError(f"applycal made no CORRECTED_DATA in {vis}; see casa.log.")
     before = after = count_flags(casa, Path(vis))
-    if commands:
-        casa.task("flagdata", vis=vis, mode="list", inpfile=list(commands), action="apply", flagbackup=False)
+    selected = bool(commands) and _apply(casa, vis, commands)
+    if selected:
         after = count_flags(casa, Path(vis))
     casa.task("mstransform", vis=vis, outputvis=target, spw=spw, datacolumn="corrected", reindex=False)
     if not Path(target, "table.dat").is_file():
         raise CasaError(f"mstransform wrote no {target}; see casa.log.")
     casa.remove(vis)
     casa.remove(f"{vis}.flagversions")
-    return RestoredGroup(spw=spw, model_peak_jy=peak, weights_changed=changed, before=before, after=after)
+    return RestoredGroup(
+        spw=spw, model_peak_jy=peak, weights_changed=changed, before=before, after=after, commands_selected=selected
+    )
 
 
 def _predict(casa: Casa, vis: str, prediction: Mapping[str, Any], models: Sequence[str], weights: str) -> float:
@@ -127,6 +131,19 @@ def _predict(casa: Casa, vis: str, prediction: Mapping[str, Any], models: Sequen
     for image in sorted(Path().glob(f"{name}.*")):
         casa.remove(image.name)
     return peak
+
+
+def _apply(casa: Casa, vis: str, commands: Sequence[str]) -> bool:
+    """Apply the user's flag commands; tells whether they select any data of this measurement set."""
+    recorded = casa.script_bytes()
+    try:
+        casa.task("flagdata", vis=vis, mode="list", inpfile=list(commands), action="apply", flagbackup=False)
+    except CasaError as error:
+        if "MSSelectionNullSelection" not in str(error):
+            raise
+        casa.cut_script(recorded)  # the recorded calls must not end there
+        return False
+    return True
 
 
 def _take_axes(casa: Casa, template: str, images: Sequence[str]) -> None:

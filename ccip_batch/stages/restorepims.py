@@ -53,8 +53,9 @@ def restorepims(
     prediction: the tclean parameters of the model prediction, `imagename` among them. models: the continuum model
     images, `.tt0` first. groups: what is restored together; a spw of none of them is restored by itself, since the
     prediction and the statistics of flags are of all. commands: the user's flag commands. at_once: so many groups at a
-    time, which changes nothing in them. Raises DataError if the flag version does not fit the measurement set,
-    CasaError if a step left no result, PartError if it failed in one of the groups.
+    time, which changes nothing in them. log: CASA's log, to which those of the groups are joined. Raises DataError if
+    the flag version does not fit the measurement set or the flag commands select nothing, CasaError if a step left no
+    result, PartError if it failed in one of the groups.
     """
     with casa.table(vis) as table:
         if "MODEL_DATA" in table.colnames():
@@ -78,6 +79,8 @@ def restorepims(
     parts = {group.name: {"spw": group.selection, **common} for group in _with_data(groups, used)}
     restored = side_by_side.run(casa, log, restore_group, RestoredGroup, parts, at_once)
     check_all(vis, restored, models[0])
+    if commands and not any(one.commands_selected for one in restored):
+        raise DataError(f"the flag commands select no data of {vis}; correct the file of inputs.flag_commands.")
     return RestoreResult(
         model_peak_jy=max(one.model_peak_jy for one in restored),
         selfcal_table=selfcal_table,
