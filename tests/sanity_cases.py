@@ -140,10 +140,10 @@ for name, how in (
     case(f"model: {name}", sanity.check_model, casa, group, "model.tt0")
     undo()
 
-case("weights: good", sanity.check_weights, casa, vis)
+case("weights: good", sanity.check_weights, casa, group)
 for name, value in (("negative", -1.0), ("zero", 0.0), ("NaN", float("nan"))):
     undo = change(group, "WEIGHT_SPECTRUM", in_spw(12, value))
-    case(f"weights: {name} in one spw", sanity.check_weights, casa, vis)
+    case(f"weights: {name} in one spw", sanity.check_weights, casa, group)
     undo()
 
 
