@@ -107,13 +107,19 @@ class Casa:
     """
 
     def __init__(
-        self, log: Path, script: Path | None = None, title: str = "this node", self_checks: bool = False
+        self,
+        log: Path,
+        script: Path | None = None,
+        title: str = "this node",
+        threads: int = 1,
+        self_checks: bool = False,
     ) -> None:
         """Set CASA up and import it.
 
         log: CASA's log file. script: where the calls are recorded (None: nowhere), a file in the parent folder of the
-        current one, since the script runs in a sibling of it. self_checks: leave casacore's checks of itself on. Raises
-        CasaError if CASA is not installed.
+        current one, since the script runs in a sibling of it; title: for its head. threads: of OpenMP, which
+        change no bit; they pay where convolution functions are made, as in `restore`. self_checks: leave casacore's
+        checks of itself on. Raises CasaError if CASA is not installed.
         """
         if not is_installed():
             raise CasaError(f"{MISSING}, or run in the container.")
@@ -122,7 +128,8 @@ class Casa:
         site = private / "casasiteconfig.py"
         site.write_text(_SITE_CONFIG.format(data=str(data_folder()), log=str(log.resolve())))
         os.environ["CASASITECONFIG"] = str(site.resolve())
-        os.environ["OMP_NUM_THREADS"] = "1"
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        os.environ["OMP_WAIT_POLICY"] = "passive"  # threads that wait for work would keep a core busy with waiting
         os.environ["HOME"] = str(private.resolve())
         os.environ["MPLCONFIGDIR"] = str(private.resolve())
 
@@ -140,7 +147,7 @@ class Casa:
         self._tools = casatools
         self._modules = 0
         self.self_checks = SelfChecks(places=0)
-        self._self_checks_wanted = self_checks
+        self.keeps_self_checks = self_checks
         self._switch_self_checks_off()
         if self.self_checks.why_on:
             print(
@@ -170,7 +177,7 @@ class Casa:
 
     def _switch_self_checks_off(self) -> None:
         """Switch casacore's self-checks off, unless they are wanted; again when more of CASA may have been imported."""
-        if not self._self_checks_wanted and len(sys.modules) != self._modules:
+        if not self.keeps_self_checks and len(sys.modules) != self._modules:
             self.self_checks = casa_speed.switch_self_checks_off()
             self._modules = len(sys.modules)
 

@@ -8,6 +8,7 @@ finds beside what is said here.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from ccip_batch.config import ResolvedJob
@@ -41,7 +42,7 @@ class _Linear(NamedTuple):
 
 
 _MEMORY: dict[Kind, _Linear] = {
-    "restore": _Linear(450e6, a_pixel=365, a_visibility=8),
+    "restore": _Linear(450e6, a_pixel=170, a_visibility=8),
     "image": _Linear(450e6, a_pixel=365, a_visibility=12),
     "analyze": _Linear(350e6),
     "export": _Linear(350e6, a_pixel=120),
@@ -58,6 +59,14 @@ _SECONDS: dict[Kind, _Linear] = {
 """Wall time on one core, of a node that has it to itself. That of a plane is for some 32 major cycles (niter=200); the
 bench images with a quarter as many, and prints CPU time. At the survey's 12500 pixels this gives 13 hours a plane; its
 own jobs take 43 to 66 hours for 16 planes, four at a time."""
+_GROUP_MEMORY = _Linear(350e6, a_pixel=120, a_visibility=8)
+"""Bytes of each process of `restore` that works on a group; the figure above is for the weight image before that. Both
+were measured with CASA 6.7.0.31 at 512 and 2048 pixels, one spw of 5655 rows: 323 and 739 MB, the weight image 333 and
+933 MB (of 16 spws at 512 pixels 449 MB)."""
+_WAITING_BYTES = 350_000_000
+"""Of the process that started these, and waits for them."""
+_MOST_CORES = 4
+"""What `restore` asks of a pool: with more, the weight image, which is made before, is most of its time."""
 _LIMIT_FACTOR = 20
 _LEAST_LIMIT_S = 6 * 3600.0
 
@@ -68,9 +77,28 @@ def pixels(job: ResolvedJob, kind: Kind = "image") -> int:
     return int(width) * int(height)
 
 
-def memory_bytes(job: ResolvedJob, node: Node) -> int:
-    """Resident memory of a node's processes."""
-    return int(_MEMORY[node.kind].of(job, node))
+def memory_bytes(job: ResolvedJob, node: Node, cores: int = 1) -> int:
+    """Resident memory of a node's processes, of which `cores` are at work at a time."""
+    memory = _MEMORY[node.kind].of(job, node)
+    if node.kind == "restore":
+        largest = max(job.groups, key=lambda group: len(group.spws))
+        one = _GROUP_MEMORY.of(job, replace(node, group=largest))
+        memory = max(memory, _WAITING_BYTES + cores * one)
+    return int(memory)
+
+
+def cores(job: ResolvedJob, node: Node, at_most: int = _MOST_CORES, memory: int | None = None) -> int:
+    """How many cores a node can keep busy, at least one: `restore` one for each spw group, within the memory (bytes).
+
+    They change no bit of what it makes.
+    """
+    if node.kind != "restore":
+        return 1
+    grouped = {spw for group in job.groups for spw in group.spws}
+    number = max(1, min(at_most, len(job.groups) + len(set(job.science_spws) - grouped)))
+    while number > 1 and memory is not None and memory_bytes(job, node, number) > memory:
+        number -= 1
+    return number
 
 
 def plane_disk_bytes(job: ResolvedJob, kind: Kind = "image") -> int:

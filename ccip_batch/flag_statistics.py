@@ -35,6 +35,19 @@ class FlagCounts(Model):
         return flagged / total if total else None
 
 
+def merged(parts: Iterable[FlagCounts]) -> FlagCounts:
+    """The counts of parts of the data that have no spw in common."""
+    flagged: dict[int, dict[int, int]] = {}
+    total: dict[int, dict[int, int]] = {}
+    used: dict[int, int] = {}
+    for part in parts:
+        for here, there in ((flagged, part.flagged), (total, part.total)):
+            for field, by_spw in there.items():
+                here.setdefault(field, {}).update(by_spw)
+        used.update(part.used_channels)
+    return FlagCounts(flagged=flagged, total=total, used_channels=used)
+
+
 def count_flags(casa: Casa, vis: Path) -> FlagCounts:
     """Count flags in one pass over the main table, some 200,000 rows of it in memory at a time."""
     with casa.table(str(vis / "DATA_DESCRIPTION")) as table:

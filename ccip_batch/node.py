@@ -189,7 +189,13 @@ class _Attempt:
             command = self.container.command("python3", *words)
             stdin, environment = (
                 subprocess.PIPE,
-                container.environment({process.PARENT_VARIABLE: process.STANDARD_INPUT, "OMP_NUM_THREADS": "1"}),
+                container.environment(
+                    {
+                        process.PARENT_VARIABLE: process.STANDARD_INPUT,
+                        "OMP_NUM_THREADS": "1",
+                        process.CORES_VARIABLE: str(process.cores()),
+                    }
+                ),
             )
         with self.folder.log.open("a") as log:
             return subprocess.Popen(

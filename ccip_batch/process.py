@@ -14,8 +14,11 @@ PARENT_VARIABLE = "CCIP_PARENT_PID"
 CHECKPOINT_VARIABLE = "CCIP_CHECKPOINT_EXIT"
 """Environment variable: after so many seconds a node ends with exit code 85 as soon as it has saved its work."""
 
+CORES_VARIABLE = "CCIP_CORES"
+"""Environment variable: how many cores a node may keep busy, by default one. Its results do not depend on it."""
+
 STANDARD_INPUT = "stdin"
-"""Value of that variable: the parent is out of sight, but it holds the other end of standard input, a pipe."""
+"""Value of CCIP_PARENT_PID: the parent is out of sight, but it holds the other end of standard input, a pipe."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -53,6 +56,18 @@ def _die_with_standard_input() -> None:
     poll.register(0, 0)  # hang-up is always told
     if poll.poll(0):  # it ended before the kernel was told
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def cores() -> int:
+    """How many cores this node may keep busy."""
+    return max(1, int(os.environ.get(CORES_VARIABLE) or 1))
+
+
+def give_memory_back() -> None:
+    """Return what malloc keeps to the system, before children need it (glibc; elsewhere nothing happens)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def child_environment() -> dict[str, str]:

@@ -149,7 +149,7 @@ def _offset(casa: Casa, image: str, template: str) -> float:
 def check_model(casa: Casa, vis: str, model: str) -> float:
     """That MODEL_DATA is finite, and not zero in a spw with data; gives its largest absolute value, Jy.
 
-    model: the image it was predicted from. Raises CasaError.
+    model: the image it was predicted from. 0 if all data are flagged. Raises CasaError.
     """
     with casa.table(vis) as table:
         if "MODEL_DATA" not in table.colnames():
@@ -164,13 +164,13 @@ def check_model(casa: Casa, vis: str, model: str) -> float:
             raise CasaError(f"MODEL_DATA of spw {spw} in {vis} is not finite after the prediction from {model}. {_LOG}")
         peaks[spw] = max(peaks.get(spw, 0.0), peak)
     empty = sorted(spw for spw, peak in peaks.items() if not peak > 0)
-    if empty or not peaks:
+    if empty:
         where = "everywhere" if len(empty) == len(peaks) else f"in spw {', '.join(map(str, empty))}"
         raise CasaError(
             f"MODEL_DATA of {vis} is zero {where} after the prediction from {model}. Check that the model images of "
             "reimaging_resources.tgz have a source in them and are of this square degree."
         )
-    return max(peaks.values())
+    return max(peaks.values(), default=0.0)
 
 
 def weight_sum(casa: Casa, vis: str) -> float:
@@ -182,13 +182,11 @@ def weight_sum(casa: Casa, vis: str) -> float:
     return total
 
 
-def check_weights(casa: Casa, vis: str, before: float) -> None:
-    """That statwt has given weights: others than before, finite, not negative, and in no spw all zero.
+def check_weights(casa: Casa, vis: str) -> None:
+    """That statwt has given weights that are finite, not negative, and in no spw all zero.
 
-    before: `weight_sum` before statwt. Only data that are not flagged count. Raises CasaError.
+    Only data that are not flagged count. Raises CasaError.
     """
-    if weight_sum(casa, vis) == before:
-        raise CasaError(f"statwt has changed no weight of {vis}. {_LOG}")
     with casa.table(vis) as table:
         column = "WEIGHT_SPECTRUM" if "WEIGHT_SPECTRUM" in table.colnames() else "WEIGHT"
         if column == "WEIGHT_SPECTRUM" and not table.iscelldefined(column, 0):

@@ -62,6 +62,7 @@ class Worker:
                 self.folder.casa_log,
                 self.folder.casa_commands,
                 title=f"node {self.node.name}",
+                threads=process.cores(),
                 self_checks=self.job.execution.casa_self_checks,
             )
         return self._casa
@@ -121,14 +122,14 @@ class Worker:
     def stage(self, name: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a stage and record its result, times and CPU seconds."""
         write_whole(self.folder.progress, json.dumps({"stage": name, "since": time.time()}))
-        started, clock, cpu = time.time(), time.monotonic(), time.process_time()
+        started, clock, cpu = time.time(), time.monotonic(), _cpu_s()
         casa_cpu = self._casa.cpu if self._casa else 0.0
         result = function(*args, **kwargs)
         record = StageRecord(
             name=name,
             started=started,
             elapsed_s=time.monotonic() - clock,
-            cpu_s=time.process_time() - cpu,
+            cpu_s=_cpu_s() - cpu,
             casa_cpu_s=(self._casa.cpu if self._casa else 0.0) - casa_cpu,
             result=json.loads(result.model_dump_json()) if hasattr(result, "model_dump_json") else None,
         )
@@ -137,9 +138,14 @@ class Worker:
         return result
 
 
+def _cpu_s() -> float:
+    """CPU seconds of this process and of its children that have ended."""
+    return sum(os.times()[:4])
+
+
 def restore(work: Worker) -> Outcome:
     """Stages 1 to 6, and a measurement set for each group that is imaged."""
-    from ccip_batch import resources
+    from ccip_batch import flag_commands, resources
     from ccip_batch.stages.editimlist import continuum_target, cube_targets
     from ccip_batch.stages.flagtargetsdata import flagtargetsdata
     from ccip_batch.stages.importdata import importdata
@@ -177,8 +183,21 @@ def restore(work: Worker) -> Outcome:
         "spw": ",".join(map(str, continuum.science_spws)),
         **_selection(continuum.fields, continuum.scans, continuum.antennas),
     }
-    work.stage("restorepims", restorepims, work.casa, vis, prediction, found.models, found.selfcal_table)
-    flags = work.stage("flagtargetsdata", flagtargetsdata, work.casa, vis, inputs.flag_commands)
+    commands = [] if inputs.flag_commands is None else flag_commands.read(inputs.flag_commands)
+    restored = work.stage(
+        "restorepims",
+        restorepims,
+        work.casa,
+        vis,
+        prediction,
+        found.models,
+        found.selfcal_table,
+        job.groups,
+        commands,
+        process.cores(),
+        work.folder.casa_log,
+    )
+    flags = work.stage("flagtargetsdata", flagtargetsdata, commands, restored.groups)
     targets = work.stage(
         "editimlist_cube",
         cube_targets,
@@ -190,7 +209,7 @@ def restore(work: Worker) -> Outcome:
         job.plane_rejection.before_imaging,
     )
     imaged = [SpwGroup.parse(plane.spw) for plane in targets.planes if plane.state == "imaged"]
-    work.stage("splitgroups", splitgroups, work.casa, vis, imaged, work.out)
+    work.stage("splitgroups", splitgroups, work.casa, imaged, work.out)
     for mask, name in ((found.tier1_mask, "tier1.mask"), (found.tier2_mask, "tier2.mask")):
         work.casa.move(mask, f"{work.out.name}/{name}")
     left_out = [f"spw {plane.spw} {plane.state}, {plane.reason}" for plane in targets.planes if plane.state != "imaged"]

@@ -18,8 +18,10 @@ import numpy as np
 from ccip_batch import sanity
 from ccip_batch.casa import Casa
 from ccip_batch.errors import CcipError
+from ccip_batch.flag_statistics import FlagCounts
 from ccip_batch.images import Beam, Statistics, read_plane
-from ccip_batch.stages.restorepims import restorepims
+from ccip_batch.stages.restoregroup import RestoredGroup
+from ccip_batch.stages.restorepims import check_all, restorepims
 
 SIZE = 32
 RUN = Path(sys.argv[1])
@@ -103,7 +105,7 @@ rng = np.random.default_rng(2)
 
 def change(path: str, column: str, how: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[[], None]:
     """Change a column by (values, data descriptions); gives what undoes it."""
-    with casa.table(vis) as table:
+    with casa.table(vis if "flagversions" in path else path) as table:
         descriptions = table.getcol("DATA_DESC_ID")
     with casa.table(path, write=True) as table:
         before = table.getcol(column)
@@ -124,31 +126,40 @@ def in_spw(spw: int, value: complex) -> Callable[[np.ndarray, np.ndarray], np.nd
     return how
 
 
-case("model: good", sanity.check_model, casa, vis, "model.tt0")
+group = "group.ms"
+shutil.copytree(RUN / "nodes" / "restore" / "out" / "spw12_13.ms", group)
+with casa.table(group, write=True) as table:
+    model = {**table.getcoldesc("DATA"), "dataManagerGroup": "model"}
+    table.addcols({"MODEL_DATA": model})
+    table.putcol("MODEL_DATA", table.getcol("DATA"))
+
+case("model: good", sanity.check_model, casa, group, "model.tt0")
 for name, how in (
     ("zero", lambda values, _: 0 * values),
     ("zero in one spw", in_spw(12, 0)),
     ("NaN", in_spw(12, complex("nan"))),
 ):
-    undo = change(vis, "MODEL_DATA", how)
-    case(f"model: {name}", sanity.check_model, casa, vis, "model.tt0")
+    undo = change(group, "MODEL_DATA", how)
+    case(f"model: {name}", sanity.check_model, casa, group, "model.tt0")
     undo()
 
-total = sanity.weight_sum(casa, vis)
-case("weights: good", sanity.check_weights, casa, vis, total / 2)
-case("weights: unchanged", sanity.check_weights, casa, vis, total)
+case("weights: good", sanity.check_weights, casa, group)
 for name, value in (("negative", -1.0), ("zero", 0.0), ("NaN", float("nan"))):
-    undo = change(vis, "WEIGHT_SPECTRUM", in_spw(12, value))
-    case(f"weights: {name} in one spw", sanity.check_weights, casa, vis, total / 2)
+    undo = change(group, "WEIGHT_SPECTRUM", in_spw(12, value))
+    case(f"weights: {name} in one spw", sanity.check_weights, casa, group)
     undo()
 
 
 def restore_again() -> None:
-    restorepims(casa, vis, {"imagename": "x"}, ["m.tt0"], "selfcal")
+    restorepims(casa, vis, {"imagename": "x"}, ["m.tt0"], "selfcal", [])
 
 
-# Back to the flags of stage 3, as they are when the flag version is checked.
-casa.task("flagmanager", vis=vis, mode="restore", versionname="hifv_restorepims_initial")
+nothing = FlagCounts(flagged={}, total={}, used_channels={})
+restored = RestoredGroup(spw="12", model_peak_jy=1.0, weights_changed=True, before=nothing, after=nothing)
+flagged = restored.model_copy(update={"model_peak_jy": 0.0, "weights_changed": False})
+case("groups: good", check_all, vis, [flagged, restored], "model.tt0")
+for name, changes in (("all flagged", {"model_peak_jy": 0.0}), ("weights unchanged", {"weights_changed": False})):
+    case(f"groups: {name}", check_all, vis, [flagged, restored.model_copy(update=changes)], "model.tt0")
 case("flags: good", sanity.check_flag_version, casa, vis, "statwt_1")
 for name, how in (
     ("random order", lambda flags, _: flags[..., rng.permutation(flags.shape[-1])]),
@@ -172,8 +183,6 @@ shutil.rmtree(version)
 case("flags: missing", sanity.check_flag_version, casa, vis, "statwt_1")
 
 with casa.table(vis, write=True) as table:
-    names = set(table.colnames())
-    table.addcols({"MODEL_DATA": table.getcoldesc("DATA")}) if "MODEL_DATA" not in names else None
-shutil.rmtree(f"{vis}.flagversions")
+    table.addcols({"MODEL_DATA": {**table.getcoldesc("DATA"), "dataManagerGroup": "model"}})
 case("restorepims: changed by something else", restore_again)
 print(json.dumps(said))

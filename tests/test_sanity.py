@@ -32,7 +32,8 @@ CASES = {
     "model: zero": ("CasaError", "is zero everywhere"),
     "model: zero in one spw": ("CasaError", "is zero in spw 12"),
     "model: NaN": ("CasaError", "MODEL_DATA of spw 12"),
-    "weights: unchanged": ("CasaError", "statwt has changed no weight"),
+    "groups: all flagged": ("CasaError", "is zero everywhere"),
+    "groups: weights unchanged": ("CasaError", "statwt has changed no weight"),
     "weights: negative in one spw": ("CasaError", "of spw 12"),
     "weights: zero in one spw": ("CasaError", "of spw 12"),
     "weights: NaN in one spw": ("CasaError", "of spw 12"),
@@ -45,7 +46,7 @@ CASES = {
     "restorepims: flags in random order": ("DataError", "its rows are in another order"),
     "restorepims: changed by something else": ("DataError", "was changed by something else"),
 }
-GOOD = ("planes", "statistics", "beam", "mask", "model", "weights", "flags")
+GOOD = ("planes", "statistics", "beam", "mask", "model", "weights", "groups", "flags")
 
 
 @pytest.fixture(scope="module")

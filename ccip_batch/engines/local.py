@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 
 import psutil
 
-from ccip_batch import process
+from ccip_batch import estimates, process
 from ccip_batch.config import ResolvedJob
 from ccip_batch.errors import ExitCode, ResourceError
 from ccip_batch.estimates import memory_bytes
@@ -128,7 +128,9 @@ class _Engine:
                 return
             if self.states[node.name] != "waiting" or node.name not in self.ready:
                 continue
-            need = memory_bytes(self.job, node)
+            # restore runs alone: nothing else can start before it
+            cores = estimates.cores(self.job, node, self.workers, self.memory)
+            need = memory_bytes(self.job, node, cores)
             if self.running and need + sum(other.memory for other in self.running) > self.memory:
                 continue
             folder = self.run.node(node)
@@ -141,7 +143,7 @@ class _Engine:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env=process.child_environment(),
+                    env={**process.child_environment(), process.CORES_VARIABLE: str(cores)},
                     start_new_session=True,  # Ctrl-C reaches this process alone, which ends its nodes in order
                 )
             self.running.append(_Running(node, child, need, time.time(), before))

@@ -9,11 +9,13 @@ from ccip_batch import estimates
 from ccip_batch.config import ResolvedJob
 from ccip_batch.errors import ResourceError
 from ccip_batch.sites import Site
-from ccip_batch.workflow import Node
+from ccip_batch.workflow import Node, build_graph
 
 _MEMORY_MARGIN = 1.3
 _MEMORY_STEP_MB = 128
 """Slots come in steps of this size."""
+_LITTLE_BYTES = 8_000_000_000
+"""Memory that is easily had."""
 _DISK_MARGIN = 1.3
 _DISK_BASE = 500_000_000
 _TIME_MARGIN = 5
@@ -25,6 +27,7 @@ _LEAST_SECONDS = 3600
 class Request:
     """What a node asks for."""
 
+    cpus: int
     memory_mb: int
     disk_mb: int
     seconds: int
@@ -35,19 +38,28 @@ def request(job: ResolvedJob, site: Site, node: Node) -> Request:
 
     Raises ResourceError if the site has no machine with so much memory.
     """
-    memory = estimates.memory_bytes(job, node) * _MEMORY_MARGIN
-    memory_mb = math.ceil(memory / 2**20 / _MEMORY_STEP_MB) * _MEMORY_STEP_MB
     limit = memory_limit_mb(site)
+    cpus = estimates.cores(job, node, memory=_room(job, limit))
+    memory = estimates.memory_bytes(job, node, cpus) * _MEMORY_MARGIN
+    memory_mb = math.ceil(memory / 2**20 / _MEMORY_STEP_MB) * _MEMORY_STEP_MB
     if limit is not None and memory_mb > limit:
         raise ResourceError(
             f"{node.name} needs some {memory_mb / 1024:.0f} GB of memory, more than the site's machines have "
             f"(memory_limit: {limit / 1024:.0f} GB). Choose another site, or a smaller imaging.imsize."
         )
     return Request(
+        cpus=cpus,
         memory_mb=memory_mb,
         disk_mb=math.ceil((_DISK_BASE if site.data == "shared" else _disk_bytes(job, node)) * _DISK_MARGIN / 2**20),
         seconds=max(_LEAST_SECONDS, math.ceil(_TIME_MARGIN * estimates.seconds(job, node))),
     )
+
+
+def _room(job: ResolvedJob, limit_mb: int | None) -> int:
+    """Bytes within which a node may take more cores: what a plane asks for anyway, or 8 GB, if the site has that."""
+    planes = (node for node in build_graph(job.groups).nodes if node.kind == "image")
+    room = max(_LITTLE_BYTES, *(estimates.memory_bytes(job, node) for node in planes))
+    return room if limit_mb is None else min(room, int(limit_mb * 2**20 / _MEMORY_MARGIN))
 
 
 def memory_limit_mb(site: Site) -> int | None:

@@ -1,4 +1,8 @@
-"""Stage 4, hifv_restorepims: FLAG, WEIGHT and CORRECTED_DATA as the last imaging stage of SE-CONT had them."""
+"""Stage 4, hifv_restorepims: FLAG, WEIGHT and corrected data as the last imaging stage of SE-CONT had them.
+
+The prediction divides the model by the weight image of all spws, which is made first, here. All that follows is
+independent for each spw, and is done in `restoregroup`, side by side; the measurement set of stage 3 stays as it is.
+"""
 
 from __future__ import annotations
 
@@ -7,123 +11,119 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
+from ccip_batch import process, side_by_side
 from ccip_batch.casa import Casa
 from ccip_batch.errors import CasaError, DataError
+from ccip_batch.groups import SpwGroup
 from ccip_batch.model import Model
-from ccip_batch.sanity import check_flag_version, check_model, check_weights, weight_sum
-
-INITIAL_FLAGS = "hifv_restorepims_initial"
-"""Name of the flag version that keeps the flags as stage 3 left them."""
-CONTINUUM_FLAGS = "statwt_1"
-"""Name of the flag version of SE-CONT's last imaging stage."""
+from ccip_batch.sanity import check_flag_version
+from ccip_batch.stages.restoregroup import CONTINUUM_FLAGS, RestoredGroup, restore_group
 
 
 class RestoreResult(Model):
     """What the restoring did."""
 
-    rerun: bool
-    """Whether the measurement set had been restored before, and was taken back first."""
+    rerun: bool = False
+    """Whether the measurement set had been restored before: never, since what is restored is made anew from it."""
     model_peak_jy: float
     """Largest absolute value of MODEL_DATA after the prediction, Jy."""
     selfcal_table: str
     spwmap: list[int]
     lost_flags: float = 0.0
     """Fraction of the flags of stage 3 that the flag version took away."""
+    groups: list[RestoredGroup] = Field(default_factory=list, exclude=True)
+    """For the stages that follow; not part of what is recorded."""
 
 
 def restorepims(
-    casa: Casa, vis: str, prediction: Mapping[str, Any], models: Sequence[str], selfcal_table: str
+    casa: Casa,
+    vis: str,
+    prediction: Mapping[str, Any],
+    models: Sequence[str],
+    selfcal_table: str,
+    groups: Sequence[SpwGroup],
+    commands: Sequence[str] = (),
+    at_once: int = 1,
+    log: Path = Path("casa.log"),
 ) -> RestoreResult:
-    """Restore a measurement set of stage 3, in the current folder with SE-CONT's resources beside it.
+    """Restore what stage 3 made, in the current folder with SE-CONT's resources beside it, as `<group>.ms` each.
 
     prediction: the tclean parameters of the model prediction, `imagename` among them. models: the continuum model
-    images, `.tt0` first. Running it again gives the same columns. Raises DataError if the flag version does not fit the
-    measurement set, CasaError if a step left no result.
+    images, `.tt0` first. groups: what is restored together; a spw of none of them is restored by itself, since the
+    prediction and the statistics of flags are of all. commands: the user's flag commands. at_once: so many groups at a
+    time, which changes nothing in them. log: CASA's log, to which those of the groups are joined. Raises DataError if
+    the flag version does not fit the measurement set or the flag commands select nothing, CasaError if a step left no
+    result, PartError if it failed in one of the groups.
     """
-    rerun = _go_back(casa, vis)
+    with casa.table(vis) as table:
+        if "MODEL_DATA" in table.colnames():
+            raise DataError(
+                f"{vis} has a MODEL_DATA column: it was changed by something else. Start again from the PIMS."
+            )
     lost = check_flag_version(casa, vis, CONTINUUM_FLAGS)
     casa.task("delmod", vis=vis, otf=True, scr=False)
-    peak = _predict(casa, vis, prediction, models)
-    casa.task("flagmanager", vis=vis, mode="restore", versionname=CONTINUUM_FLAGS)
-    weights = weight_sum(casa, vis)
-    casa.task(
-        "statwt",
-        vis=vis,
-        combine="field,scan,state,corr",
-        chanbin=1,
-        timebin="1yr",
-        datacolumn="residual_data",
-        flagbackup=False,
-    )
-    check_weights(casa, vis, weights)
-    spws, lowest = _science_spws(casa, vis)
-    spwmap = [lowest] * spws
-    casa.task(
-        "applycal",
-        vis=vis,
-        gaintable=selfcal_table,
-        interp=["nearest"],
+    _make_weights(casa, vis, prediction)
+    process.give_memory_back()
+    spws, used = _science_spws(casa, vis)
+    spwmap = [min(used)] * spws
+    common = {
+        "whole": vis,
+        "prediction": dict(prediction),
+        "models": list(models),
+        "selfcal_table": selfcal_table,
+        "spwmap": spwmap,
+        "commands": list(commands),
+    }
+    parts = {group.name: {"spw": group.selection, **common} for group in _with_data(groups, used)}
+    restored = side_by_side.run(casa, log, restore_group, RestoredGroup, parts, at_once)
+    check_all(vis, restored, models[0])
+    if commands and not any(one.commands_selected for one in restored):
+        raise DataError(f"the flag commands select no data of {vis}; correct the file of inputs.flag_commands.")
+    return RestoreResult(
+        model_peak_jy=max(one.model_peak_jy for one in restored),
+        selfcal_table=selfcal_table,
         spwmap=spwmap,
-        calwt=False,
-        parang=False,
-        applymode="calonly",
-        flagbackup=False,
+        lost_flags=lost,
+        groups=restored,
     )
-    with casa.table(vis) as table:
-        if "CORRECTED_DATA" not in table.colnames():
-            raise CasaError(f"applycal made no CORRECTED_DATA in {vis}; see casa.log.")
-    return RestoreResult(rerun=rerun, model_peak_jy=peak, selfcal_table=selfcal_table, spwmap=spwmap, lost_flags=lost)
 
 
-def _flag_versions(vis: str) -> list[str]:
-    return sorted(path.name.removeprefix("flags.") for path in Path(f"{vis}.flagversions").glob("flags.*"))
+def _make_weights(casa: Casa, vis: str, prediction: Mapping[str, Any]) -> None:
+    """Make the weight image of all spws, by which the model is divided.
 
-
-def _go_back(casa: Casa, vis: str) -> bool:
-    """Bring a measurement set that was restored before back to what stage 3 made of it; tells whether it was one.
-
-    If it was not, its flags are saved, for the next time.
+    It is the same for any number of Taylor terms, and the prediction reads no pixel of the psf: one term is enough.
     """
-    if INITIAL_FLAGS not in _flag_versions(vis):
-        with casa.table(vis) as table:
-            if "MODEL_DATA" in table.colnames():
-                raise DataError(
-                    f"{vis} has a MODEL_DATA column but no flag version {INITIAL_FLAGS}: it was changed by something "
-                    "else. Start again from the PIMS."
-                )
-        casa.task("flagmanager", vis=vis, mode="save", versionname=INITIAL_FLAGS, comment="before restorepims")
-        return False
-    casa.task("flagmanager", vis=vis, mode="restore", versionname=INITIAL_FLAGS)
-    # With CORRECTED_DATA there, statwt would write the weights of residual_data to SIGMA alone.
-    casa.remove_columns(vis, ["CORRECTED_DATA", "MODEL_DATA", "WEIGHT_SPECTRUM", "SIGMA_SPECTRUM"])
-    casa.task("initweights", vis=vis, wtmode="nyq")
-    return True
-
-
-def _predict(casa: Casa, vis: str, prediction: Mapping[str, Any], models: Sequence[str]) -> float:
-    """Fill MODEL_DATA from the continuum model; gives its largest absolute value, Jy.
-
-    psf and weights are made first under a name that is not the model's, and the model copied beside them: with
-    `startmodel` tclean would regrid it where only latpole differs.
-    """
-    name = prediction["imagename"]
-    for old in sorted(Path().glob(f"{name}.*")):
+    for old in sorted(Path().glob(f"{prediction['imagename']}.*")):
         casa.remove(old.name)
-    casa.task("tclean", vis=vis, **prediction)
-    for model in models:
-        casa.copy(model, f"{name}.model.{model.rsplit('.', 1)[1]}")
-    second = {**prediction, "savemodel": "modelcolumn", "calcpsf": False, "restart": True}
-    casa.task("tclean", vis=vis, **second)
-    return check_model(casa, vis, models[0])
+    casa.task("tclean", vis=vis, **{**prediction, "nterms": 1})
 
 
-def _science_spws(casa: Casa, vis: str) -> tuple[int, int]:
-    """(number of all spws, lowest spw with data)."""
+def _with_data(groups: Sequence[SpwGroup], used: Sequence[int]) -> list[SpwGroup]:
+    """The groups that have data, and the spws that are in none of them."""
+    grouped = {spw for group in groups for spw in group.spws}
+    alone = [SpwGroup((spw,)) for spw in used if spw not in grouped]
+    return sorted([group for group in groups if set(group.spws) & set(used)] + alone)
+
+
+def _science_spws(casa: Casa, vis: str) -> tuple[int, list[int]]:
+    """(number of all spws, spws with data)."""
     with casa.table(f"{vis}/SPECTRAL_WINDOW") as table:
         spws = table.nrows()
     with casa.table(f"{vis}/DATA_DESCRIPTION") as table:
         spw_of = np.asarray(table.getcol("SPECTRAL_WINDOW_ID"))
     with casa.table(vis) as table:
         used = spw_of[np.unique(table.getcol("DATA_DESC_ID"))]
-    return int(spws), int(used.min())
+    return int(spws), sorted({int(spw) for spw in used})
+
+
+def check_all(vis: str, restored: Sequence[RestoredGroup], model: str) -> None:
+    """That not all groups are as one without unflagged data may be. Raises CasaError."""
+    if not any(one.model_peak_jy > 0 for one in restored):
+        raise CasaError(
+            f"MODEL_DATA of {vis} is zero everywhere after the prediction from {model}: all data are flagged, or the "
+            "model images of reimaging_resources.tgz have no source in them or are of another square degree."
+        )
+    if not any(one.weights_changed for one in restored):
+        raise CasaError(f"statwt has changed no weight of {vis}. See casa.log of the node, and run it again.")

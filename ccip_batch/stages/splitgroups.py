@@ -12,9 +12,9 @@ from pathlib import Path
 
 from ccip_batch.casa import Casa
 from ccip_batch.data_size import folder_bytes
-from ccip_batch.errors import CasaError
 from ccip_batch.groups import SpwGroup
 from ccip_batch.model import Model
+from ccip_batch.stages.restoregroup import FOLDER
 
 
 class SplitResult(Model):
@@ -23,20 +23,11 @@ class SplitResult(Model):
     bytes: dict[str, int]
 
 
-def splitgroups(casa: Casa, vis: str, groups: Sequence[SpwGroup], folder: Path) -> SplitResult:
-    """Write `<group>.ms` for each group into a folder, with the CORRECTED_DATA of `vis` as DATA."""
+def splitgroups(casa: Casa, groups: Sequence[SpwGroup], folder: Path) -> SplitResult:
+    """Move `<group>.ms` of each group that is imaged into a folder; the others, that were restored too, are left."""
     sizes = {}
     for group in groups:
         target = folder / f"{group.name}.ms"
-        casa.task(
-            "mstransform",
-            vis=vis,
-            outputvis=os.path.relpath(target),
-            spw=group.selection,
-            datacolumn="corrected",
-            reindex=False,
-        )
-        if not (target / "table.dat").is_file():
-            raise CasaError(f"mstransform wrote no {target.name}; see casa.log.")
+        casa.move(f"{FOLDER}/{target.name}", os.path.relpath(target))
         sizes[group.selection] = folder_bytes(target)
     return SplitResult(bytes=sizes)

@@ -1,0 +1,206 @@
+"""The part of stages 4 and 5 that is independent for each spw: one group, from the measurement set of stage 3.
+
+Bit-identical to doing the same with all spws at once: `statwt` and `applycal` are, and the prediction is if it finds
+the weight image of all spws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ccip_batch.casa import Casa
+from ccip_batch.errors import CasaError
+from ccip_batch.flag_statistics import FlagCounts, count_flags
+from ccip_batch.groups import SpwGroup
+from ccip_batch.measurement_set import row_chunks
+from ccip_batch.model import Model
+from ccip_batch.sanity import check_model, check_weights, weight_sum
+
+CONTINUUM_FLAGS = "statwt_1"
+"""Name of the flag version of SE-CONT's last imaging stage."""
+FOLDER = "groups"
+"""Folder of the current one with `<group>.ms` of each group that was restored: the corrected data as DATA."""
+
+
+class RestoredGroup(Model):
+    """What the restoring of a group found."""
+
+    spw: str
+    """As CASA selects it: `'3,4'`."""
+    model_peak_jy: float
+    """Largest absolute value of MODEL_DATA where it is not flagged, Jy; 0 if all is flagged."""
+    weights_changed: bool
+    """Whether statwt has changed any weight."""
+    before: FlagCounts
+    """Before the user's flag commands."""
+    after: FlagCounts
+    commands_selected: bool = False
+    """Whether the user's flag commands select any of its data."""
+
+
+def restore_group(
+    casa: Casa,
+    spw: str,
+    whole: str,
+    prediction: Mapping[str, Any],
+    models: Sequence[str],
+    selfcal_table: str,
+    spwmap: Sequence[int],
+    commands: Sequence[str],
+) -> RestoredGroup:
+    """Restore a group into `groups/<group>.ms`; the other arguments are those of `restorepims`.
+
+    Raises CasaError if a step left no result. The measurement set that is worked on, with MODEL_DATA and
+    CORRECTED_DATA, is removed when that is done.
+    """
+    group = SpwGroup.parse(spw)
+    vis, target = f"{group.name}.ms", f"{FOLDER}/{group.name}.ms"
+    Path(FOLDER).mkdir(exist_ok=True)
+    casa.record(f"os.makedirs({FOLDER!r}, exist_ok=True)")
+    casa.task("mstransform", vis=whole, outputvis=vis, spw=spw, datacolumn="data", reindex=False)
+    peak = _predict(casa, vis, {**prediction, "spw": spw}, models, prediction["imagename"])
+    _restore_flags(casa, vis, whole)
+    weights = weight_sum(casa, vis)
+    casa.task(
+        "statwt",
+        vis=vis,
+        combine="field,scan,state,corr",
+        chanbin=1,
+        timebin="1yr",
+        datacolumn="residual_data",
+        flagbackup=False,
+    )
+    check_weights(casa, vis)
+    changed = weight_sum(casa, vis) != weights
+    casa.task(
+        "applycal",
+        vis=vis,
+        gaintable=selfcal_table,
+        interp=["nearest"],
+        spwmap=list(spwmap),
+        calwt=False,
+        parang=False,
+        applymode="calonly",
+        flagbackup=False,
+    )
+    with casa.table(vis) as table:
+        if "CORRECTED_DATA" not in table.colnames():
+            raise CasaError(f"applycal made no CORRECTED_DATA in {vis}; see casa.log.")
+    before = after = count_flags(casa, Path(vis))
+    selected = bool(commands) and _apply(casa, vis, commands)
+    if selected:
+        after = count_flags(casa, Path(vis))
+    casa.task("mstransform", vis=vis, outputvis=target, spw=spw, datacolumn="corrected", reindex=False)
+    if not Path(target, "table.dat").is_file():
+        raise CasaError(f"mstransform wrote no {target}; see casa.log.")
+    casa.remove(vis)
+    casa.remove(f"{vis}.flagversions")
+    return RestoredGroup(
+        spw=spw, model_peak_jy=peak, weights_changed=changed, before=before, after=after, commands_selected=selected
+    )
+
+
+def _predict(casa: Casa, vis: str, prediction: Mapping[str, Any], models: Sequence[str], weights: str) -> float:
+    """Fill MODEL_DATA from the continuum model; gives its largest absolute value, Jy.
+
+    weights: the name of the images of all spws. tclean takes images as they are only if their spectral axis is that of
+    the data it reads: it makes an image of these first, which costs next to nothing, to copy the axis from. It also
+    wants a psf and the sums of weights of all Taylor terms to be there, and reads but the weight image.
+    """
+    name = f"{vis.removesuffix('.ms')}.{weights}"
+    blank = f"{name}.blank"
+    casa.task(
+        "tclean",
+        vis=vis,
+        **{**prediction, "imagename": blank, "nterms": 1, "weighting": "natural", "calcpsf": False},
+    )
+    sources = {"weight.tt0": f"{weights}.weight.tt0", "psf.tt0": f"{weights}.psf.tt0"}
+    terms = int(prediction["nterms"])
+    sources |= {f"sumwt.tt{term}": f"{weights}.sumwt.tt0" for term in range(2 * terms - 1)}
+    sources |= {f"model.tt{term}": model for term, model in enumerate(models)}
+    for kind, source in sources.items():
+        casa.copy(source, f"{name}.{kind}")
+    _take_axes(casa, f"{blank}.pb.tt0", [f"{name}.{kind}" for kind in sources])
+    second = {**prediction, "imagename": name, "savemodel": "modelcolumn", "calcpsf": False, "restart": True}
+    casa.task("tclean", vis=vis, **second)
+    peak = check_model(casa, vis, models[0])
+    for image in sorted(Path().glob(f"{name}.*")):
+        casa.remove(image.name)
+    return peak
+
+
+def _apply(casa: Casa, vis: str, commands: Sequence[str]) -> bool:
+    """Apply the user's flag commands; tells whether they select any data of this measurement set."""
+    recorded = casa.script_bytes()
+    try:
+        casa.task("flagdata", vis=vis, mode="list", inpfile=list(commands), action="apply", flagbackup=False)
+    except CasaError as error:
+        if "MSSelectionNullSelection" not in str(error):
+            raise
+        casa.cut_script(recorded)  # the recorded calls must not end there
+        return False
+    return True
+
+
+def _take_axes(casa: Casa, template: str, images: Sequence[str]) -> None:
+    """Give images the coordinates of another one of the same shape."""
+    with casa.image(template) as tool:
+        axes = tool.coordsys().torecord()
+    for image in images:
+        with casa.image(image) as tool:
+            tool.setcoordsys(axes)
+    casa.record(
+        f"image = casatools.image()\nimage.open({template!r})\naxes = image.coordsys().torecord()\nimage.close()\n"
+        f"for name in {list(images)!r}:\n    image.open(name)\n    image.setcoordsys(axes)\n    image.close()"
+    )
+
+
+def _restore_flags(casa: Casa, vis: str, whole: str) -> None:
+    """Take the flags of SE-CONT, whose version has the rows of the whole in their order; so has the group's set.
+
+    MODEL_DATA must be there by now: flagged data are not predicted, and it was made with the flags of stage 3.
+    """
+    version = f"{whole}.flagversions/flags.{CONTINUUM_FLAGS}"
+    with casa.table(vis) as table:
+        descriptions = [int(one) for one in np.unique(table.getcol("DATA_DESC_ID"))]
+    keys = ("TIME", "ANTENNA1", "ANTENNA2", "FIELD_ID")
+    for description in descriptions:
+        with casa.table(whole) as table:
+            of_whole = np.flatnonzero(table.getcol("DATA_DESC_ID") == description)
+            expected = [table.getcol(key)[of_whole] for key in keys]
+        with casa.table(vis) as table:
+            rows = np.flatnonzero(table.getcol("DATA_DESC_ID") == description)
+            if not all(
+                np.array_equal(table.getcol(key)[rows], there) for key, there in zip(keys, expected, strict=True)
+            ):
+                raise CasaError(
+                    f"the rows of {vis} are not those of {whole} in their order: mstransform sorts no more."
+                )
+        for start, number in row_chunks(len(rows)):
+            part = slice(start, start + number)
+            with casa.table(version) as source, casa.table(vis, write=True) as table:
+                there, here = source.selectrows(of_whole[part].tolist()), table.selectrows(rows[part].tolist())
+                for column in ("FLAG", "FLAG_ROW"):
+                    here.putcol(column, there.getcol(column))
+                here.close()
+                there.close()
+    casa.record(
+        f"""\
+for description in {descriptions!r}:
+    opened = []
+    for name in ({whole!r}, {version!r}, {vis!r}):
+        table = casatools.table()
+        table.open(name, nomodify=name != {vis!r})
+        opened.append(table)
+    whole, version, group = opened
+    there = version.selectrows((whole.getcol('DATA_DESC_ID') == description).nonzero()[0].tolist())
+    here = group.selectrows((group.getcol('DATA_DESC_ID') == description).nonzero()[0].tolist())
+    for column in ('FLAG', 'FLAG_ROW'):
+        here.putcol(column, there.getcol(column))
+    for table in (here, there, *opened):
+        table.close()"""
+    )

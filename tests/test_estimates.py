@@ -1,0 +1,36 @@
+"""How many cores `restore` takes, and the memory of its processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from job_folder import SEIP_LIST, make_job
+
+from ccip_batch.config import ResolvedJob, load_job, resolve
+from ccip_batch.estimates import cores, memory_bytes
+from ccip_batch.workflow import build_graph
+
+
+def job_of(folder: Path, pixels: int = 512) -> ResolvedJob:
+    seip = SEIP_LIST.replace("imsize=[512, 512]", f"imsize=[{pixels}, {pixels}]")
+    return resolve(load_job(make_job(folder, "imaging: {spw: ['2', '3,4', '17']}\n", seip=seip), []))
+
+
+@pytest.mark.parametrize(("at_most", "expected"), [(1, 1), (4, 4), (100, 15)])
+def test_a_core_for_each_group_and_each_spw_in_none(at_most: int, expected: int, tmp_path: Path) -> None:
+    job = job_of(tmp_path)
+    graph = build_graph(job.groups)
+    assert cores(job, graph["restore"], at_most) == expected
+    assert cores(job, graph["image_spw02"], at_most) == 1
+
+
+def test_no_more_cores_than_there_is_memory_for(tmp_path: Path) -> None:
+    job = job_of(tmp_path, 12500)
+    restore = build_graph(job.groups)["restore"]
+    needed = [memory_bytes(job, restore, number) for number in range(1, 5)]
+    assert needed == sorted(needed) and needed[3] > needed[1]
+    for number in (2, 3, 4):
+        assert cores(job, restore, 4, needed[number - 1]) == number
+    assert cores(job, restore, 4, needed[3] - 1) == 3
+    assert cores(job, restore, 4, 0) == 1

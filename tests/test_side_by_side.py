@@ -1,0 +1,78 @@
+"""Parts of a node's work in processes of their own: their order, and what becomes of each way to end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ccip_batch.errors import ExitCode
+
+HERE = Path(__file__).parent
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    (folder / "work").mkdir()
+    return subprocess.Popen(
+        [sys.executable, str(HERE / "parts.py"), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=folder / "work",
+        env={**os.environ, "PYTHONPATH": str(HERE)},
+    )
+
+
+def said(folder: Path, *arguments: str) -> str:
+    out, _ = start(folder, *arguments).communicate()
+    return out
+
+
+def test_results_and_records_are_in_the_order_of_the_parts(tmp_path: Path) -> None:
+    for at_once in (1, 3):
+        folder = tmp_path / str(at_once)
+        folder.mkdir()
+        answers = [line.split() for line in said(folder, str(at_once), *["ok"] * 4).splitlines()]
+        assert [number for _, number in answers] == ["0", "1", "2", "3"]
+        assert len({process for process, _ in answers}) == at_once
+        recorded = (folder / "casa_commands.py").read_text().splitlines()
+        assert [line for line in recorded if "statwt" in line] == [f"casatasks.statwt(vis={n})" for n in range(4)]
+        assert not list((folder / "work").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "words"),
+    [
+        ("abort", ExitCode.CASA, "p1: CASA aborted its process (SIGABRT) in statwt"),
+        ("kill", ExitCode.CASA, "p1: its process was killed (SIGKILL) in statwt"),
+        ("disk", ExitCode.RESOURCES, "p1: the disk is full"),
+        ("memory", ExitCode.RESOURCES, "p1: out of memory"),
+        ("data", ExitCode.DATA, "p1: the rows are not those"),
+        ("casa", ExitCode.CASA, "p1: CASA task statwt failed"),
+        ("error", ExitCode.INTERNAL, "p1: ValueError: not foreseen"),
+    ],
+)
+def test_a_part_that_fails_is_named_and_ends_the_others(how: str, code: ExitCode, words: str, tmp_path: Path) -> None:
+    started = time.monotonic()
+    assert said(tmp_path, "2", "wait", how).startswith(f"{int(code)} {words}")
+    assert time.monotonic() - started < 500  # the other one waits for longer
+    for mark in (tmp_path / "work").glob("waiting*"):
+        assert not psutil.pid_exists(int(mark.name.removeprefix("waiting")))
+
+
+def test_parts_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    parent = start(tmp_path, "2", "wait", "wait")
+    while len(marks := list((tmp_path / "work").glob("waiting*"))) < 2:
+        assert parent.poll() is None
+        time.sleep(0.1)
+    parts = [psutil.Process(int(mark.name.removeprefix("waiting"))) for mark in marks]
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    gone, alive = psutil.wait_procs(parts, timeout=60)
+    assert len(gone) == 2 and not alive
