@@ -178,7 +178,7 @@ class Casa:
     def _switch_self_checks_off(self) -> None:
         """Switch casacore's self-checks off, unless they are wanted; again when more of CASA may have been imported."""
         if not self.keeps_self_checks and len(sys.modules) != self._modules:
-            self.self_checks = casa_speed.switch_self_checks_off()
+            self.self_checks = casa_speed.speed_up()
             self._modules = len(sys.modules)
 
     @contextlib.contextmanager
