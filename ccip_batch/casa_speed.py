@@ -1,10 +1,10 @@
 """Makes CASA faster without changing a bit: what takes time and has no effect is overwritten in this process.
 
 **casacore's checks of its own iterators are switched off.** It asks its lattice iterators whether they are in order
-(`ok()`) at every line of every image. The answer takes longer than the work: 61% of tclean's CPU at 2048 pixels goes into
-it. The functions only read the iterator, and return true unless casacore itself has a bug. So in the memory of this
-process each of them is overwritten by "return true". No file is changed, and no value depends on them: all eight images
-of every iteration have the same bytes with and without (tests/test_casa_speed.py).
+(`ok()`) at every line of every image. The answer takes longer than the work: 61% of tclean's CPU at 2048 pixels goes
+into it. The functions only read the iterator, and return true unless casacore itself has a bug. So in the memory of
+this process each of them is overwritten by "return true". No file is changed, and no value depends on them: all eight
+images of every iteration have the same bytes with and without (tests/test_casa_speed.py).
 
 Tried with CASA 6.7.0.31 (Python 3.11) and 6.7.6.14 (3.13), where it is seven places: three functions in
 libcasa_lattices, and a template in the libraries and extension modules that use it; and with 6.7.5.18 (3.12), whose
@@ -14,8 +14,9 @@ changed: slower, same bits.
 
 **The product of two complex<float> returns in fewer steps.** `__mulsc3` of the system's libgcc writes real and
 imaginary part to the stack and reads them back as one, for which the processor has to wait. They are put together in a
-register instead: no arithmetic is touched, and the register that is returned has the same bits. That is 12% of tclean at
-2048 pixels, and 21% at 512. Tried with the libgcc of GCC 12 (Debian 12). Where libgcc was compiled in another way it is left alone.
+register instead: no arithmetic is touched, and the register that is returned has the same bits. That is 12% of tclean
+at 2048 pixels, and 21% at 512. Tried with the libgcc of GCC 12 (Debian 12). Where libgcc was compiled in another way it
+is left alone.
 
 **malloc keeps the memory that is freed** (`keep_memory`).
 """

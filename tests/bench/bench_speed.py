@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from jobs import BUILD
 
+from ccip_batch import process
 from ccip_batch.config import ResolvedJob, load_job, resolve
 from ccip_batch.cutout import cutout_box
 from ccip_batch.results import NodeResult, read_result
@@ -138,7 +139,10 @@ def _plan(job: Path, run: Path, changes: list[str]) -> None:
 
 
 def _node(run: Path, name: str) -> None:
-    subprocess.run([sys.executable, "-m", "ccip_batch", "node", str(run), name], check=True, stdout=subprocess.DEVNULL)
+    """Run a node on all cores."""
+    command = [sys.executable, "-m", "ccip_batch", "node", str(run), name]
+    cores = {process.CORES_VARIABLE: str(len(os.sched_getaffinity(0)))}
+    subprocess.run(command, env={**os.environ, **cores}, check=True, stdout=subprocess.DEVNULL)
 
 
 def _prepare(job: Path, run: Path, changes: list[str]) -> None:
