@@ -14,8 +14,8 @@ from typing import NamedTuple
 from ccip_batch.config import ResolvedJob
 from ccip_batch.workflow import Kind, Node
 
-_DISK_BYTES_A_PIXEL = 320
-"""Of all images of one plane while it is worked on."""
+_DISK_BYTES_A_PIXEL = 350
+"""Of all images of one plane while it is worked on, and of its checkpoint (2048 pixels)."""
 _RESULT_BYTES_A_PIXEL = 60
 """FITS files and cutouts of one plane."""
 
@@ -51,14 +51,15 @@ _MEMORY: dict[Kind, _Linear] = {
 """Bytes. `publish` takes the mean of the V cutouts; a cutout may be the whole image."""
 _SECONDS: dict[Kind, _Linear] = {
     "restore": _Linear(30.0, a_pixel=7.2e-5, a_row=4.0e-4, a_visibility=1.9e-5),
-    "image": _Linear(15.0, a_pixel=3.0e-4, a_visibility=1.5e-4),
+    "image": _Linear(15.0, a_pixel=5.5e-5, a_visibility=1.2e-4),
     "analyze": _Linear(7.0),
     "export": _Linear(8.0, a_pixel=1.0e-5),
     "publish": _Linear(10.0),
 }
-"""Wall time on one core, of a node that has it to itself. That of a plane is for some 32 major cycles (niter=200); the
-bench images with a quarter as many, and prints CPU time. At the survey's 12500 pixels this gives 13 hours a plane; its
-own jobs take 43 to 66 hours for 16 planes, four at a time."""
+"""Wall time on one core, of a node that has it to itself, with casacore's self-checks off. That of a plane is for some
+32 major cycles (niter=200). At the survey's 12500 pixels, 316,000 rows a spw and 64 channels that is 3 h a plane."""
+_SELF_CHECKS_FACTOR = 4
+"""How much longer large planes take with them (docs/performance.md)."""
 _GROUP_MEMORY = _Linear(350e6, a_pixel=120, a_visibility=8)
 """Bytes of each process of `restore` that works on a group; the figure above is for the weight image before that. Both
 were measured with CASA 6.7.0.31 at 512 and 2048 pixels, one spw of 5655 rows: 323 and 739 MB, the weight image 333 and
@@ -124,7 +125,8 @@ def time_limit_s(job: ResolvedJob, node: Node) -> float:
 
 def seconds(job: ResolvedJob, node: Node) -> float:
     """Rough wall time of a node on one core."""
-    return _SECONDS[node.kind].of(job, node)
+    slower = _SELF_CHECKS_FACTOR if node.kind == "image" and job.execution.casa_self_checks else 1
+    return slower * _SECONDS[node.kind].of(job, node)
 
 
 def extrapolated(job: ResolvedJob) -> list[str]:

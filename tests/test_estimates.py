@@ -8,7 +8,7 @@ import pytest
 from job_folder import SEIP_LIST, make_job
 
 from ccip_batch.config import ResolvedJob, load_job, resolve
-from ccip_batch.estimates import cores, memory_bytes
+from ccip_batch.estimates import cores, memory_bytes, seconds
 from ccip_batch.workflow import build_graph
 
 
@@ -34,3 +34,12 @@ def test_no_more_cores_than_there_is_memory_for(tmp_path: Path) -> None:
         assert cores(job, restore, 4, needed[number - 1]) == number
     assert cores(job, restore, 4, needed[3] - 1) == 3
     assert cores(job, restore, 4, 0) == 1
+
+
+def test_a_plane_with_self_checks_takes_longer(tmp_path: Path) -> None:
+    without = job_of(tmp_path)
+    execution = without.execution.model_copy(update={"casa_self_checks": True})
+    with_checks = without.model_copy(update={"execution": execution})
+    node = build_graph(without.groups)["image_spw02"]
+    assert seconds(with_checks, node) > 2 * seconds(without, node)
+    assert memory_bytes(with_checks, node) == memory_bytes(without, node)
