@@ -16,7 +16,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+import psutil
 
 from ccip_batch import container, process
 from ccip_batch.checkpoint import Checkpoint
@@ -44,6 +47,8 @@ LOCK_WAIT_S = 20.0
 """How long a process of the node that was killed may take to go."""
 
 POLL_S = 0.1
+POLLS_A_LOOK = 10
+"""Polls from one look at the memory to the next."""
 KILL_WAIT_S = 60.0
 """How long to wait for a worker that was killed: it may hang in the kernel, on a file server that is gone."""
 
@@ -102,6 +107,8 @@ class _Attempt:
         self.started = time.time()
         self.limit_s = time_limit_s(self.job, node)
         self.timed_out = False
+        self.peak_memory = 0
+        """Largest resident set of all processes of the worker together, as far as it was seen, bytes."""
 
     def run(self) -> ExitCode:
         self._prepare()
@@ -160,7 +167,7 @@ class _Attempt:
         worker.returncode = os.waitstatus_to_exitcode(status)
         return worker.returncode, Usage(
             cpu_s=used.ru_utime + used.ru_stime,
-            peak_memory_bytes=used.ru_maxrss * 1024,
+            peak_memory_bytes=max(used.ru_maxrss * 1024, self.peak_memory),
             wall_s=time.monotonic() - clock,
         )
 
@@ -169,7 +176,7 @@ class _Attempt:
 
         Polls are counted, so that time in which a batch system suspended both processes does not count.
         """
-        ended = _reap(worker.pid, self.limit_s)
+        ended = _reap(worker.pid, self.limit_s, self._look_at_memory)
         if ended is None:
             self.timed_out = True
             if worker.stdin is not None:  # tells the process in the image
@@ -179,6 +186,13 @@ class _Attempt:
             os.kill(worker.pid, signal.SIGKILL)
             ended = _reap(worker.pid, KILL_WAIT_S)
         return ended or (signal.SIGKILL, resource.getrusage(resource.RUSAGE_CHILDREN))
+
+    def _look_at_memory(self, worker: int) -> None:
+        """The kernel tells the peak of the largest process alone, but `restore` has several."""
+        with contextlib.suppress(psutil.Error):
+            first = psutil.Process(worker)
+            now = sum(one.memory_info().rss for one in (first, *first.children(recursive=True)))
+            self.peak_memory = max(self.peak_memory, now)
 
     def _start_worker(self) -> subprocess.Popen[bytes]:
         words = ["-m", "ccip_batch.worker", str(self.run_folder.path), self.node.name, self.fingerprint]
@@ -346,12 +360,19 @@ def repeat_command(run: Path, name: str) -> str:
     return shlex.join(["ccip-batch", "node", str(run), name])
 
 
-def _reap(worker: int, seconds: float) -> tuple[int, resource.struct_rusage] | None:
-    """Wait for a child to end; gives its status and what it used, None if it has not ended in that time."""
-    for _ in range(1 + round(seconds / POLL_S)):
+def _reap(
+    worker: int, seconds: float, look: Callable[[int], None] = lambda _: None
+) -> tuple[int, resource.struct_rusage] | None:
+    """Wait for a child to end; gives its status and what it used, None if it has not ended in that time.
+
+    look: called with its id about once a second.
+    """
+    for poll in range(1 + round(seconds / POLL_S)):
         pid, status, used = os.wait4(worker, os.WNOHANG)
         if pid:
             return status, used
+        if poll % POLLS_A_LOOK == 0:
+            look(worker)
         time.sleep(POLL_S)
     return None
 

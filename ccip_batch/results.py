@@ -36,7 +36,7 @@ class Usage(Model):
 
     cpu_s: float
     peak_memory_bytes: int
-    """Largest resident set of the process that did the work."""
+    """Largest resident set of the process that did the work, and of its children with it, seen once a second."""
     wall_s: float
 
 

@@ -389,3 +389,8 @@ def test_another_plane_images_only_itself(small_job: Path, copy: Path) -> None:
         assert re.search(line, done.stderr, re.MULTILINE), done.stderr
     assert {path: path.read_bytes() for path in images} == images
     assert list(copy.glob("products/*.spw16.IQU.*"))
+
+
+def test_memory_of_a_node_is_that_of_all_its_processes(finished: Path) -> None:
+    """`restore` has at least two of some 330 MB each, one that waits and one that works."""
+    assert result(finished, "restore")["usage"]["peak_memory_bytes"] > 500e6
