@@ -11,10 +11,16 @@ things there that it need not:
   restores, casacore is told that much is free. So no image depends on how much the machine has free, as it does in
   stock CASA.
 
-@@FIGURES@@
+At 4096 pixels, spw 5, tclean takes 6.7 GB for a plane in stock CASA, 6.1 GB without the first, and 4.6 GB without both.
+The first costs no CPU time that could be measured; the second 5% of tclean's at 2048 pixels, 12 to 15% at 4096, and
+disk. So the second is for large planes alone: with up to 3000 x 3000 pixels a plane fits into the 4 GB that pools have
+for a core.
 
-Tried with CASA 6.7.0.31 (Python 3.11), 6.7.5.18 (3.12) and 6.7.6.14 (3.13). Where CASA is not as expected, nothing is
-done: more memory, same bits.
+Images and records of tclean are the same to the last bit, at 512 and 1024 pixels with as few bytes a pixel as here:
+with a mask that is given and with one of the primary beam, up to seven major cycles a call, and however a call ended or
+went on: limits of iterations and of major cycles, threshold, nsigma, an empty mask, a restart. Tried with CASA 6.7.0.31
+(Python 3.11), 6.7.5.18 (3.12) and 6.7.6.14 (3.13). Where CASA is not as expected, nothing is done: more memory, same
+bits.
 """
 
 from __future__ import annotations
