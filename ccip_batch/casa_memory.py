@@ -11,10 +11,10 @@ things there that it need not:
   restores, casacore is told that much is free. So no image depends on how much the machine has free, as it does in
   stock CASA.
 
-At 4096 pixels, spw 5, tclean takes 6.7 GB for a plane in stock CASA, 6.1 GB without the first, and 4.6 GB without both.
-The first costs no CPU time that could be measured; the second 5% of tclean's at 2048 pixels, 12 to 15% at 4096, and
-disk. So the second is for large planes alone: with up to 3000 x 3000 pixels a plane fits into the 4 GB that pools have
-for a core.
+At 4096 pixels, spw 5, tclean takes 6.7 GB for a plane in stock CASA, 6.1 GB without the first, and 3.8 GB without
+both. The first costs no CPU time that could be measured; the second 6% of tclean's at 2048 pixels, 17% of a cleaning
+call at 4096, and disk. So the second is for large planes alone: with up to 3000 x 3000 pixels a plane fits into the
+4 GB that pools have for a core.
 
 Images and records of tclean are the same to the last bit, at 512 and 1024 pixels with as few bytes a pixel as here:
 with a mask that is given and with one of the primary beam, up to seven major cycles a call, and however a call ended or
