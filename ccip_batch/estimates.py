@@ -1,9 +1,9 @@
 """What a node needs: memory, disk, time, from the rows and channels of its data and the pixels of its images.
 
 Measured with CASA 6.7.0.31 and 6.7.6.14 on simulated data, each thing varied by itself: 512, 1024, 2048 and 6250 pixels
-a side (memory of a plane there: 14.7 GB, as said here), 5655 and 16887 rows a spw, 8 and 32 channels. Beyond that the
-figures are extrapolated. `python tests/bench/bench.py model d` measures again, all but 2048 pixels, and prints what it
-finds beside what is said here.
+a side (a plane took 14.7 GB there, before casa_memory.py was), 5655 and 16887 rows a spw, 8 and 32 channels. Beyond
+that the figures are extrapolated. `python tests/bench/bench.py model d` measures again, all but 2048 pixels, and prints
+what it finds beside what is said here.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+from ccip_batch import casa_memory
 from ccip_batch.config import ResolvedJob
 from ccip_batch.workflow import Kind, Node
 
 _DISK_BYTES_A_PIXEL = 350
 """Of all images of one plane while it is worked on, and of its checkpoint (2048 pixels)."""
+_LATTICE_BYTES_A_PIXEL = 60
+"""More, of one whose lattices are in files (casa_memory.py; tclean at 4096 pixels)."""
 _RESULT_BYTES_A_PIXEL = 60
 """FITS files and cutouts of one plane."""
 
@@ -43,12 +46,16 @@ class _Linear(NamedTuple):
 
 _MEMORY: dict[Kind, _Linear] = {
     "restore": _Linear(450e6, a_pixel=170, a_visibility=8),
-    "image": _Linear(450e6, a_pixel=365, a_visibility=12),
+    "image": _Linear(450e6, a_pixel=350, a_visibility=12),
     "analyze": _Linear(350e6),
     "export": _Linear(350e6, a_pixel=120),
     "publish": _Linear(350e6, a_pixel=40),
 }
 """Bytes. `publish` takes the mean of the V cutouts; a cutout may be the whole image."""
+_LARGE_PLANE_MEMORY = _Linear(450e6, a_pixel=260, a_visibility=12)
+"""Bytes of a plane whose lattices are in files (casa_memory.py). Measured with CASA 6.7.0.31: a node at 1024 and 2048
+pixels, spw 17, 705 and 1619 MB, and with lattices in files 1489 MB at 2048; tclean at 4096, spw 5, 6.1 GB and 3.8 GB.
+Low frequencies take more: their primary beam is larger."""
 _SECONDS: dict[Kind, _Linear] = {
     "restore": _Linear(30.0, a_pixel=7.2e-5, a_row=4.0e-4, a_visibility=1.9e-5),
     "image": _Linear(15.0, a_pixel=5.5e-5, a_visibility=1.2e-4),
@@ -78,9 +85,14 @@ def pixels(job: ResolvedJob, kind: Kind = "image") -> int:
     return int(width) * int(height)
 
 
+def _is_large(job: ResolvedJob, kind: Kind) -> bool:
+    """Whether it is a plane whose lattices are in files."""
+    return kind == "image" and pixels(job) > casa_memory.LARGE_PIXELS
+
+
 def memory_bytes(job: ResolvedJob, node: Node, cores: int = 1) -> int:
     """Resident memory of a node's processes, of which `cores` are at work at a time."""
-    memory = _MEMORY[node.kind].of(job, node)
+    memory = (_LARGE_PLANE_MEMORY if _is_large(job, node.kind) else _MEMORY[node.kind]).of(job, node)
     if node.kind == "restore":
         largest = max(job.groups, key=lambda group: len(group.spws))
         one = _GROUP_MEMORY.of(job, replace(node, group=largest))
@@ -104,7 +116,7 @@ def cores(job: ResolvedJob, node: Node, at_most: int = _MOST_CORES, memory: int 
 
 def plane_disk_bytes(job: ResolvedJob, kind: Kind = "image") -> int:
     """Disk that all images of one plane, or of the prediction, take while a node of that kind works on them."""
-    return _DISK_BYTES_A_PIXEL * pixels(job, kind)
+    return (_DISK_BYTES_A_PIXEL + _LATTICE_BYTES_A_PIXEL * _is_large(job, kind)) * pixels(job, kind)
 
 
 def result_disk_bytes(job: ResolvedJob) -> int:

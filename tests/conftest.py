@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jobs import make_run, make_simulation
+from replay import tclean_calls
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +20,9 @@ def small_job() -> Path:
 def finished(small_job: Path) -> Path:
     """The run folder of the simulation `small`. Tests must not change it."""
     return make_run(small_job)
+
+
+@pytest.fixture(scope="session")
+def stock_calls(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The tclean calls of a plane of that run in stock CASA."""
+    return tclean_calls(finished, tmp_path_factory.mktemp("stock"))

@@ -43,3 +43,12 @@ def test_a_plane_with_self_checks_takes_longer(tmp_path: Path) -> None:
     node = build_graph(without.groups)["image_spw02"]
     assert seconds(with_checks, node) > 2 * seconds(without, node)
     assert memory_bytes(with_checks, node) == memory_bytes(without, node)
+
+
+def test_a_plane_whose_lattices_are_in_files_takes_less_memory(tmp_path: Path) -> None:
+    path = make_job(tmp_path, "")
+    needed = {}
+    for pixels in (3000, 3002):
+        job = resolve(load_job(path, [f"imaging.imsize={pixels}"]))
+        needed[pixels] = memory_bytes(job, build_graph(job.groups)["image_spw02"])
+    assert needed[3002] < 0.8 * needed[3000] < 4e9

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ccip_batch.casa import Casa
+from ccip_batch.casa_memory import spared
 from ccip_batch.checkpoint import Checkpoint, State
 from ccip_batch.convergence import STOP_REASONS, Convergence, IterationResult, joined, read_convergence
 from ccip_batch.errors import CasaError
@@ -139,7 +140,11 @@ class _Cleaning:
             cut = part["nmajor"] < left
             self.casa.remove(f"{part['imagename']}.mask")  # tclean must make it again from the one it is given
         started = time.monotonic()
-        record = self.casa.task("tclean", **part)
+        width, height = part["imsize"]
+        with spared(width * height) as memory:
+            record = self.casa.task("tclean", **part)
+        if memory.why_not:
+            print(f"CASA takes more memory than it could: {memory.why_not}", flush=True)
         if not Path(_result_of(part)).is_dir():
             raise CasaError(f"tclean left no {_result_of(part)}; see casa.log.")
         cycles = int(record["nmajordone"])
