@@ -178,7 +178,9 @@ class Casa:
     def _switch_self_checks_off(self) -> None:
         """Switch casacore's self-checks off, unless they are wanted; again when more of CASA may have been imported."""
         if not self.keeps_self_checks and len(sys.modules) != self._modules:
-            self.self_checks = casa_speed.speed_up()
+            found = casa_speed.speed_up()
+            if found.places or not self.self_checks.places:  # what is off stays off
+                self.self_checks = found
             self._modules = len(sys.modules)
 
     @contextlib.contextmanager

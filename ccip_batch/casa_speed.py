@@ -9,8 +9,8 @@ images of every iteration have the same bytes with and without (tests/test_casa_
 Tried with CASA 6.7.0.31 (Python 3.11) and 6.7.6.14 (3.13), where it is seven places: three functions in
 libcasa_lattices, and a template in the libraries and extension modules that use it; and with 6.7.5.18 (3.12), whose
 compiler has left no template to be found but 54 clones of it, local to the files they are in. It takes 0.02 to 0.1 s.
-Where it cannot be done (another processor, a name that is missing, a system that forbids to change code), nothing is
-changed: slower, same bits.
+Where it cannot be done (another processor, a name that is missing, a system that does not allow code to be changed),
+nothing is changed: slower, same bits.
 
 **The product of two complex<float> returns in fewer steps.** `__mulsc3` of the system's libgcc writes real and
 imaginary part to the stack and reads them back as one, for which the processor has to wait. They are put together in a
@@ -67,7 +67,7 @@ class SelfChecks(Model):
 
 
 def speed_up() -> SelfChecks:
-    """Switch casacore's self-checks off in all libraries of CASA that this process has loaded by now, and so on.
+    """Switch casacore's self-checks off in all libraries of CASA that this process has loaded, and quicken products.
 
     Call it when CASA is imported, and again when more of it was. All or nothing: all self-checks are looked up and
     compared with the file they were loaded from before the first byte is changed.
@@ -86,11 +86,11 @@ def keep_memory() -> None:
     Call it before CASA is imported. At 2048 pixels a plane has 0.4 million page faults then for 3.4 million, and takes
     36 CPU s for 42. Two settings do it, and only together: large arrays come from the heap, which never shrinks. That
     costs 1% of the peak memory (2048 and 4096 pixels), but a process stays at its peak. mallopt takes effect in glibc
-    2.36 to 2.41, and needs no variable of the environment, which other programs would be given too.
+    2.36 to 2.41, and needs no variable of the environment, which other programs would be given too. An older glibc may
+    refuse the first; the second alone would double the time, so then nothing is set.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # glibc
-        mallopt(_M_MMAP_THRESHOLD, -1)
+    if mallopt is not None and mallopt(_M_MMAP_THRESHOLD, -1) == 1:  # glibc, and a new one
         mallopt(_M_TRIM_THRESHOLD, -1)
 
 
@@ -100,11 +100,10 @@ def _quicken_products() -> bool:
         library = ctypes.CDLL("libgcc_s.so.1", mode=os.RTLD_LAZY | os.RTLD_NOLOAD)
         (function,) = machine_code.exported([library], _PRODUCT)
         original = machine_code.original(function, _PRODUCT)
-        if original.count(_SLOW_END) != 1:
+        start = original.find(_SLOW_END)
+        if original.count(_SLOW_END) != 1 or machine_code.may_be_entered(original, start, start + len(_SLOW_END)):
             return False
-        machine_code.overwrite(
-            [machine_code.place(function, _PRODUCT, original, _QUICK_END, original.index(_SLOW_END))]
-        )
+        machine_code.overwrite([machine_code.place(function, _PRODUCT, original, _QUICK_END, start)])
     except (OSError, ValueError, RefusedError):
         return False
     return True

@@ -84,11 +84,14 @@ def casa_libraries() -> dict[str, ctypes.CDLL]:
     if sys.platform != "linux" or platform.machine() != "x86_64":
         raise RefusedError(f"known for Linux on x86_64 only, this is {sys.platform} on {platform.machine()}")
     folder = str(Path(sys.modules["casatools"].__path__[0]).resolve()) + os.sep
-    return {
-        path: ctypes.CDLL(path, mode=os.RTLD_LAZY | os.RTLD_NOLOAD)
-        for path in sorted({mapping.path for mapping in _mappings() if mapping.path.startswith(folder)})
-        if ".so" in Path(path).name
-    }
+    try:
+        return {
+            path: ctypes.CDLL(path, mode=os.RTLD_LAZY | os.RTLD_NOLOAD)
+            for path in sorted({mapping.path for mapping in _mappings() if mapping.path.startswith(folder)})
+            if ".so" in Path(path).name
+        }
+    except OSError as error:  # a file was replaced or removed since it was loaded
+        raise RefusedError(f"CASA's libraries are no longer as they were loaded ({error})") from error
 
 
 def _mappings() -> Iterator[_Mapping]:
@@ -132,7 +135,11 @@ def _described(address: int) -> tuple[_Info, _Symbol]:
 def clones(libraries: Mapping[str, ctypes.CDLL], name: str, table: str) -> Iterator[Function]:
     """The clones of a function of a class that the compiler made for single files (`.isra`: other arguments, same
     result), from the symbol tables of the libraries that know the class, that is, have its virtual table."""
-    from elftools.elf.elffile import ELFFile
+    try:
+        from elftools.common.exceptions import ELFError
+        from elftools.elf.elffile import ELFFile
+    except ImportError as error:
+        raise RefusedError(f"the package pyelftools is missing, by which {name} could be found") from error
 
     clone = re.compile(rf"{re.escape(name)}\.isra\.\d+")
     for path, library in libraries.items():
@@ -140,12 +147,15 @@ def clones(libraries: Mapping[str, ctypes.CDLL], name: str, table: str) -> Itera
         info = _described(address)[0] if address else _Info()
         if info.file != os.fsencode(path):
             continue
-        with Path(path).open("rb") as file:
-            symbols: Any = ELFFile(file).get_section_by_name(".symtab")
-            for number in _named(symbols, clone) if symbols else ():
-                symbol = symbols.get_symbol(number)
-                if symbol["st_info"]["type"] == "STT_FUNC":
-                    yield Function(info.base + symbol["st_value"], symbol["st_size"])
+        try:
+            with Path(path).open("rb") as file:
+                symbols: Any = ELFFile(file).get_section_by_name(".symtab")
+                for number in _named(symbols, clone) if symbols else ():
+                    symbol = symbols.get_symbol(number)
+                    if symbol["st_info"]["type"] == "STT_FUNC":
+                        yield Function(info.base + symbol["st_value"], symbol["st_size"])
+        except (OSError, ELFError) as error:
+            raise RefusedError(f"{Path(path).name} cannot be read ({error})") from error
 
 
 def _named(symbols: Any, name: re.Pattern[str]) -> list[int]:
@@ -162,9 +172,12 @@ def original(function: Function, name: str) -> bytes:
     mapping = next((one for one in _mappings() if one.start <= address < one.end), None)
     if mapping is None or mapping.mode != "r-xp":
         raise RefusedError(f"the code of {name} is not mapped as code is")
-    with Path(mapping.path).open("rb") as file:
-        file.seek(mapping.offset + address - mapping.start)
-        return file.read(size)
+    try:
+        with Path(mapping.path).open("rb") as file:
+            file.seek(mapping.offset + address - mapping.start)
+            return file.read(size)
+    except OSError as error:
+        raise RefusedError(f"the file of {name} cannot be read ({error})") from error
 
 
 def place(function: Function, name: str, before: bytes, code: bytes, at: int = 0) -> Place:
@@ -181,23 +194,49 @@ def place(function: Function, name: str, before: bytes, code: bytes, at: int = 0
     return Place(function.address + at, code, done)
 
 
-def overwrite(places: Iterable[Place]) -> None:
-    """Write code where it is not yet. Raises RefusedError if the system forbids it.
+def may_be_entered(code: bytes, start: int, end: int) -> bool:
+    """Whether a jump or call in the code of a function may lead behind `start` and before `end` of it (bytes).
 
-    A page is made writable while it stays executable: a system that forbids this refuses at once, whereas one that lets
-    a page become writable may not let it become executable again.
+    Every byte is taken for the beginning of an instruction, so that no jump is missed; some that are none are seen.
     """
-    mprotect = ctypes.CDLL(None, use_errno=True).mprotect
-    page = os.sysconf("SC_PAGE_SIZE")
-    for place in places:
-        start = place.address // page * page
-        length = (place.address + len(place.code) - start + page - 1) // page * page
+    for at in range(len(code) - 6):
+        one, two = code[at], code[at + 1]
+        targets = []
+        if 0x70 <= one <= 0x7F or 0xE0 <= one <= 0xE3 or one == 0xEB:  # jcc, loop, jmp: 8 bits
+            targets.append(at + 2 + int.from_bytes(code[at + 1 : at + 2], "little", signed=True))
+        if one in (0xE8, 0xE9):  # call, jmp: 32 bits
+            targets.append(at + 5 + int.from_bytes(code[at + 1 : at + 5], "little", signed=True))
+        if one == 0x0F and 0x80 <= two <= 0x8F:  # jcc: 32 bits
+            targets.append(at + 6 + int.from_bytes(code[at + 2 : at + 6], "little", signed=True))
+        if any(start < target < end for target in targets):
+            return True
+    return False
 
-        def allow(mode: int, start: int = start, length: int = length) -> None:
-            if mprotect(ctypes.c_void_p(start), ctypes.c_size_t(length), ctypes.c_int(mode)) != 0:
-                raise RefusedError(f"the system forbids to change code ({os.strerror(ctypes.get_errno())})")
 
-        if not place.done:
-            allow(_READ | _WRITE | _EXECUTE)
+def overwrite(places: Iterable[Place]) -> None:
+    """Write code where it is not yet. Raises RefusedError if the system does not allow it; then nothing is changed.
+
+    A page is made writable while it stays executable: a system that does not allow this refuses at once, whereas one
+    that lets a page become writable may not let it become executable again.
+    """
+    wanted = [place for place in places if not place.done]
+    opened: list[Place] = []
+    try:
+        for place in wanted:
+            _allow(place, _READ | _WRITE | _EXECUTE)
+            opened.append(place)
+        for place in wanted:
             ctypes.memmove(place.address, place.code, len(place.code))
-            allow(_READ | _EXECUTE)
+    finally:
+        for place in opened:
+            _allow(place, _READ | _EXECUTE)
+
+
+def _allow(place: Place, mode: int) -> None:
+    """Set what may be done with the pages of a place."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    start = place.address // page * page
+    length = (place.address + len(place.code) - start + page - 1) // page * page
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mprotect(ctypes.c_void_p(start), ctypes.c_size_t(length), ctypes.c_int(mode)) != 0:
+        raise RefusedError(f"the system does not allow code to be changed ({os.strerror(ctypes.get_errno())})")

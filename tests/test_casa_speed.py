@@ -99,7 +99,7 @@ def test_they_stay_on_if_they_are_wanted(tmp_path: Path) -> None:
         ("casa_speed.SELF_CHECKS = (*casa_speed.SELF_CHECKS, 'no_such_name')", "no function no_such_name"),
         ("casa_speed.SELF_CHECKS = ('_ZTVN8casacore14LatticeStepperE',)", "is not a function"),
         ("import platform; platform.machine = lambda: 'aarch64'", "this is linux on aarch64"),
-        ("import ctypes; assert ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0", "forbids to change code"),
+        ("import ctypes; assert ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0", "does not allow code to be changed"),
     ],
     ids=["name", "data", "processor", "system"],
 )
