@@ -109,7 +109,7 @@ def _predict(casa: Casa, vis: str, prediction: Mapping[str, Any], models: Sequen
 
     weights: the name of the images of all spws. tclean takes images as they are only if their spectral axis is that of
     the data it reads: it makes an image of these first, which costs next to nothing, to copy the axis from. It also
-    wants a psf and the sums of weights of all Taylor terms to be there, and reads but the weight image.
+    wants a psf and the sums of weights of all Taylor terms to be there, and reads only the weight image.
     """
     name = f"{vis.removesuffix('.ms')}.{weights}"
     blank = f"{name}.blank"
@@ -178,7 +178,7 @@ def _restore_flags(casa: Casa, vis: str, whole: str) -> None:
                 np.array_equal(table.getcol(key)[rows], there) for key, there in zip(keys, expected, strict=True)
             ):
                 raise CasaError(
-                    f"the rows of {vis} are not those of {whole} in their order: mstransform sorts no more."
+                    f"the rows of {vis} are not those of {whole} in their order: mstransform no longer keeps it."
                 )
         for start, number in row_chunks(len(rows)):
             part = slice(start, start + number)
