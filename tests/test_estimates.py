@@ -8,7 +8,8 @@ import pytest
 from job_folder import SEIP_LIST, make_job
 
 from ccip_batch.config import ResolvedJob, load_job, resolve
-from ccip_batch.estimates import cores, memory_bytes, seconds
+from ccip_batch.data_size import DataSize
+from ccip_batch.estimates import cores, disk_bytes, memory_bytes, restore_disk_bytes, restored_disk_bytes, seconds
 from ccip_batch.workflow import build_graph
 
 
@@ -43,3 +44,13 @@ def test_a_plane_with_self_checks_takes_longer(tmp_path: Path) -> None:
     node = build_graph(without.groups)["image_spw02"]
     assert seconds(with_checks, node) > 2 * seconds(without, node)
     assert memory_bytes(with_checks, node) == memory_bytes(without, node)
+
+
+def test_disk_of_restore_grows_by_the_groups_at_work(tmp_path: Path) -> None:
+    size = DataSize(bytes=1_800_000_000, spws=18, rows=10_000, channels=64)
+    job = job_of(tmp_path).model_copy(update={"data": size})
+    largest = 2 * 2 * 100_000_000  # two spws of 18, and restored ones are twice as large
+    assert restored_disk_bytes(job, job.groups[1:2]) == largest
+    for number in (1, 2, 3):
+        assert restore_disk_bytes(job, number + 1) - restore_disk_bytes(job, number) == 2 * largest
+    assert disk_bytes(job, 1) < disk_bytes(job, 3) == disk_bytes(job, 4)  # there are three groups
