@@ -255,16 +255,6 @@ class Casa:
             finally:
                 tool.close()
 
-    def remove_columns(self, path: str, columns: list[str]) -> None:
-        """Remove those of some columns that a table has."""
-        with self.table(path, write=True) as table:
-            there = [column for column in columns if column in table.colnames()]
-            table.removecols(there)
-        self.record(
-            f"table = casatools.table()\ntable.open({path!r}, nomodify=False)\n"
-            f"table.removecols({there!r})\ntable.close()"
-        )
-
     def regrid_from(self, source: str, target: str, direction_rad: list[float]) -> None:
         """Regrid an image as if its reference direction were another one, onto the grid that it has now.
 

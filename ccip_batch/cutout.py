@@ -69,6 +69,6 @@ def rms_margin(cell_arcsec: float) -> int:
 
     Cubic interpolation takes two pixels of the grid on either side, and each of these the box around it. The margin is
     the same on all sides, so that the reference pixel stays in the middle: there imdev measures how many pixels its
-    box has, and a box of a whole number of pixels could else lose a row of them by a rounding error.
+    box has, and a box of a whole number of pixels could otherwise lose a row of them by a rounding error.
     """
     return math.ceil(round(RMS_BOX_ARCSEC / 2 / cell_arcsec, 6)) + 2 * RMS_GRID

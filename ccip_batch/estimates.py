@@ -8,11 +8,13 @@ what it finds beside what is said here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from ccip_batch import casa_memory
 from ccip_batch.config import ResolvedJob
+from ccip_batch.groups import SpwGroup
 from ccip_batch.workflow import Kind, Node
 
 _DISK_BYTES_A_PIXEL = 350
@@ -21,6 +23,11 @@ _LATTICE_BYTES_A_PIXEL = 60
 """More, of one whose lattices are in files (casa_memory.py; tclean at 4096 pixels)."""
 _RESULT_BYTES_A_PIXEL = 60
 """FITS files and cutouts of one plane."""
+_RESTORED_FACTOR = 2
+"""Size of a restored measurement set in that of the same rows of the PIMS: DATA has 32 bytes a visibility, and
+WEIGHT_SPECTRUM and SIGMA_SPECTRUM, which statwt adds, 16 each."""
+_AT_WORK_FACTOR = 2
+"""Size of one that is worked on in that of a restored one: it has three columns of data."""
 
 MEASURED_PIXELS = 6250 * 6250
 MEASURED_ROWS = 16887
@@ -124,10 +131,30 @@ def result_disk_bytes(job: ResolvedJob) -> int:
     return _RESULT_BYTES_A_PIXEL * pixels(job)
 
 
+def restored_disk_bytes(job: ResolvedJob, groups: Sequence[SpwGroup]) -> int:
+    """Disk that the restored measurement sets of some groups take."""
+    spws = sum(len(group.spws) for group in groups)
+    return _RESTORED_FACTOR * job.data.bytes * spws // (job.data.spws or len(job.science_spws))
+
+
+def restore_disk_bytes(job: ResolvedJob, cores: int) -> int:
+    """Disk that `restore` takes with `cores` groups at work: the copy of the PIMS, all restored groups, the images."""
+    largest = max(job.groups, key=lambda group: len(group.spws))
+    at_work = cores * _AT_WORK_FACTOR * restored_disk_bytes(job, [largest])
+    return (1 + _RESTORED_FACTOR) * job.data.bytes + at_work + plane_disk_bytes(job, "restore")
+
+
 def disk_bytes(job: ResolvedJob, at_once: int) -> int:
-    """Disk that a run folder takes at its fullest: the data, its groups, `at_once` planes at work, and all planes."""
-    at_work = min(at_once, len(job.groups)) * plane_disk_bytes(job)
-    return 5 * job.data.bytes + at_work + 2 * len(job.groups) * result_disk_bytes(job)
+    """Disk that a run folder takes at its fullest, with as many groups of `restore` or planes at work at a time.
+
+    With file transfer none is (`at_once` is 0): there are the tar with the PIMS, and what `restore` made with its tar.
+    """
+    results = 2 * len(job.groups) * result_disk_bytes(job)
+    if not at_once:
+        return (1 + 2 * _RESTORED_FACTOR) * job.data.bytes + results
+    at_once = min(at_once, len(job.groups))
+    planes = (1 + _RESTORED_FACTOR) * job.data.bytes + at_once * plane_disk_bytes(job)
+    return max(restore_disk_bytes(job, at_once), planes) + results
 
 
 def time_limit_s(job: ResolvedJob, node: Node) -> float:

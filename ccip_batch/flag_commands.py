@@ -31,6 +31,8 @@ _PLAIN = re.compile(r"[\w\s~&;:,*/<>.+\-!\[\]@^#=|%?]*")
 """Letters of CASA's selections. Without parentheses and braces, no expression of Python can call anything."""
 _REASON = re.compile(r"[^{}\[\]]*")
 """A reason is for people: CASA evaluates what is in braces and brackets alone."""
+_DATED = re.compile(r"\s*[<>=!]*\s*\d{4}/\d{1,2}/\d{1,2}(/.*)?")
+"""A time with its date, or a range that begins with one."""
 _RIGHT = "Each line holds one command such as mode='manual' spw='3' scan='2', or a # comment."
 
 
@@ -66,6 +68,14 @@ def collect(path: Path, problems: list[Problem]) -> list[str]:
     return commands
 
 
+def _no_date(timerange: str) -> str:
+    """CASA takes the date of the first unflagged row, which differs between the groups that it is applied to."""
+    return (
+        f"timerange has the value {timerange[:60]} without a date: write 'YYYY/MM/DD/HH:MM:SS~HH:MM:SS' (the second "
+        "time of a range may leave the date out), in each range of several"
+    )
+
+
 def _complaint(text: str) -> str:
     if not _COMMAND.fullmatch(text):
         return f"{text[:60]!r} is no flag command"
@@ -74,4 +84,6 @@ def _complaint(text: str) -> str:
             return f"{key!r} is nothing that a flag command may say"
         if not (_REASON if key == "reason" else _PLAIN).fullmatch(value.strip("'\",")):
             return f"{key} has the value {value[:60]}, which is no selection and no number"
+        if key == "timerange" and not all(map(_DATED.fullmatch, value.strip("'\",").split(","))):
+            return _no_date(value)
     return ""

@@ -70,7 +70,7 @@ def madrms(values: npt.NDArray[Any]) -> float:
 def read_plane(casa: Casa, image: str, stokes: int = 0, box: Box | None = None, step: int = 1) -> tuple[Pixels, Mask]:
     """One Stokes plane of an image and its mask (True: valid), both indexed [y, x].
 
-    box: the part that is read, by default all of it. step: only each so-manyth pixel of a row and of a column.
+    box: the part that is read, by default all of it. step: only every n-th pixel of a row and of a column.
     """
     with casa.image(image) as tool:
         width, height = (int(n) for n in tool.shape()[:2])

@@ -26,8 +26,8 @@ LOST_FLAGS = 0.05
 """Fraction of the data flagged so far that a flag version may unflag. Flags of the same rows unflag nothing; moved by
 one row they unflag 15% in a simulation, in random order 90%."""
 SAMPLED = 16
-"""Of a row and of a column of an image each so-manyth pixel is looked at first: one with a value proves that there are
-some, and a plane is read in a fiftieth of the time."""
+"""Every n-th pixel of a row and of a column is read first, which takes a fiftieth of the time of the whole plane. One
+pixel with a value is enough; the whole plane is read only if none of these has one."""
 _FITS_STOKES = {"I": 1, "Q": 2, "U": 3, "V": 4}
 _LOG = "See casa.log of the node, and run it again; if it stays, leave this spw group out."
 

@@ -28,6 +28,7 @@ from ccip_batch.model import Model
 T = TypeVar("T", bound=Model)
 
 _FOLDER = Path("side_by_side")
+_COMMANDS = "casa_commands.py"
 _POLL_S = 0.05
 _SHOWN = re.compile(r"^casatasks\.(\w+)\(", re.MULTILINE)
 
@@ -49,6 +50,14 @@ class _Done(Model):
     casa_calls: int
 
 
+class _Now(Model):
+    """What a process leaves of the part that it is at."""
+
+    part: str
+    commands_from: int
+    """Where its calls begin in the record of the process, bytes."""
+
+
 def run(
     casa: Casa,
     log: Path,
@@ -61,7 +70,8 @@ def run(
 
     function: one of a module, not a method; arguments and result must go through JSON. casa: the session of this
     process, whose record gets the calls of all parts, in order. log: gets what the sessions of the parts logged.
-    Raises PartError, naming the part and where it was, when the first of them fails; the others are ended then.
+    Raises PartError, naming the part and where it was, when the first of them fails; the others are ended then, and the
+    record ends with what each process had called for a part that it left undone, last the one that failed.
     """
     shutil.rmtree(_FOLDER, ignore_errors=True)
     names = list(parts)
@@ -76,27 +86,36 @@ def run(
                 "self_checks": casa.keeps_self_checks,
             }
             children.append(_start(_FOLDER / str(number), task))
-        _wait(children)
-        done = [
-            _Done.model_validate_json(_file(number % len(shares), name, "json").read_bytes())
-            for number, name in enumerate(names)
-        ]
+        failed = _wait(children)
     finally:
         for child in children:
             if child.poll() is None:
                 child.kill()
                 child.wait()
         _join_logs(log, len(shares))
+    files = [_FOLDER / str(number % len(shares)) / f"{name}.json" for number, name in enumerate(names)]
+    done = [_Done.model_validate_json(file.read_bytes()) for file in files if failed is None or file.exists()]
     for one in done:
         casa.record(one.commands.rstrip("\n"))
         casa.cpu += one.casa_cpu_s
         casa.calls += one.casa_calls
+    if failed is not None:
+        for number in sorted(range(len(shares)), key=lambda number: number == failed):
+            _record_undone(casa, _FOLDER / str(number))
+        raise _failure(_FOLDER / str(failed), children[failed].wait())
     shutil.rmtree(_FOLDER)
     return [kind.model_validate(one.result) for one in done]
 
 
-def _file(number: int, name: str, ending: str) -> Path:
-    return _FOLDER / str(number) / f"{name}.{ending}"
+def _record_undone(casa: Casa, folder: Path) -> None:
+    """Record the calls that a process made for the part that it was at when it ended."""
+    try:
+        now = _Now.model_validate_json((folder / "now.json").read_bytes())
+        commands = (folder / _COMMANDS).read_bytes()[now.commands_from :].decode(errors="replace")
+    except (OSError, ValueError):
+        return
+    if commands and not (folder / f"{now.part}.json").exists():
+        casa.record(f"# {now.part} got no further than this:\n" + commands.rstrip("\n"))
 
 
 def _start(folder: Path, task: Mapping[str, Any]) -> subprocess.Popen[bytes]:
@@ -110,29 +129,30 @@ def _start(folder: Path, task: Mapping[str, Any]) -> subprocess.Popen[bytes]:
     )
 
 
-def _wait(children: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Wait for all; raise what the first one that fails has to say."""
+def _wait(children: Sequence[subprocess.Popen[bytes]]) -> int | None:
+    """Wait for all; gives the number of the first one that fails, as soon as it does."""
     while True:
         codes = [child.poll() for child in children]
         for number, code in enumerate(codes):
             if code:
-                raise _failure(_FOLDER / str(number), code)
+                return number
         if all(code == 0 for code in codes):
-            return
+            return None
         time.sleep(_POLL_S)
 
 
 def _failure(folder: Path, code: int) -> PartError:
+    """What a process has to say that ended with a code, negative if by a signal."""
     try:
         said = json.loads((folder / "error.json").read_bytes())
         return PartError(str(said["cause"]), ExitCode(said["exit_code"]))
     except (OSError, ValueError, KeyError):
         pass
     try:
-        name = (folder / "now").read_text()
-    except OSError:
+        name = _Now.model_validate_json((folder / "now.json").read_bytes()).part
+    except (OSError, ValueError):
         name = "a process"
-    where = _last_call(folder / "casa_commands.py")
+    where = _last_call(folder / _COMMANDS)
     if code == -signal.SIGKILL:
         return PartError(
             f"{name}: its process was killed (SIGKILL){where}: by a person, or by the system for want of memory",
@@ -170,18 +190,18 @@ def main(folder: Path) -> ExitCode:
     try:
         task = json.loads((folder / "task.json").read_bytes())
         function = getattr(importlib.import_module(task["module"]), task["function"])
-        casa = Casa(folder / "casa.log", folder / "casa_commands.py", self_checks=task["self_checks"])
+        casa = Casa(folder / "casa.log", folder / _COMMANDS, self_checks=task["self_checks"])
         for name, arguments in task["parts"].items():
-            (folder / "now").write_text(name)
             before, cpu, calls = casa.script_bytes(), casa.cpu if casa.calls else 0.0, casa.calls
+            _Now(part=name, commands_from=before).save(folder / "now.json")
             result = function(casa, **arguments)
             done = _Done(
                 result=json.loads(result.model_dump_json()),
-                commands=(folder / "casa_commands.py").read_bytes()[before:].decode(),
+                commands=(folder / _COMMANDS).read_bytes()[before:].decode(),
                 casa_cpu_s=casa.cpu - cpu,
                 casa_calls=casa.calls - calls,
             )
-            (folder / f"{name}.json").write_text(done.model_dump_json())
+            done.save(folder / f"{name}.json")
     except CcipError as error:
         return tell(str(error), error.exit_code)
     except MemoryError:

@@ -26,6 +26,10 @@ def work(casa: Casa, number: int, how: str) -> Answer:
         os.abort()
     elif how == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    elif how == "kill_when_waiting":
+        while not list(Path().glob("waiting*")):
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGKILL)
     elif how == "disk":
         raise OSError(errno.ENOSPC, "No space left on device")
     elif how == "memory":

@@ -20,7 +20,7 @@ from ccip_batch.casa import Casa
 from ccip_batch.errors import CcipError
 from ccip_batch.flag_statistics import FlagCounts
 from ccip_batch.images import Beam, Statistics, read_plane
-from ccip_batch.stages.restoregroup import RestoredGroup
+from ccip_batch.stages.restoregroup import RestoredGroup, Restoring
 from ccip_batch.stages.restorepims import check_all, restorepims
 
 SIZE = 32
@@ -151,11 +151,16 @@ for name, value in (("negative", -1.0), ("zero", 0.0), ("NaN", float("nan"))):
 
 
 def restore_again() -> None:
-    restorepims(casa, vis, {"imagename": "x"}, ["m.tt0"], "selfcal", [])
+    restoring = Restoring(
+        whole=vis, prediction={"imagename": "x"}, models=["m.tt0"], selfcal_table="selfcal", spwmap=[0], commands=[]
+    )
+    restorepims(casa, restoring, groups=[], at_once=1, log=Path("casa.log"))
 
 
 nothing = FlagCounts(flagged={}, total={}, used_channels={})
-restored = RestoredGroup(spw="12", model_peak_jy=1.0, weights_changed=True, before=nothing, after=nothing)
+restored = RestoredGroup(
+    spw="12", model_peak_jy=1.0, weights_changed=True, before=nothing, after=nothing, commands_selected=False
+)
 flagged = restored.model_copy(update={"model_peak_jy": 0.0, "weights_changed": False})
 case("groups: good", check_all, vis, [flagged, restored], "model.tt0")
 for name, changes in (("all flagged", {"model_peak_jy": 0.0}), ("weights unchanged", {"weights_changed": False})):

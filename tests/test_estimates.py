@@ -8,7 +8,8 @@ import pytest
 from job_folder import SEIP_LIST, make_job
 
 from ccip_batch.config import ResolvedJob, load_job, resolve
-from ccip_batch.estimates import cores, memory_bytes, seconds
+from ccip_batch.data_size import DataSize
+from ccip_batch.estimates import cores, disk_bytes, memory_bytes, restore_disk_bytes, restored_disk_bytes, seconds
 from ccip_batch.workflow import build_graph
 
 
@@ -52,3 +53,13 @@ def test_a_plane_whose_lattices_are_in_files_takes_less_memory(tmp_path: Path) -
         job = resolve(load_job(path, [f"imaging.imsize={pixels}"]))
         needed[pixels] = memory_bytes(job, build_graph(job.groups)["image_spw02"])
     assert needed[3002] < 0.8 * needed[3000] < 4e9
+
+
+def test_disk_of_restore_grows_by_the_groups_at_work(tmp_path: Path) -> None:
+    size = DataSize(bytes=1_800_000_000, spws=18, rows=10_000, channels=64)
+    job = job_of(tmp_path).model_copy(update={"data": size})
+    largest = 2 * 2 * 100_000_000  # two spws of 18, and restored ones are twice as large
+    assert restored_disk_bytes(job, job.groups[1:2]) == largest
+    for number in (1, 2, 3):
+        assert restore_disk_bytes(job, number + 1) - restore_disk_bytes(job, number) == 2 * largest
+    assert disk_bytes(job, 1) < disk_bytes(job, 3) == disk_bytes(job, 4)  # there are three groups

@@ -66,6 +66,15 @@ def test_a_part_that_fails_is_named_and_ends_the_others(how: str, code: ExitCode
         assert not psutil.pid_exists(int(mark.name.removeprefix("waiting")))
 
 
+def test_the_calls_made_before_a_failure_are_kept_the_failing_part_last(tmp_path: Path) -> None:
+    assert said(tmp_path, "2", "kill_when_waiting", "ok", "ok", "wait").split()[1] == "p0:"
+    recorded = (tmp_path / "casa_commands.py").read_text().splitlines()
+    kept = [line for line in recorded if "statwt" in line or "#" in line]
+    calls = [f"casatasks.statwt(vis={number})" for number in (1, 3, 0)]
+    undone = [f"# p{number} got no further than this:" for number in (3, 0)]
+    assert kept == [calls[0], undone[0], calls[1], undone[1], calls[2]]
+
+
 def test_parts_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     parent = start(tmp_path, "2", "wait", "wait")
     while len(marks := list((tmp_path / "work").glob("waiting*"))) < 2:

@@ -50,7 +50,9 @@ def request(job: ResolvedJob, site: Site, node: Node) -> Request:
     return Request(
         cpus=cpus,
         memory_mb=memory_mb,
-        disk_mb=math.ceil((_DISK_BASE if site.data == "shared" else _disk_bytes(job, node)) * _DISK_MARGIN / 2**20),
+        disk_mb=math.ceil(
+            (_DISK_BASE if site.data == "shared" else _disk_bytes(job, node, cpus)) * _DISK_MARGIN / 2**20
+        ),
         seconds=max(_LEAST_SECONDS, math.ceil(_TIME_MARGIN * estimates.seconds(job, node))),
     )
 
@@ -67,14 +69,15 @@ def memory_limit_mb(site: Site) -> int | None:
     return None if site.memory_limit is None else int(site.memory_limit) // 2**20
 
 
-def _disk_bytes(job: ResolvedJob, node: Node) -> int:
-    """Disk of a node that works in a sandbox: what it gets, what it makes, and the tar of that."""
+def _disk_bytes(job: ResolvedJob, node: Node, cpus: int) -> int:
+    """Disk of a node that works on some cores in a sandbox: what it gets, what it makes, and the tar of that."""
     if node.kind == "restore":
-        # the PIMS, its copy with three columns of data, the measurement sets of the groups and their tar
-        return _DISK_BASE + 6 * job.data.bytes + estimates.plane_disk_bytes(job, node.kind)
+        # the PIMS, what is made of it, and the tar of the groups' measurement sets
+        tar = estimates.restored_disk_bytes(job, job.groups)
+        return _DISK_BASE + job.data.bytes + estimates.restore_disk_bytes(job, cpus) + tar
     if node.kind == "image":
-        group = job.data.bytes // max(1, job.data.spws) * max(len(one.spws) for one in job.groups)
-        return _DISK_BASE + 2 * group + estimates.plane_disk_bytes(job) + 2 * estimates.result_disk_bytes(job)
+        data = estimates.restored_disk_bytes(job, [max(job.groups, key=lambda group: len(group.spws))])
+        return _DISK_BASE + 2 * data + estimates.plane_disk_bytes(job) + 2 * estimates.result_disk_bytes(job)
     if node.kind == "export":
         return _DISK_BASE + 6 * estimates.result_disk_bytes(job)
     return _DISK_BASE + len(job.groups) * 50_000_000

@@ -180,7 +180,6 @@ def _restorepims(facts: RunFacts, node: NodeFacts) -> Stage:
             pairs(
                 "Restored",
                 {
-                    "restored before": "yes, taken back first" if done.rerun else "no",
                     "largest MODEL_DATA": f"{done.model_peak_jy:.4g} Jy",
                     "self-calibration table": done.selfcal_table,
                     "spwmap": ",".join(map(str, done.spwmap)),

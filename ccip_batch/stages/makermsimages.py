@@ -10,7 +10,7 @@ from ccip_batch.sanity import check_statistics
 
 
 class RmsResult(Model):
-    """The rms image of a plane. What is said of its pixels is of those of the cutout, keyed by Stokes."""
+    """The rms image of a plane. Pixel statistics are of the cutout, keyed by Stokes."""
 
     image: str
     statistics: dict[str, Statistics]

@@ -26,6 +26,22 @@ FOLDER = "groups"
 """Folder of the current one with `<group>.ms` of each group that was restored: the corrected data as DATA."""
 
 
+class Restoring(Model):
+    """What is restored, and with what: the same for all groups. Files are of the current folder."""
+
+    whole: str
+    """The measurement set of stage 3, with `statwt_1` among its flag versions. It is only read here."""
+    prediction: dict[str, Any]
+    """The tclean parameters of the model prediction; those of all spws, `imagename` among them."""
+    models: list[str]
+    """The continuum model images, `.tt0` first."""
+    selfcal_table: str
+    spwmap: list[int]
+    """For each spw, that of the self-calibration table whose solutions it takes."""
+    commands: list[str]
+    """The user's flag commands."""
+
+
 class RestoredGroup(Model):
     """What the restoring of a group found."""
 
@@ -38,32 +54,27 @@ class RestoredGroup(Model):
     before: FlagCounts
     """Before the user's flag commands."""
     after: FlagCounts
-    commands_selected: bool = False
-    """Whether the user's flag commands select any of its data."""
+    commands_selected: bool
+    """Whether there are flag commands of the user, and not just one that selects none of its data."""
 
 
 def restore_group(
     casa: Casa,
     spw: str,
-    whole: str,
-    prediction: Mapping[str, Any],
-    models: Sequence[str],
-    selfcal_table: str,
-    spwmap: Sequence[int],
-    commands: Sequence[str],
+    given: Mapping[str, Any],
 ) -> RestoredGroup:
-    """Restore a group into `groups/<group>.ms`; the other arguments are those of `restorepims`.
+    """Restore a group, as CASA selects it, into `groups/<group>.ms`. given: a `Restoring`, as it comes from JSON.
 
     Raises CasaError if a step left no result. The measurement set that is worked on, with MODEL_DATA and
     CORRECTED_DATA, is removed when that is done.
     """
-    group = SpwGroup.parse(spw)
+    restoring, group = Restoring.model_validate(given), SpwGroup.parse(spw)
     vis, target = f"{group.name}.ms", f"{FOLDER}/{group.name}.ms"
     Path(FOLDER).mkdir(exist_ok=True)
     casa.record(f"os.makedirs({FOLDER!r}, exist_ok=True)")
-    casa.task("mstransform", vis=whole, outputvis=vis, spw=spw, datacolumn="data", reindex=False)
-    peak = _predict(casa, vis, {**prediction, "spw": spw}, models, prediction["imagename"])
-    _restore_flags(casa, vis, whole)
+    casa.task("mstransform", vis=restoring.whole, outputvis=vis, spw=spw, datacolumn="data", reindex=False)
+    peak = _predict(casa, vis, spw, restoring)
+    _restore_flags(casa, vis, restoring.whole)
     weights = weight_sum(casa, vis)
     casa.task(
         "statwt",
@@ -79,9 +90,9 @@ def restore_group(
     casa.task(
         "applycal",
         vis=vis,
-        gaintable=selfcal_table,
+        gaintable=restoring.selfcal_table,
         interp=["nearest"],
-        spwmap=list(spwmap),
+        spwmap=restoring.spwmap,
         calwt=False,
         parang=False,
         applymode="calonly",
@@ -91,7 +102,7 @@ def restore_group(
         if "CORRECTED_DATA" not in table.colnames():
             raise CasaError(f"applycal made no CORRECTED_DATA in {vis}; see casa.log.")
     before = after = count_flags(casa, Path(vis))
-    selected = bool(commands) and _apply(casa, vis, commands)
+    selected = bool(restoring.commands) and _apply(casa, vis, restoring.commands)
     if selected:
         after = count_flags(casa, Path(vis))
     casa.task("mstransform", vis=vis, outputvis=target, spw=spw, datacolumn="corrected", reindex=False)
@@ -104,13 +115,14 @@ def restore_group(
     )
 
 
-def _predict(casa: Casa, vis: str, prediction: Mapping[str, Any], models: Sequence[str], weights: str) -> float:
+def _predict(casa: Casa, vis: str, spw: str, restoring: Restoring) -> float:
     """Fill MODEL_DATA from the continuum model; gives its largest absolute value, Jy.
 
-    weights: the name of the images of all spws. tclean takes images as they are only if their spectral axis is that of
-    the data it reads: it makes an image of these first, which costs next to nothing, to copy the axis from. It also
-    wants a psf and the sums of weights of all Taylor terms to be there, and reads but the weight image.
+    The weight image is that of all spws. tclean takes images as they are only if their spectral axis is that of the
+    data it reads: it makes an image of these first, which costs next to nothing, to copy the axis from. It also wants a
+    psf and the sums of weights of all Taylor terms to be there, and reads only the weight image.
     """
+    prediction, weights = {**restoring.prediction, "spw": spw}, restoring.prediction["imagename"]
     name = f"{vis.removesuffix('.ms')}.{weights}"
     blank = f"{name}.blank"
     casa.task(
@@ -121,20 +133,23 @@ def _predict(casa: Casa, vis: str, prediction: Mapping[str, Any], models: Sequen
     sources = {"weight.tt0": f"{weights}.weight.tt0", "psf.tt0": f"{weights}.psf.tt0"}
     terms = int(prediction["nterms"])
     sources |= {f"sumwt.tt{term}": f"{weights}.sumwt.tt0" for term in range(2 * terms - 1)}
-    sources |= {f"model.tt{term}": model for term, model in enumerate(models)}
+    sources |= {f"model.tt{term}": model for term, model in enumerate(restoring.models)}
     for kind, source in sources.items():
         casa.copy(source, f"{name}.{kind}")
     _take_axes(casa, f"{blank}.pb.tt0", [f"{name}.{kind}" for kind in sources])
     second = {**prediction, "imagename": name, "savemodel": "modelcolumn", "calcpsf": False, "restart": True}
     casa.task("tclean", vis=vis, **second)
-    peak = check_model(casa, vis, models[0])
+    peak = check_model(casa, vis, restoring.models[0])
     for image in sorted(Path().glob(f"{name}.*")):
         casa.remove(image.name)
     return peak
 
 
 def _apply(casa: Casa, vis: str, commands: Sequence[str]) -> bool:
-    """Apply the user's flag commands; tells whether they select any data of this measurement set."""
+    """Apply the user's flag commands; tells whether they select any data of this measurement set.
+
+    CASA says that they do not only of a single command; of several, it passes over those that select nothing.
+    """
     recorded = casa.script_bytes()
     try:
         casa.task("flagdata", vis=vis, mode="list", inpfile=list(commands), action="apply", flagbackup=False)
@@ -178,7 +193,7 @@ def _restore_flags(casa: Casa, vis: str, whole: str) -> None:
                 np.array_equal(table.getcol(key)[rows], there) for key, there in zip(keys, expected, strict=True)
             ):
                 raise CasaError(
-                    f"the rows of {vis} are not those of {whole} in their order: mstransform sorts no more."
+                    f"the rows of {vis} are not those of {whole} in their order: mstransform no longer keeps it."
                 )
         for start, number in row_chunks(len(rows)):
             part = slice(start, start + number)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydantic
 from pydantic import Field
 
 from ccip_batch import process, side_by_side
@@ -19,14 +20,15 @@ from ccip_batch.errors import CasaError, DataError
 from ccip_batch.groups import SpwGroup
 from ccip_batch.model import Model
 from ccip_batch.sanity import check_flag_version
-from ccip_batch.stages.restoregroup import CONTINUUM_FLAGS, RestoredGroup, restore_group
+from ccip_batch.stages.restoregroup import CONTINUUM_FLAGS, RestoredGroup, Restoring, restore_group
 
 
 class RestoreResult(Model):
     """What the restoring did."""
 
-    rerun: bool = False
-    """Whether the measurement set had been restored before: never, since what is restored is made anew from it."""
+    model_config = pydantic.ConfigDict(extra="ignore")
+    """The results of older versions have more keys, and are still to be read by the report."""
+
     model_peak_jy: float
     """Largest absolute value of MODEL_DATA after the prediction, Jy."""
     selfcal_table: str
@@ -39,24 +41,20 @@ class RestoreResult(Model):
 
 def restorepims(
     casa: Casa,
-    vis: str,
-    prediction: Mapping[str, Any],
-    models: Sequence[str],
-    selfcal_table: str,
+    restoring: Restoring,
     groups: Sequence[SpwGroup],
-    commands: Sequence[str] = (),
-    at_once: int = 1,
-    log: Path = Path("casa.log"),
+    at_once: int,
+    log: Path,
 ) -> RestoreResult:
     """Restore what stage 3 made, in the current folder with SE-CONT's resources beside it, as `<group>.ms` each.
 
-    prediction: the tclean parameters of the model prediction, `imagename` among them. models: the continuum model
-    images, `.tt0` first. groups: what is restored together; a spw of none of them is restored by itself, since the
-    prediction and the statistics of flags are of all. commands: the user's flag commands. at_once: so many groups at a
-    time, which changes nothing in them. log: CASA's log, to which those of the groups are joined. Raises DataError if
-    the flag version does not fit the measurement set or the flag commands select nothing, CasaError if a step left no
-    result, PartError if it failed in one of the groups.
+    groups: what is restored together; a spw of none of them is restored by itself, since the prediction and the
+    statistics of flags are of all. at_once: so many groups at a time, which changes nothing in them. log: CASA's log,
+    to which those of the groups are joined. Raises DataError if the flag version does not fit the measurement set, or
+    if a single flag command selects nothing in any group (in a list of several, CASA passes over those that select
+    nothing); CasaError if a step left no result, PartError if it failed in one of the groups.
     """
+    vis = restoring.whole
     with casa.table(vis) as table:
         if "MODEL_DATA" in table.colnames():
             raise DataError(
@@ -64,30 +62,28 @@ def restorepims(
             )
     lost = check_flag_version(casa, vis, CONTINUUM_FLAGS)
     casa.task("delmod", vis=vis, otf=True, scr=False)
-    _make_weights(casa, vis, prediction)
+    _make_weights(casa, vis, restoring.prediction)
     process.give_memory_back()
-    spws, used = _science_spws(casa, vis)
-    spwmap = [min(used)] * spws
-    common = {
-        "whole": vis,
-        "prediction": dict(prediction),
-        "models": list(models),
-        "selfcal_table": selfcal_table,
-        "spwmap": spwmap,
-        "commands": list(commands),
-    }
-    parts = {group.name: {"spw": group.selection, **common} for group in _with_data(groups, used)}
+    _, used = _science_spws(casa, vis)
+    given = restoring.model_dump(mode="json")
+    parts = {group.name: {"spw": group.selection, "given": given} for group in _with_data(groups, used)}
     restored = side_by_side.run(casa, log, restore_group, RestoredGroup, parts, at_once)
-    check_all(vis, restored, models[0])
-    if commands and not any(one.commands_selected for one in restored):
+    check_all(vis, restored, restoring.models[0])
+    if restoring.commands and not any(one.commands_selected for one in restored):
         raise DataError(f"the flag commands select no data of {vis}; correct the file of inputs.flag_commands.")
     return RestoreResult(
         model_peak_jy=max(one.model_peak_jy for one in restored),
-        selfcal_table=selfcal_table,
-        spwmap=spwmap,
+        selfcal_table=restoring.selfcal_table,
+        spwmap=restoring.spwmap,
         lost_flags=lost,
         groups=restored,
     )
+
+
+def spwmap(casa: Casa, vis: str) -> list[int]:
+    """For each spw the first one that has data, whose solutions the self-calibration table of all spws has."""
+    spws, used = _science_spws(casa, vis)
+    return [min(used)] * spws
 
 
 def _make_weights(casa: Casa, vis: str, prediction: Mapping[str, Any]) -> None:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from ccip_batch.results import read_result
+from ccip_batch.stages.restorepims import RestoreResult
+
 SUMS = """
 import hashlib, json, sys, casatools
 table, sums = casatools.table(), {}
@@ -26,7 +29,8 @@ import json, sys
 from pathlib import Path
 from ccip_batch.casa import Casa
 from ccip_batch.config import ResolvedJob
-from ccip_batch.stages.restorepims import restorepims
+from ccip_batch.stages.restoregroup import Restoring
+from ccip_batch.stages.restorepims import restorepims, spwmap
 run, vis, imagename, cores = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
 stages = {r["name"]: r["result"] for r in json.loads((run / "nodes/restore/result.json").read_text())["stages"]}
 job = ResolvedJob.from_yaml((run / "job.resolved.yaml").read_text())
@@ -37,10 +41,12 @@ prediction = {
     "antenna": ",".join(map(str, range(continuum["antennas"]))) + "&",
 }
 found = {row["name"]: row["found"][0] for row in stages["resources"]["table"]}
-models = [found["model tt0"], found["model tt1"]]
 casa = Casa(Path("../casa.log"), threads=cores)
-table = found["self-calibration table"]
-done = restorepims(casa, vis, prediction, models, table, job.groups, at_once=cores, log=Path("../casa.log"))
+restoring = Restoring(
+    whole=vis, prediction=prediction, models=[found["model tt0"], found["model tt1"]],
+    selfcal_table=found["self-calibration table"], spwmap=spwmap(casa, vis), commands=[],
+)
+done = restorepims(casa, restoring, groups=job.groups, at_once=cores, log=Path("../casa.log"))
 print(done.model_dump_json())
 """
 
@@ -123,3 +129,10 @@ def test_recorded_calls_repeat_the_node(finished: Path, tmp_path: Path) -> None:
     for group in GROUPS:
         ours = finished / "nodes" / "restore" / "out" / f"{group}.ms"
         assert sums(copy / "replay" / "out" / f"{group}.ms", finished) == sums(ours, finished)
+
+
+def test_results_of_older_versions_are_read(finished: Path) -> None:
+    result = read_result(finished / "nodes" / "restore" / "result.json")
+    assert result is not None
+    recorded = result.stage("restorepims")
+    assert RestoreResult.model_validate({"rerun": False, **recorded}) == RestoreResult.model_validate(recorded)
