@@ -19,6 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bare_calls import restore_calls, run_bare, selection
 from jobs import BUILD
 
 from ccip_batch import process
@@ -28,7 +29,6 @@ from ccip_batch.results import NodeResult, read_result
 
 FIGURES = BUILD / "bench" / "speed.json"
 """What was measured last, by name of the bench: read by plot_speed.py."""
-BARE = Path(__file__).with_name("bare.py")
 SKY_ARCSEC = 512 * 6.0
 """Side of the image of the preset `case`, whatever its number of pixels."""
 
@@ -71,7 +71,7 @@ def bench_plane(job: Path, folder: Path, name: str) -> None:
     ours = subprocess.Popen(["taskset", "-c", str(first), *node], stdout=subprocess.DEVNULL)
     if size.alone:
         ours.wait()
-    tclean, *rest = _bare("plane", bare, run / "nodes" / "restore" / "casa_home", last)
+    tclean, *rest = run_bare("plane", bare, run / "nodes" / "restore" / "casa_home", last)
     all_calls = rest[0] if rest else tclean
     if ours.wait():
         raise SystemExit(f"{' '.join(node)} failed")
@@ -106,9 +106,9 @@ def bench_restore(job: Path, folder: Path) -> None:
     wall = time.monotonic() - started
     result = read_result(run / "nodes" / "restore" / "result.json")
     assert result is not None
-    (bare / "calls.json").write_text(json.dumps(_restore_calls(resolved, result, bare)))
+    (bare / "calls.json").write_text(json.dumps(restore_calls(resolved, result, bare)))
     started = time.monotonic()
-    ((cpu, peak),) = _bare("restore", bare, run / "nodes" / "restore" / "casa_home", None)
+    ((cpu, peak),) = run_bare("restore", bare, run / "nodes" / "restore" / "casa_home", None)
     print(f"restore  casacore's self-checks {_checks(result)}")
     _compare("restore", "wall time, s", wall, time.monotonic() - started, 0.50)
     _compare("restore", "CPU s", result.usage.cpu_s, cpu, None)
@@ -151,33 +151,6 @@ def _prepare(job: Path, run: Path, changes: list[str]) -> None:
     _node(run, "restore")
 
 
-def _bare(what: str, folder: Path, casa_home: Path, core: int | None) -> list[tuple[float, int]]:
-    """Run the plain script in a folder, with a node's CASA set-up (its data; no log window, no updates)."""
-    site = casa_home / "casasiteconfig.py"
-    environment = {**os.environ, "CASASITECONFIG": str(site), "HOME": str(casa_home), "OMP_NUM_THREADS": "1"}
-    pinned = [] if core is None else ["taskset", "-c", str(core)]
-    with (folder / "log").open("w") as log:
-        done = subprocess.run(
-            [*pinned, sys.executable, str(BARE), what, "calls.json"],
-            cwd=folder,
-            env=environment,
-            check=True,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-    found: list[tuple[float, int]] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def _selection(fields: list[int], scans: list[int], antennas: int) -> dict[str, str]:
-    return {
-        "field": ",".join(map(str, fields)),
-        "scan": ",".join(map(str, scans)),
-        "antenna": ",".join(map(str, range(antennas))) + "&",
-    }
-
-
 def _plane_calls(job: ResolvedJob, run: Path, cell: float) -> dict[str, Any]:
     """What a plain script must know to image spw 5."""
     restored = read_result(run / "nodes" / "restore" / "result.json")
@@ -189,7 +162,7 @@ def _plane_calls(job: ResolvedJob, run: Path, cell: float) -> dict[str, Any]:
         "spw": "5",
         "datacolumn": "data",
         "reffreq": f"{targets['planes'][0]['reffreq_ghz']:.12g}GHz",
-        **_selection(targets["fields"], split["target_scans"], len(split["antennas"])),
+        **selection(targets["fields"], split["target_scans"], len(split["antennas"])),
     }
     pixels = job.iteration(0)["imsize"]
     (left, bottom), (right, top) = cutout_box((pixels[0], pixels[1]), cell)
@@ -198,28 +171,4 @@ def _plane_calls(job: ResolvedJob, run: Path, cell: float) -> dict[str, Any]:
         "iterations": [{**job.iteration(number), "restoration": True, **selected} for number in range(4)],
         "masks": [str(out / "tier1.mask"), str(out / "tier2.mask")],
         "box": f"{left},{bottom},{right},{top}",
-    }
-
-
-def _restore_calls(job: ResolvedJob, result: NodeResult, folder: Path) -> dict[str, Any]:
-    """What a plain script must know to restore the job's data in a folder with SE-CONT's tables."""
-    continuum, restored = result.stage("editimlist_continuum"), result.stage("restorepims")
-    spws = ",".join(map(str, continuum["science_spws"]))
-    fields = ",".join(map(str, continuum["fields"]))
-    (flags,) = folder.glob("*.flagversions")
-    flags.rename(folder / "given.flagversions")
-    return {
-        "vis": f"{job.root}_split.ms",
-        "mstransform": {"vis": str(job.inputs.vis), "field": fields, "spw": spws},
-        "prediction": {
-            **job.prediction(),
-            "imagename": f"{job.continuum_imagename}.I.iter0",
-            "spw": spws,
-            **_selection(continuum["fields"], continuum["scans"], continuum["antennas"]),
-        },
-        "models": [next(path.name for path in folder.glob(f"*.I.iter1.model.{term}")) for term in ("tt0", "tt1")],
-        "flagversions": "given.flagversions",
-        "selfcal_table": restored["selfcal_table"],
-        "spwmap": restored["spwmap"],
-        "groups": [group.selection for group in job.groups],
     }
