@@ -80,8 +80,6 @@ were measured with CASA 6.7.0.31 at 512 and 2048 pixels, one spw of 5655 rows: 3
 933 MB (of 16 spws at 512 pixels 449 MB)."""
 _WAITING_BYTES = 350_000_000
 """Of the process that started these, and waits for them."""
-_MOST_CORES = 4
-"""What `restore` asks of a pool: with more, the weight image, which is made before, is most of its time."""
 _LIMIT_FACTOR = 20
 _LEAST_LIMIT_S = 6 * 3600.0
 
@@ -107,7 +105,7 @@ def memory_bytes(job: ResolvedJob, node: Node, cores: int = 1) -> int:
     return int(memory)
 
 
-def cores(job: ResolvedJob, node: Node, at_most: int = _MOST_CORES, memory: int | None = None) -> int:
+def cores(job: ResolvedJob, node: Node, at_most: int, memory: int | None = None) -> int:
     """How many cores a node can keep busy, at least one: `restore` one for each spw group, within the memory (bytes).
 
     They change no bit of what it makes.

@@ -55,6 +55,9 @@ class Site(Section):
     accounting: Accounting = Field(Accounting(), description="To whom the use of the pool is charged.")
     retries: int = Field(2, ge=0, le=10, description="How often DAGMan repeats a node that failed.")
     max_jobs: dict[Kind, Count] = Field({}, description="Nodes of a kind that may be in the queue together.")
+    most_cores: Count = Field(
+        1, description="Cores that `restore` may ask for. More than a machine has: it would wait for ever."
+    )
     memory_limit: Memory | None = Field(None, description="Memory of the largest machine; no node asks for more.")
     release_after: Duration = Field(600, description="Time after which a hold that may pass is released.")
     most_holds: int = Field(4, ge=1, le=20, description="Holds after which a node is removed.")

@@ -39,7 +39,7 @@ def request(job: ResolvedJob, site: Site, node: Node) -> Request:
     Raises ResourceError if the site has no machine with so much memory.
     """
     limit = memory_limit_mb(site)
-    cpus = estimates.cores(job, node, memory=_room(job, limit))
+    cpus = estimates.cores(job, node, site.most_cores, _room(job, limit))
     memory = estimates.memory_bytes(job, node, cpus) * _MEMORY_MARGIN
     memory_mb = math.ceil(memory / 2**20 / _MEMORY_STEP_MB) * _MEMORY_STEP_MB
     if limit is not None and memory_mb > limit:
