@@ -1,7 +1,7 @@
 # `make demo` shows what the package does; `make ci` is all that a change must pass. Budget of each target on two cores,
 # set-up of packages not counted:
-#   lint 1 min   demo 6 min   test 12 min   parity-ci 9 min   image 4 min   image-test-quick 8 min (image-test 10 min more)
-#   browser-test 4 min   chaos-ci 5 min (chaos 25 min)   pool-test-ci 13 min (pool-test 19 min)
+#   lint 1 min   demo 6 min   test 10 min   parity-ci 3 min   image 3 min   image-test-quick 4 min (image-test 10 min more)
+#   browser-test 2 min   chaos-ci 6 min (chaos 25 min)   pool-test-ci 12 min (pool-test 19 min)
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 

@@ -61,8 +61,8 @@ _MEMORY: dict[Kind, _Linear] = {
 """Bytes. `publish` takes the mean of the V cutouts; a cutout may be the whole image."""
 _LARGE_PLANE_MEMORY = _Linear(450e6, a_pixel=260, a_visibility=12)
 """Bytes of a plane whose lattices are in files (casa_memory.py). Measured with CASA 6.7.0.31: a node at 1024 and 2048
-pixels, spw 17, 705 and 1619 MB, and with lattices in files 1489 MB at 2048; tclean at 4096, spw 5, 6.1 GB and 3.8 GB.
-Low frequencies take more: their primary beam is larger."""
+pixels, spw 17, 705 and 1619 MB, and with lattices in files 1489 MB at 2048; at 2048 pixels, spw 5, 1890 MB; tclean at
+4096, spw 5, 6.1 GB and 3.8 GB. Low frequencies take more: their primary beam is larger."""
 _SECONDS: dict[Kind, _Linear] = {
     "restore": _Linear(30.0, a_pixel=7.2e-5, a_row=4.0e-4, a_visibility=1.9e-5),
     "image": _Linear(15.0, a_pixel=5.5e-5, a_visibility=1.2e-4),
