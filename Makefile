@@ -1,6 +1,6 @@
 # `make demo` shows what the package does; `make ci` is all that a change must pass. Budget of each target on two cores,
 # set-up of packages not counted:
-#   lint 1 min   demo 6 min   test 10 min   parity-ci 3 min   image 3 min   image-test-quick 4 min (image-test 10 min more)
+#   lint 1 min   demo 3 min   test 10 min   parity-ci 3 min   image 3 min   image-test-quick 4 min (image-test 10 min more)
 #   browser-test 2 min   chaos-ci 6 min (chaos 25 min)   pool-test-ci 12 min (pool-test 19 min)
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
