@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ccip_batch import resources
 from ccip_batch.config import ResolvedJob
 from ccip_batch.results import NodeResult
 
@@ -44,12 +45,14 @@ def selection(fields: list[int], scans: list[int], antennas: int) -> dict[str, s
 
 
 def restore_calls(job: ResolvedJob, result: NodeResult, folder: Path) -> dict[str, Any]:
-    """What a plain script must know to restore the job's data in a folder with SE-CONT's tables."""
+    """What a plain script must know to restore the job's data in an empty folder, which gets SE-CONT's tables."""
+    archive = job.inputs.reimaging_resources
+    found = resources.inspect(archive, job.root, job.continuum_imagename)
+    resources.extract(archive, folder, found)
     continuum, restored = result.stage("editimlist_continuum"), result.stage("restorepims")
     spws = ",".join(map(str, continuum["science_spws"]))
     fields = ",".join(map(str, continuum["fields"]))
-    (flags,) = folder.glob("*.flagversions")
-    flags.rename(folder / "given.flagversions")
+    (folder / found.flagversions).rename(folder / "given.flagversions")
     return {
         "vis": f"{job.root}_split.ms",
         "mstransform": {"vis": str(job.inputs.vis), "field": fields, "spw": spws},
@@ -59,9 +62,9 @@ def restore_calls(job: ResolvedJob, result: NodeResult, folder: Path) -> dict[st
             "spw": spws,
             **selection(continuum["fields"], continuum["scans"], continuum["antennas"]),
         },
-        "models": [next(path.name for path in folder.glob(f"*.I.iter1.model.{term}")) for term in ("tt0", "tt1")],
+        "models": list(found.models),
         "flagversions": "given.flagversions",
-        "selfcal_table": restored["selfcal_table"],
+        "selfcal_table": found.selfcal_table,
         "spwmap": restored["spwmap"],
         "groups": [group.selection for group in job.groups],
     }
