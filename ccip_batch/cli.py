@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ccip_batch import __version__, process
+from ccip_batch import __version__, processes
 from ccip_batch.errors import CcipError, ConfigError, ExitCode, says_disk_is_full
 
 if TYPE_CHECKING:
-    from ccip_batch.run_folder import RunFolder
+    from ccip_batch.run.folder import RunFolder
 
 _PATH = click.Path(path_type=Path)
 _JOB = click.argument("job", type=_PATH, metavar="JOB.yaml")
@@ -44,7 +44,7 @@ def _explained(function: Callable[..., int | None]) -> Callable[..., None]:
     def wrapper(*args: Any, **kwargs: Any) -> None:
         try:
             if "run" in kwargs:
-                from ccip_batch.run_folder import RunFolder
+                from ccip_batch.run.folder import RunFolder
 
                 kwargs["run"] = RunFolder.existing(kwargs["run"])
             code = function(*args, **kwargs) or 0
@@ -91,7 +91,7 @@ def main() -> None:
     12 no run folder, or one in use or of another job, 13 files have changed, 20 some planes failed,
     30 out of memory or disk, 31 failure inside CASA, 85 checkpointed, 130 interrupted.
     """
-    process.keep_others_from_writing()
+    processes.keep_others_from_writing()
 
 
 @main.command()
@@ -103,7 +103,7 @@ def main() -> None:
 @_explained
 def run(job: Path, run_dir: Path | None, workers: int | None, container: str | None, overrides: tuple[str, ...]) -> int:
     """Run a job on this machine; on an existing run folder go on where it stopped."""
-    from ccip_batch.running import run_job
+    from ccip_batch.verbs.run import run_job
 
     overrides = _with_container(overrides, container)
     if workers is not None:
@@ -127,8 +127,8 @@ def _with_container(overrides: tuple[str, ...], container: str | None) -> tuple[
 @_explained
 def validate(job: Path, run_dir: Path | None, container: str | None, overrides: tuple[str, ...]) -> int:
     """Check a job config, all its inputs and its image, without running a node."""
-    from ccip_batch.jobs import default_run_folder, run_folder_of
-    from ccip_batch.validate import check, try_out
+    from ccip_batch.verbs.check import check, try_out
+    from ccip_batch.verbs.prepare import default_run_folder, run_folder_of
 
     findings = check(job, _with_container(overrides, container))
     for warning in findings.warnings:
@@ -149,8 +149,8 @@ def validate(job: Path, run_dir: Path | None, container: str | None, overrides: 
 @_explained
 def status(run: RunFolder, as_json: bool) -> int:
     """Show the state of every node of a run."""
-    from ccip_batch.engines.watch import dag_sentence, is_pool_run, read_pool_status
-    from ccip_batch.status import print_status, read_status
+    from ccip_batch.engines.htcondor.state import dag_sentence, is_pool_run, read_pool_status
+    from ccip_batch.run.state import print_status, read_status
 
     pool = is_pool_run(run)
     rows = read_pool_status(run) if pool else read_status(run)
@@ -170,7 +170,7 @@ def status(run: RunFolder, as_json: bool) -> int:
 @_explained
 def plan(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
     """Write a run folder that `condor_submit_dag ccip.dag` runs. Needs neither CASA nor a pool."""
-    from ccip_batch.engines.htcondor import plan as write
+    from ccip_batch.verbs.submit import plan as write
 
     run = write(job, overrides, run_dir)
     there = shlex.quote(str(run.dag))
@@ -185,14 +185,14 @@ def plan(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
 @_explained
 def submit(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
     """Plan a job and submit it to the pool; JOB may also be a run folder that was planned before."""
-    from ccip_batch.engines import htcondor
-    from ccip_batch.run_folder import RunFolder
+    from ccip_batch.run.folder import RunFolder
+    from ccip_batch.verbs import submit
 
     if not job.is_dir():
-        return htcondor.submit(htcondor.plan(job, overrides, run_dir))
+        return submit.submit(submit.plan(job, overrides, run_dir))
     if overrides or run_dir:
         raise ConfigError(f"{job} is a run folder: --set and --run-dir go with a job config, which is planned again.")
-    return htcondor.submit(RunFolder.existing(job))
+    return submit.submit(RunFolder.existing(job))
 
 
 @main.command()
@@ -200,9 +200,9 @@ def submit(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
 @_explained
 def cancel(run: RunFolder) -> int:
     """Take a run out of the pool's queue; it can be resumed."""
-    from ccip_batch.engines import htcondor
+    from ccip_batch.verbs import submit
 
-    return htcondor.cancel(run)
+    return submit.cancel(run)
 
 
 @main.command()
@@ -210,9 +210,9 @@ def cancel(run: RunFolder) -> int:
 @_explained
 def resume(run: RunFolder) -> int:
     """Submit again what is not done in a run: failed nodes, and all that waits for them."""
-    from ccip_batch.engines import htcondor
+    from ccip_batch.verbs import submit
 
-    return htcondor.resume(run)
+    return submit.resume(run)
 
 
 @main.command()
@@ -221,9 +221,9 @@ def resume(run: RunFolder) -> int:
 @_explained
 def retry(run: RunFolder, name: str) -> int:
     """Submit one node of a run again, with what comes after it."""
-    from ccip_batch.engines import htcondor
+    from ccip_batch.verbs import submit
 
-    return htcondor.retry(run, name)
+    return submit.retry(run, name)
 
 
 @main.command()
@@ -232,7 +232,7 @@ def retry(run: RunFolder, name: str) -> int:
 @_explained
 def explain(run: RunFolder, name: str | None) -> int:
     """Tell of every node that failed or is held: the cause, the last lines, the command that repeats it here."""
-    from ccip_batch.engines.watch import explain as explain_run
+    from ccip_batch.engines.htcondor.state import explain as explain_run
 
     return explain_run(run, name)
 
@@ -254,7 +254,7 @@ def report(run: RunFolder, as_text: bool) -> int:
 @_explained
 def verify(source: Path) -> int:
     """Compute all checksums of a run, or of a copied products folder, and tell what does not fit. Needs no CASA."""
-    from ccip_batch.verification import verify as verify_files
+    from ccip_batch.verbs.verify import verify as verify_files
 
     found = verify_files(source)
     for line in found.notes:
@@ -271,7 +271,7 @@ def verify(source: Path) -> int:
 @_explained
 def node(run: RunFolder, name: str) -> int:
     """Run one node of a run folder: what an engine calls, and what repeats a node by hand."""
-    from ccip_batch.node import main as node_main
+    from ccip_batch.nodes.supervisor import main as node_main
 
     return node_main(run, name)
 
@@ -298,7 +298,7 @@ def simulate(folder: Path, preset: str, seed: int, **size: int | None) -> int:
 @_explained
 def schema() -> int:
     """Print the JSON schema of the job config, for editors."""
-    from ccip_batch.config_page import schema as config_schema
+    from ccip_batch.job.options_page import schema as config_schema
 
     click.echo(json.dumps(config_schema(), indent=2))
     return ExitCode.DONE

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ccip_batch import resources
-from ccip_batch.config import ResolvedJob
-from ccip_batch.results import NodeResult
+from ccip_batch.job import resources_archive
+from ccip_batch.job.config import ResolvedJob
+from ccip_batch.run.results import NodeResult
 
 BARE = Path(__file__).with_name("bench") / "bare.py"
 
@@ -47,8 +47,8 @@ def selection(fields: list[int], scans: list[int], antennas: int) -> dict[str, s
 def restore_calls(job: ResolvedJob, result: NodeResult, folder: Path) -> dict[str, Any]:
     """What a plain script must know to restore the job's data in an empty folder, which gets SE-CONT's tables."""
     archive = job.inputs.reimaging_resources
-    found = resources.inspect(archive, job.root, job.continuum_imagename)
-    resources.extract(archive, folder, found)
+    found = resources_archive.inspect(archive, job.root, job.continuum_imagename)
+    resources_archive.extract(archive, folder, found)
     continuum, restored = result.stage("editimlist_continuum"), result.stage("restorepims")
     spws = ",".join(map(str, continuum["science_spws"]))
     fields = ",".join(map(str, continuum["fields"]))

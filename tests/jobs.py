@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ccip_batch.run_folder import lock_file
+from ccip_batch.run.folder import lock_file
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build" / "tests"

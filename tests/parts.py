@@ -9,10 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from ccip_batch import side_by_side
-from ccip_batch.casa import Casa
+from ccip_batch.casa import side_by_side
+from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CcipError, DataError
-from ccip_batch.model import Model
+from ccip_batch.records import Model
 
 
 class Answer(Model):

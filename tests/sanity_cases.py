@@ -1,4 +1,5 @@
-"""Runs each check of `ccip_batch.sanity` on CASA images and a measurement set that are right, or wrong in one thing.
+"""Runs each check of `ccip_batch.casa.checks` on CASA images and a measurement set that are right, or wrong in
+one thing.
 
 python tests/sanity_cases.py RUN: in an empty folder; RUN is a finished run of the simulation `small` that kept all.
 Prints JSON: for each case `ok`, or the error's class and text.
@@ -15,11 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from ccip_batch import sanity
-from ccip_batch.casa import Casa
+from ccip_batch.casa.flag_statistics import FlagCounts
+from ccip_batch.casa.images import Beam, Statistics, read_plane
+from ccip_batch.casa.session import Casa, checks
 from ccip_batch.errors import CcipError
-from ccip_batch.flag_statistics import FlagCounts
-from ccip_batch.images import Beam, Statistics, read_plane
 from ccip_batch.stages.restoregroup import RestoredGroup, Restoring
 from ccip_batch.stages.restorepims import check_all, restorepims
 
@@ -58,30 +58,30 @@ one_zero, one_nan = noise.copy(), noise.copy()
 one_zero[..., 3] = 0
 one_nan[..., 1] = np.nan
 good_image = make_image("good.image", noise)
-case("planes: good", sanity.check_planes, casa, good_image)
+case("planes: good", checks.check_planes, casa, good_image)
 one_pixel = np.zeros_like(noise)
 one_pixel[5, 7] = 1e-3  # none of those that are looked at first
-case("planes: one pixel", sanity.check_planes, casa, make_image("one.image", one_pixel))
-case("planes: V zero", sanity.check_planes, casa, make_image("zero.image", one_zero))
-case("planes: Q NaN", sanity.check_planes, casa, make_image("nan.image", one_nan))
-case("planes: order", sanity.check_planes, casa, make_image("order.image", noise, ("I", "Q", "V", "U")))
+case("planes: one pixel", checks.check_planes, casa, make_image("one.image", one_pixel))
+case("planes: V zero", checks.check_planes, casa, make_image("zero.image", one_zero))
+case("planes: Q NaN", checks.check_planes, casa, make_image("nan.image", one_nan))
+case("planes: order", checks.check_planes, casa, make_image("order.image", noise, ("I", "Q", "V", "U")))
 for name, image in (("good", "good.image"), ("V zero", "zero.image"), ("Q NaN", "nan.image")):
     statistics = {}
     for index, stokes in enumerate("IQUV"):
         values, valid = read_plane(casa, image, index)
         statistics[stokes] = Statistics.of(values[valid])
-    case(f"statistics: {name}", sanity.check_statistics, image, statistics)
+    case(f"statistics: {name}", checks.check_statistics, image, statistics)
 
 x, y = np.meshgrid(np.arange(SIZE) - SIZE // 2, np.arange(SIZE) - SIZE // 2, indexing="ij")
 gauss = np.exp(-4 * np.log(2) * ((x / 4) ** 2 + (y / 3) ** 2))  # 24 x 18 arcsec
 psf = make_image("good.psf", np.repeat(gauss[..., None], 4, axis=2))
-case("beam: good", sanity.check_beam, casa, psf, Beam(major_arcsec=24, minor_arcsec=18, pa_deg=90))
-case("beam: default", sanity.check_beam, casa, psf, Beam(major_arcsec=6, minor_arcsec=6, pa_deg=0))
-case("beam: huge", sanity.check_beam, casa, psf, Beam(major_arcsec=120, minor_arcsec=60, pa_deg=0))
-case("beam: zero", sanity.check_beam, casa, psf, Beam(major_arcsec=0, minor_arcsec=0, pa_deg=0))
-case("beam: NaN", sanity.check_beam, casa, psf, Beam(major_arcsec=float("nan"), minor_arcsec=18, pa_deg=0))
+case("beam: good", checks.check_beam, casa, psf, Beam(major_arcsec=24, minor_arcsec=18, pa_deg=90))
+case("beam: default", checks.check_beam, casa, psf, Beam(major_arcsec=6, minor_arcsec=6, pa_deg=0))
+case("beam: huge", checks.check_beam, casa, psf, Beam(major_arcsec=120, minor_arcsec=60, pa_deg=0))
+case("beam: zero", checks.check_beam, casa, psf, Beam(major_arcsec=0, minor_arcsec=0, pa_deg=0))
+case("beam: NaN", checks.check_beam, casa, psf, Beam(major_arcsec=float("nan"), minor_arcsec=18, pa_deg=0))
 no_psf = make_image("no.psf", np.zeros((SIZE, SIZE, 4)))
-case("beam: no psf", sanity.check_beam, casa, no_psf, Beam(major_arcsec=24, minor_arcsec=18, pa_deg=0))
+case("beam: no psf", checks.check_beam, casa, no_psf, Beam(major_arcsec=24, minor_arcsec=18, pa_deg=0))
 
 box = np.zeros((SIZE, SIZE, 1))
 box[10:20, 10:20] = 1
@@ -90,12 +90,12 @@ empty = make_image("empty.mask", 0 * box, ("I",))
 elsewhere = make_image("elsewhere.mask", box, ("I",), ra_deg=10.1)
 antipode = make_image("antipode.mask", box, ("I",), ra_deg=190.0)
 larger = make_image("larger.mask", np.pad(box, ((4, 4), (4, 4), (0, 0))), ("I",))
-case("mask: good", sanity.check_mask, casa, mask, mask, good_image)
-case("mask: empty", sanity.check_mask, casa, empty, empty, good_image)
-case("mask: elsewhere", sanity.check_mask, casa, elsewhere, elsewhere, good_image)
-case("mask: antipode", sanity.check_mask, casa, antipode, antipode, good_image)
-case("mask: regridded", sanity.check_mask, casa, larger, mask, good_image)
-case("mask: regridded from elsewhere", sanity.check_mask, casa, larger, empty, good_image)
+case("mask: good", checks.check_mask, casa, mask, mask, good_image)
+case("mask: empty", checks.check_mask, casa, empty, empty, good_image)
+case("mask: elsewhere", checks.check_mask, casa, elsewhere, elsewhere, good_image)
+case("mask: antipode", checks.check_mask, casa, antipode, antipode, good_image)
+case("mask: regridded", checks.check_mask, casa, larger, mask, good_image)
+case("mask: regridded from elsewhere", checks.check_mask, casa, larger, empty, good_image)
 
 shutil.copytree(RUN / "nodes" / "restore" / "work", "work")
 vis = str(next(Path("work").glob("*_split.ms")))
@@ -133,20 +133,20 @@ with casa.table(group, write=True) as table:
     table.addcols({"MODEL_DATA": model})
     table.putcol("MODEL_DATA", table.getcol("DATA"))
 
-case("model: good", sanity.check_model, casa, group, "model.tt0")
+case("model: good", checks.check_model, casa, group, "model.tt0")
 for name, how in (
     ("zero", lambda values, _: 0 * values),
     ("zero in one spw", in_spw(12, 0)),
     ("NaN", in_spw(12, complex("nan"))),
 ):
     undo = change(group, "MODEL_DATA", how)
-    case(f"model: {name}", sanity.check_model, casa, group, "model.tt0")
+    case(f"model: {name}", checks.check_model, casa, group, "model.tt0")
     undo()
 
-case("weights: good", sanity.check_weights, casa, group)
+case("weights: good", checks.check_weights, casa, group)
 for name, value in (("negative", -1.0), ("zero", 0.0), ("NaN", float("nan"))):
     undo = change(group, "WEIGHT_SPECTRUM", in_spw(12, value))
-    case(f"weights: {name} in one spw", sanity.check_weights, casa, group)
+    case(f"weights: {name} in one spw", checks.check_weights, casa, group)
     undo()
 
 
@@ -165,27 +165,27 @@ flagged = restored.model_copy(update={"model_peak_jy": 0.0, "weights_changed": F
 case("groups: good", check_all, vis, [flagged, restored], "model.tt0")
 for name, changes in (("all flagged", {"model_peak_jy": 0.0}), ("weights unchanged", {"weights_changed": False})):
     case(f"groups: {name}", check_all, vis, [flagged, restored.model_copy(update=changes)], "model.tt0")
-case("flags: good", sanity.check_flag_version, casa, vis, "statwt_1")
+case("flags: good", checks.check_flag_version, casa, vis, "statwt_1")
 for name, how in (
     ("random order", lambda flags, _: flags[..., rng.permutation(flags.shape[-1])]),
     ("one row further", lambda flags, _: np.roll(flags, 1, axis=-1)),
     ("none flagged", lambda flags, _: np.zeros_like(flags)),
 ):
     undo = change(str(version), "FLAG", how)
-    case(f"flags: {name}", sanity.check_flag_version, casa, vis, "statwt_1")
+    case(f"flags: {name}", checks.check_flag_version, casa, vis, "statwt_1")
     if name == "random order":
         case("restorepims: flags in random order", restore_again)
     undo()
 with casa.table(vis) as table:
     times = table.getcol("TIME")
 undo = change(vis, "TIME", lambda values, _: values[::-1])
-case("flags: rows of the data in another order", sanity.check_flag_version, casa, vis, "statwt_1")
+case("flags: rows of the data in another order", checks.check_flag_version, casa, vis, "statwt_1")
 undo()
 with casa.table(str(version), write=True) as table:
     table.addrows(1)
-case("flags: another number of rows", sanity.check_flag_version, casa, vis, "statwt_1")
+case("flags: another number of rows", checks.check_flag_version, casa, vis, "statwt_1")
 shutil.rmtree(version)
-case("flags: missing", sanity.check_flag_version, casa, vis, "statwt_1")
+case("flags: missing", checks.check_flag_version, casa, vis, "statwt_1")
 
 with casa.table(vis, write=True) as table:
     table.addcols({"MODEL_DATA": {**table.getcoldesc("DATA"), "dataManagerGroup": "model"}})

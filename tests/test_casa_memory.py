@@ -31,7 +31,7 @@ SESSION = """
 import ctypes, json
 from pathlib import Path
 from ccip_batch import casa_memory, machine_code
-from ccip_batch.casa import Casa
+from ccip_batch.casa.session import Casa
 Casa(Path("casa.log"))
 imager = casa_memory._imager()
 (function,) = set(machine_code.exported(machine_code.casa_libraries().values(), casa_memory.MEMORY_FREE))
@@ -73,17 +73,17 @@ def test_all_images_and_records_of_each_iteration_are_the_same(
 
 def test_casacore_is_told_for_large_planes_only(tmp_path: Path) -> None:
     (told, why_not, _, module), undone = session(tmp_path, 3000 * 3000)
-    assert (told, why_not, module, undone) == (0, "", "ccip_batch.casa_memory", True)
+    assert (told, why_not, module, undone) == (0, "", "ccip_batch.casa.memory", True)
     (told, why_not, free_kb, module), undone = session(tmp_path, 12500 * 12500)
-    assert (told, why_not, module, undone) == (1, "", "ccip_batch.casa_memory", True)
+    assert (told, why_not, module, undone) == (1, "", "ccip_batch.casa.memory", True)
     assert free_kb == 12500 * 12500 * 12 // 1024
 
 
 @pytest.mark.parametrize(
     ("change", "why", "module"),
     [
-        ("casa_memory.MEMORY_FREE = 'no_such_name'", "no function no_such_name", "ccip_batch.casa_memory"),
-        ("import platform; platform.machine = lambda: 'aarch64'", "on aarch64", "ccip_batch.casa_memory"),
+        ("casa_memory.MEMORY_FREE = 'no_such_name'", "no function no_such_name", "ccip_batch.casa.memory"),
+        ("import platform; platform.machine = lambda: 'aarch64'", "on aarch64", "ccip_batch.casa.memory"),
         ("del imager.updateMask", "PySynthesisImager.updateMask", "casatasks.private.imagerhelpers.imager_base"),
     ],
     ids=["name", "processor", "method"],

@@ -21,7 +21,7 @@ SESSION = """
 import json, sys
 from pathlib import Path
 from ccip_batch import casa_speed
-from ccip_batch.casa import Casa
+from ccip_batch.casa.session import Casa
 {before}
 casa = Casa(Path("casa.log"), self_checks={wanted})
 with casa.tool("quanta"):
@@ -33,7 +33,7 @@ print(json.dumps([casa.self_checks.places, casa.self_checks.sentence(), code]))
 PRODUCTS = """
 import ctypes, json, random, struct
 from pathlib import Path
-from ccip_batch.casa import Casa
+from ccip_batch.casa.session import Casa
 product = ctypes.CDLL("libgcc_s.so.1").__mulsc3
 product.argtypes, product.restype = [ctypes.c_float] * 4, ctypes.c_double
 random.seed(1)

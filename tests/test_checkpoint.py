@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ccip_batch.checkpoint import CHANGING, CONSTANT, FINAL, Checkpoint, State
+from ccip_batch.imaging.checkpoint import CHANGING, CONSTANT, FINAL, Checkpoint, State
 
 
 def test_all_is_on_the_disk_before_the_state_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

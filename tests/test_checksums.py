@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ccip_batch.checksums import Output
+from ccip_batch.run.checksums import Output
 
 
 def make_table(folder: Path) -> Output:

@@ -77,7 +77,7 @@ def test_a_folder_of_something_else_is_left_alone(small_job: Path, tmp_path: Pat
 
 
 def test_two_runs_in_one_folder(small_job: Path, finished: Path) -> None:
-    from ccip_batch.run_folder import RunFolder
+    from ccip_batch.run.folder import RunFolder
 
     with alone(finished), RunFolder(finished).locked():
         done = ccip_batch("run", small_job, "--run-dir", finished)
@@ -189,7 +189,7 @@ def test_missing_resources_are_an_error_and_have_a_report(tmp_path: Path) -> Non
 def test_restored_data_are_not_touched_because_resources_are_missing(
     small_job: Path, finished: Path, tmp_path: Path
 ) -> None:
-    from ccip_batch.resources import patterns
+    from ccip_batch.job.resources_archive import patterns
 
     resolved = yaml.safe_load((finished / "job.resolved.yaml").read_text())
     names = patterns(resolved["root"], resolved["continuum_imagename"]).values()

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from job_folder import CCIP_LIST, JOB, ROOT, SEIP_LIST, make_job
 
-from ccip_batch import config_page
-from ccip_batch.config import Job, ResolvedJob, load_job, resolve
 from ccip_batch.errors import ConfigError
+from ccip_batch.job import options_page
+from ccip_batch.job.config import Job, ResolvedJob, load_job
+from ccip_batch.job.resolve import resolve
 
 PROJECT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
@@ -338,16 +339,16 @@ def test_the_examples_load(path: Path) -> None:
 
 
 def test_the_option_page_tells_the_truth() -> None:
-    """After a change of an option: `python -m ccip_batch.config_page > docs/config.md`."""
-    assert (PROJECT / "docs/config.md").read_text() == config_page.page()
+    """After a change of an option: `python -m ccip_batch.job.options_page > docs/config.md`."""
+    assert (PROJECT / "docs/config.md").read_text() == options_page.page()
 
 
 def test_every_option_is_described() -> None:
-    schema = config_page.schema()
+    schema = options_page.schema()
     sections = [schema, *schema["$defs"].values()]
     for section in sections:
         assert section["additionalProperties"] is False
         for name, item in section["properties"].items():
             assert item["description"].endswith("."), name
-    described = {key.split(".")[0] for key, *_ in config_page.options()}
+    described = {key.split(".")[0] for key, *_ in options_page.options()}
     assert described == set(Job.model_fields)

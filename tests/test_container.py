@@ -14,10 +14,12 @@ import pytest
 from job_folder import ROOT, make_job
 from jobs import ccip_batch
 
-from ccip_batch import container, process
-from ccip_batch.config import ResolvedJob, load_job, resolve
-from ccip_batch.measures import Reach
-from ccip_batch.probe import Finding
+from ccip_batch import processes
+from ccip_batch.casa.measures import Reach
+from ccip_batch.casa.probe import Finding
+from ccip_batch.job.config import ResolvedJob, load_job
+from ccip_batch.job.resolve import resolve
+from ccip_batch.nodes import apptainer
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def resolved(job: Path, image: Path) -> ResolvedJob:
 
 def binds(job: Path, run: Path) -> dict[str, tuple[str, bool]]:
     """Of the local engine: path inside -> (path here, whether it can be written)."""
-    there = container.of_job(resolved(job, job.parent / "image.sif"), run)
+    there = apptainer.of_job(resolved(job, job.parent / "image.sif"), run)
     assert there is not None
     return {str(bind.inside): (str(bind.source), bind.writable) for bind in there.binds}
 
@@ -80,7 +82,7 @@ def test_linked_folders_of_the_run_can_be_written(tmp_path: Path) -> None:
 
 def test_paths_are_quoted() -> None:
     path = Path('/a, "b":c')
-    assert container.Bind("x", path, path).option()[1] == (
+    assert apptainer.Bind("x", path, path).option()[1] == (
         'type=bind,"source=/a, ""b"":c","destination=/a, ""b"":c",ro'
     )
 
@@ -91,14 +93,14 @@ def test_newer_casa_data_are_bound_over_those_of_the_image(tmp_path: Path, monke
     monkeypatch.setenv("CCIP_CASA_DATA", str(newer))
     job = make_job(tmp_path / "data")
     assert binds(job, tmp_path / "run")["/opt/ccip/data"] == (str(newer), False)
-    there = container.of_job(resolved(job, job.parent / "image.sif"), tmp_path / "run")
+    there = apptainer.of_job(resolved(job, job.parent / "image.sif"), tmp_path / "run")
     assert there is not None
     assert [bind.complaint() for bind in there.binds if bind.complaint()] == []
 
 
 def test_nodes_of_a_pool_are_not_started_in_an_image_here(tmp_path: Path, sif: Path) -> None:
     job = make_job(tmp_path / "data", "execution: {engine: htcondor, site: local}\n")
-    assert container.of_job(resolved(job, sif), tmp_path / "run") is None
+    assert apptainer.of_job(resolved(job, sif), tmp_path / "run") is None
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,7 @@ def test_a_process_ends_with_who_holds_its_standard_input() -> None:
         f"child = subprocess.Popen([sys.executable, '-c', {child!r}], stdin=subprocess.PIPE, start_new_session=True)\n"
         "print(child.pid, flush=True)\ntime.sleep(60)"
     )
-    environment = {**os.environ, process.PARENT_VARIABLE: process.STANDARD_INPUT}
+    environment = {**os.environ, processes.PARENT_VARIABLE: processes.STANDARD_INPUT}
     with subprocess.Popen(
         [sys.executable, "-c", holder], env=environment, stdout=subprocess.PIPE, text=True
     ) as started:

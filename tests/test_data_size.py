@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from jobs import make_simulation
 
-from ccip_batch.casa import Casa
-from ccip_batch.config import load_job
-from ccip_batch.data_size import DataSize, table_rows
-from ccip_batch.measurement_set import summarize
+from ccip_batch.casa.measurement_set import summarize
+from ccip_batch.casa.session import Casa
+from ccip_batch.job.config import load_job
+from ccip_batch.job.data_size import DataSize, table_rows
 
 
 def test_rows_are_those_that_casa_counts(tmp_path: Path) -> None:

@@ -7,10 +7,18 @@ from pathlib import Path
 import pytest
 from job_folder import SEIP_LIST, make_job
 
-from ccip_batch.config import ResolvedJob, load_job, resolve
-from ccip_batch.data_size import DataSize
-from ccip_batch.estimates import cores, disk_bytes, memory_bytes, restore_disk_bytes, restored_disk_bytes, seconds
-from ccip_batch.workflow import build_graph
+from ccip_batch.job.config import ResolvedJob, load_job
+from ccip_batch.job.data_size import DataSize
+from ccip_batch.job.resolve import resolve
+from ccip_batch.workflow.estimates import (
+    cores,
+    disk_bytes,
+    memory_bytes,
+    restore_disk_bytes,
+    restored_disk_bytes,
+    seconds,
+)
+from ccip_batch.workflow.graph import build_graph
 
 
 def job_of(folder: Path, pixels: int = 512) -> ResolvedJob:

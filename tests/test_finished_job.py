@@ -19,7 +19,7 @@ import pytest
 from astropy.io import fits
 from jobs import alone, ccip_batch
 
-from ccip_batch.previews import Previews
+from ccip_batch.imaging.previews import Previews
 
 IMAGENAME_GROUPS = {"10": "10", "12,13": "12_13", "17": "17"}
 KINDS = ("image.pbcor.tt0.subim", "image.pbcor.tt0.rms.subim", "image.pbcor.tt0.subim.com")
@@ -303,7 +303,7 @@ def _worker_of(run: Path, node: str) -> int:
             words = (process / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"ccip_batch.worker" in words and str(run).encode() in words and node.encode() in words:
+        if b"ccip_batch.nodes.worker" in words and str(run).encode() in words and node.encode() in words:
             return int(process.name)
     raise AssertionError(f"no worker of {node}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ccip_batch.flux_jumps import Flux, find_jumps
+from ccip_batch.imaging.flux_jumps import Flux, find_jumps
 
 GHZ = np.arange(2.051, 4.0, 0.128)
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ccip_batch import parameter_list
 from ccip_batch.errors import ConfigError
-from ccip_batch.parameter_list import ParameterList
-from ccip_batch.problems import Problem, failure
+from ccip_batch.job import parameter_list
+from ccip_batch.job.parameter_list import ParameterList
+from ccip_batch.job.problems import Problem, failure
 
 
 def read(path: Path) -> ParameterList:

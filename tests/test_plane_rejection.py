@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from ccip_batch.config import RejectAfter
-from ccip_batch.images import Beam
-from ccip_batch.plane_rejection import ImagedPlane, judge, reference_plane
+from ccip_batch.casa.images import Beam
+from ccip_batch.imaging.plane_rejection import ImagedPlane, judge, reference_plane
+from ccip_batch.job.config import RejectAfter
 
 
 def plane(spw: str, ghz: float, scale: float = 1.0, flagged: float = 0.0) -> ImagedPlane:

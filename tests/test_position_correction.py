@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from ccip_batch.position_correction import PositionCorrection
+from ccip_batch.imaging.position_correction import PositionCorrection
 
 CODE = """
 import json, sys
 from pathlib import Path
-from ccip_batch.casa import Casa
-from ccip_batch.position_correction import position_correction
+from ccip_batch.casa.session import Casa
+from ccip_batch.imaging.position_correction import position_correction
 casa = Casa(Path("casa.log"))
 made = [position_correction(casa, *arguments).model_dump() for arguments in json.loads(sys.argv[1])]
 print(json.dumps(made))

@@ -9,7 +9,7 @@ import pytest
 from astropy.wcs import WCS
 
 from ccip_batch.errors import DataError
-from ccip_batch.previews import Previews, factor, furthest, mean, reduced_header
+from ccip_batch.imaging.previews import Previews, factor, furthest, mean, reduced_header
 
 
 def test_no_side_is_longer_than_asked() -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from ccip_batch.checksums import ProductFile
 from ccip_batch.errors import CasaError
-from ccip_batch.products import ImageName, check_whole, fits_time, product_name, write_product
+from ccip_batch.products.fits import ImageName, check_whole, fits_time, product_name, write_product
+from ccip_batch.run.checksums import ProductFile
 
 NAME = "VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1"
 

@@ -10,8 +10,8 @@ import pytest
 from job_folder import make_job
 from jobs import ccip_batch
 
-from ccip_batch.progress import Progress
-from ccip_batch.run_folder import RunFolder
+from ccip_batch.engines.local.progress import Progress
+from ccip_batch.run.folder import RunFolder
 
 
 def test_time_left_follows_a_node_that_takes_longer(
@@ -26,7 +26,7 @@ def test_time_left_follows_a_node_that_takes_longer(
     progress = Progress(run, run.read_job(), workers=1)
     progress.changed(images[0], "running", "")
     started = time.monotonic()
-    monkeypatch.setattr("ccip_batch.progress.time.monotonic", lambda: started + 3600)
+    monkeypatch.setattr("ccip_batch.engines.local.progress.time.monotonic", lambda: started + 3600)
     progress.changed(images[1], "running", "")
     first, second = (_hours_to_go(line) for line in capsys.readouterr().err.splitlines())
     assert first < len(images) / 2 < len(images) - 2 < second

@@ -14,8 +14,8 @@ import yaml
 from astropy.io import fits
 
 from ccip_batch import __version__
-from ccip_batch.config import ResolvedJob
-from ccip_batch.provenance import cards, image
+from ccip_batch.job.config import ResolvedJob
+from ccip_batch.products.provenance import cards, image
 
 
 def result(run: Path, node: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 from job_folder import CONTINUUM, ROOT, TABLES, add_member, add_table, make_archive
 
 from ccip_batch.errors import DataError
-from ccip_batch.resources import Resources, extract, inspect, patterns
+from ccip_batch.job.resources_archive import Resources, extract, inspect, patterns
 
 NEEDED = [name for name in TABLES if not any(part in name for part in ("secondmask", "iter3", "se_initial"))]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ccip_batch.results import NodeResult, StageRecord, Usage, read_result
+from ccip_batch.run.results import NodeResult, StageRecord, Usage, read_result
 
 
 def write_result(path: Path) -> NodeResult:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from ccip_batch.casa.checks import check_fits
 from ccip_batch.errors import CasaError
-from ccip_batch.sanity import check_fits
 
 CASES = {
     "planes: V zero": ("CasaError", "Stokes V of zero.image is zero everywhere"),

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ccip_batch.engines.htcondor.sites import known_sites, load_site
 from ccip_batch.errors import ConfigError
-from ccip_batch.sites import known_sites, load_site
 
 MINE = "description: Ours\nhtcondor: 24.0.1\ndata: shared\n"
 

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
+from ccip_batch.casa.measurement_set import Field
 from ccip_batch.errors import ConfigError
-from ccip_batch.measurement_set import Field
-from ccip_batch.sky import fields_within, phase_centre
+from ccip_batch.imaging.sky import fields_within, phase_centre
 
 
 def field(number: int, east_arcsec: float, north_arcsec: float, ra: float = 0.0, dec: float = 45.0) -> Field:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from jobs import ccip_batch
 
-from ccip_batch.status import NodeStatus, print_status
+from ccip_batch.run.state import NodeStatus, print_status
 
 
 def test_a_finished_run_is_readable_at_80_columns(finished: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from job_folder import CCIP_LIST, ROOT, TABLES, make_archive, make_job
 
 from ccip_batch.errors import ConfigError, DataError, ResourceError
-from ccip_batch.validate import check, check_disk
+from ccip_batch.verbs.check import check, check_disk
 
 
 def test_a_good_job(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_changed_files_of_other_nodes_are_found(run: Path, where: str) -> None:
 
 def test_a_changed_input_is_found(small_job: Path, tmp_path: Path) -> None:
     """Of a run that was only started: the inputs are compared, and what is not done is said."""
-    from ccip_batch.jobs import open_run, write_job
+    from ccip_batch.verbs.prepare import open_run, write_job
 
     folder = tmp_path / "job"
     run, job, _ = open_run(link_inputs(small_job, folder), (), tmp_path / "run")

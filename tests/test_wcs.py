@@ -16,7 +16,7 @@ PIXELS = [(0, 0), (17, 200), (128, 128), (255, 3)]
 CASA_POSITIONS = """
 import json, sys
 from pathlib import Path
-from ccip_batch.casa import Casa
+from ccip_batch.casa.session import Casa
 casa, found = Casa(Path("casa.log")), {}
 for path in sys.argv[2:]:
     with casa.tool("image") as tool:

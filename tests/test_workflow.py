@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from ccip_batch.groups import SpwGroup
-from ccip_batch.workflow import build_graph
+from ccip_batch.job.spw_groups import SpwGroup
+from ccip_batch.workflow.graph import build_graph
 
 
 def graph():  # type: ignore[no-untyped-def]

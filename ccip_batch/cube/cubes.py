@@ -17,7 +17,7 @@ from ccip_batch.cube.convolve import Grid, Shift, Transfer, nominal_grid, shift_
 from ccip_batch.cube.planes import Plane, find_planes, selected_groups
 from ccip_batch.cube.write import CubeFile, base_header, free_space, frequency_table
 from ccip_batch.errors import DataError, ResourceError
-from ccip_batch.run_folder import RunFolder
+from ccip_batch.run.folder import RunFolder
 
 SPACING = 128e6
 """Hz between neighbouring spectral windows of one baseband of VLASS."""

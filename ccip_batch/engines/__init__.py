@@ -1,1 +1,1 @@
-"""Engines run the graph of a job. They know nothing of CASA."""
+"""Engines run the graph of a job: on this machine, or in a pool. They know nothing of CASA."""

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from ccip_batch.report.facts import gather
-from ccip_batch.run_folder import RunFolder
+from ccip_batch.run.folder import RunFolder
 
 
 def write_to(run: RunFolder, folder: Path) -> None:

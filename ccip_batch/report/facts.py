@@ -12,14 +12,14 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ccip_batch import previews
-from ccip_batch.config import ResolvedJob
 from ccip_batch.errors import DataError
-from ccip_batch.estimates import memory_bytes
-from ccip_batch.node import repeat_command
-from ccip_batch.plane_rejection import Judgement
-from ccip_batch.results import NodeFailure, NodeResult, StageRecord, read_failure, read_result
-from ccip_batch.run_folder import NodeFolder, RunFolder
+from ccip_batch.imaging import previews
+from ccip_batch.imaging.plane_rejection import Judgement
+from ccip_batch.job.config import ResolvedJob
+from ccip_batch.nodes.supervisor import repeat_command
+from ccip_batch.run.folder import NodeFolder, RunFolder
+from ccip_batch.run.results import NodeFailure, NodeResult, StageRecord, read_failure, read_result
+from ccip_batch.run.state import NodeStatus, read_status
 from ccip_batch.stages.analyzeplanes import CubeAnalysis
 from ccip_batch.stages.editimlist import CubeTargets, PlaneTarget
 from ccip_batch.stages.exportvlassdata import NativeExport
@@ -27,8 +27,8 @@ from ccip_batch.stages.makecutoutimages import CutoutResult
 from ccip_batch.stages.makeimages import PlaneImages
 from ccip_batch.stages.makermsimages import RmsResult
 from ccip_batch.stages.pbcor import PbcorResult
-from ccip_batch.status import NodeStatus, read_status
-from ccip_batch.workflow import Graph, Node
+from ccip_batch.workflow.estimates import memory_bytes
+from ccip_batch.workflow.graph import Graph, Node
 
 T = TypeVar("T", bound=BaseModel)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ccip_batch.images import STOKES, Beam
-from ccip_batch.previews import Previews
+from ccip_batch.casa.images import STOKES, Beam
+from ccip_batch.imaging.previews import Previews
 from ccip_batch.report.facts import PlaneFacts
 from ccip_batch.report.pictures import (
     THUMB_SIDE,

@@ -12,8 +12,7 @@ from typing import Any
 import jinja2
 
 from ccip_batch import __version__
-from ccip_batch.estimates import extrapolated
-from ccip_batch.images import STOKES
+from ccip_batch.casa.images import STOKES
 from ccip_batch.report import stages, verdict
 from ccip_batch.report.facts import NodeFacts, RunFacts
 from ccip_batch.report.gallery import KINDS, PB_LEVELS, make_gallery
@@ -22,6 +21,7 @@ from ccip_batch.report.tables import plane_table
 from ccip_batch.report.texts import copy_headers, copy_logs
 from ccip_batch.report.timing import MARGIN, ROUND, advice, node_uses
 from ccip_batch.report.words import amount, count, duration, moment
+from ccip_batch.workflow.estimates import extrapolated
 
 
 def write_page(facts: RunFacts, folder: Path) -> None:

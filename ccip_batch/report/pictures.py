@@ -15,8 +15,8 @@ import numpy.typing as npt
 from astropy.wcs import WCS
 from PIL import Image
 
-from ccip_batch.images import STOKES, Beam, madrms
-from ccip_batch.previews import Previews
+from ccip_batch.casa.images import STOKES, Beam, madrms
+from ccip_batch.imaging.previews import Previews
 
 THUMB_SIDE = 200
 QUALITY = 55

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ccip_batch.flag_statistics import FlagCounts
-from ccip_batch.images import STOKES, Statistics
-from ccip_batch.measurement_set import MsSummary
+from ccip_batch.casa.flag_statistics import FlagCounts
+from ccip_batch.casa.images import STOKES, Statistics
+from ccip_batch.casa.measurement_set import MsSummary
+from ccip_batch.job.resources_archive import Resources
 from ccip_batch.report.facts import NodeFacts, PlaneFacts, RunFacts
 from ccip_batch.report.tables import Cell, limits, number, shade
 from ccip_batch.report.words import amount, count, duration, moment
-from ccip_batch.resources import Resources
 from ccip_batch.stages.analyzestokescubes import REFERENCE_HZ, Place
 from ccip_batch.stages.editimlist import SEARCH_ARCSEC, ContinuumTarget
 from ccip_batch.stages.flagtargetsdata import FlagResult

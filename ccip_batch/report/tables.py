@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ccip_batch.images import MAD_TO_SIGMA, STOKES
+from ccip_batch.casa.images import MAD_TO_SIGMA, STOKES
 from ccip_batch.report.facts import PlaneFacts, RunFacts
 
 LEVELS = (3, 4, 5, 6)

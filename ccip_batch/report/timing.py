@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ccip_batch.measurement_set import MsSummary
+from ccip_batch.casa.measurement_set import MsSummary
 from ccip_batch.report.facts import NodeFacts, RunFacts
 from ccip_batch.stages.splitgroups import SplitResult
-from ccip_batch.workflow import KINDS
+from ccip_batch.workflow.graph import KINDS
 
 MARGIN = 1.25
 """More memory than the largest peak of its kind."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ccip_batch.products import ImageName
+from ccip_batch.products.fits import ImageName
 from ccip_batch.report.facts import STATES, RunFacts
 from ccip_batch.report.words import count, duration
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from ccip_batch.casa import Casa
-from ccip_batch.groups import SCIENCE_SPWS
+from ccip_batch.casa.session import Casa
+from ccip_batch.job.spw_groups import SCIENCE_SPWS
 from ccip_batch.simulate.beam import primary_beam
 from ccip_batch.simulate.observation import PHASE_CENTRE, PHASE_CENTRE_TEXT, ROOT, Field, spw_frequencies
 from ccip_batch.simulate.presets import Preset

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ccip_batch.casa import Casa, data_folder
+from ccip_batch.casa.session import Casa, data_folder
 from ccip_batch.errors import DataError
-from ccip_batch.groups import SCIENCE_SPWS
+from ccip_batch.job.spw_groups import SCIENCE_SPWS
 from ccip_batch.simulate.presets import Preset
 from ccip_batch.simulate.sky import ARCSEC, from_offset
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ccip_batch.errors import ConfigError
-from ccip_batch.groups import SCIENCE_SPWS
+from ccip_batch.job.spw_groups import SCIENCE_SPWS
 from ccip_batch.simulate.sky import Source
 
 

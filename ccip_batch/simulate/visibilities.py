@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ccip_batch.casa import Casa
-from ccip_batch.groups import SCIENCE_SPWS
+from ccip_batch.casa.session import Casa
+from ccip_batch.job.spw_groups import SCIENCE_SPWS
 from ccip_batch.simulate.beam import primary_beam
 from ccip_batch.simulate.observation import INTEGRATION, PHASE_CENTRE, SPW_WIDTH, Field, spw_frequencies
 from ccip_batch.simulate.presets import Flagged, Preset

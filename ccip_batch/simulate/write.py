@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ccip_batch.casa import MISSING, Casa, is_installed
+from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CasaError, DataError
-from ccip_batch.groups import SCIENCE_SPWS
+from ccip_batch.job.spw_groups import SCIENCE_SPWS
+from ccip_batch.job.versions import CASA_MISSING, casa_is_installed
 from ccip_batch.simulate.continuum import SE_NAME, UVTAPER, make_products, pack
 from ccip_batch.simulate.observation import (
     PHASE_CENTRE,
@@ -54,8 +55,8 @@ def simulate(
     files appear under their names only when all of them are whole. Raises DataError if the folder is not empty,
     ConfigError for an unknown preset or impossible sizes, CasaError if CASA fails.
     """
-    if not is_installed():
-        raise CasaError(f"{MISSING}, or simulate in the container.")
+    if not casa_is_installed():
+        raise CasaError(f"{CASA_MISSING}, or simulate in the container.")
     mosaic(resolve(preset, **sizes))
     antenna_names()
     _require_empty(folder)

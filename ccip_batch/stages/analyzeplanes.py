@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ccip_batch.casa import Casa
-from ccip_batch.common_beam import common_beam
-from ccip_batch.config import RejectAfter
-from ccip_batch.flux_jumps import Flux, FluxJump, find_jumps
-from ccip_batch.images import Beam
-from ccip_batch.model import Model
-from ccip_batch.plane_rejection import ImagedPlane, Judgement, judge
-from ccip_batch.results import NodeResult
-from ccip_batch.samples import Samples
+from ccip_batch.casa.images import Beam
+from ccip_batch.casa.session import Casa
+from ccip_batch.imaging.common_beam import common_beam
+from ccip_batch.imaging.flux_jumps import Flux, FluxJump, find_jumps
+from ccip_batch.imaging.plane_rejection import ImagedPlane, Judgement, judge
+from ccip_batch.imaging.samples import Samples
+from ccip_batch.job.config import RejectAfter
+from ccip_batch.records import Model
+from ccip_batch.run.results import NodeResult
 from ccip_batch.stages.analyzestokescubes import PlaneSamples, StokesAnalysis, analyzestokescubes
 from ccip_batch.stages.editimlist import CubeTargets
 from ccip_batch.stages.exportvlassdata import NativeExport

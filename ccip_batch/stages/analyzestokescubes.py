@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from astropy.wcs import WCS
 
+from ccip_batch.casa.images import STOKES
 from ccip_batch.errors import DataError
-from ccip_batch.images import STOKES
-from ccip_batch.model import Model
-from ccip_batch.samples import Samples
+from ccip_batch.imaging.samples import Samples
+from ccip_batch.records import Model
 
 REFERENCE_HZ = 3e9
 """Frequency at which the fitted flux is given."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from ccip_batch.config import RejectBefore
+from ccip_batch.casa.flag_statistics import FlagCounts
+from ccip_batch.casa.measurement_set import MsSummary
 from ccip_batch.errors import DataError
-from ccip_batch.flag_statistics import FlagCounts
-from ccip_batch.groups import SpwGroup
-from ccip_batch.measurement_set import MsSummary
-from ccip_batch.model import Model
-from ccip_batch.sky import fields_within, phase_centre
+from ccip_batch.imaging.sky import fields_within, phase_centre
+from ccip_batch.job.config import RejectBefore
+from ccip_batch.job.spw_groups import SpwGroup
+from ccip_batch.records import Model
 
 SEARCH_ARCSEC = 1800.0
 """Half the side of a VLASS image, 1 degree."""

@@ -13,14 +13,12 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from ccip_batch.casa import Casa
-from ccip_batch.checksums import ProductFile
+from ccip_batch.casa.images import Beam, read_plane
+from ccip_batch.casa.measurement_set import MsSummary
+from ccip_batch.casa.session import Casa
 from ccip_batch.errors import DataError
-from ccip_batch.images import Beam, read_plane
-from ccip_batch.measurement_set import MsSummary
-from ccip_batch.model import Model
-from ccip_batch.position_correction import MARK, PositionCorrection, position_correction
-from ccip_batch.products import (
+from ccip_batch.imaging.position_correction import MARK, PositionCorrection, position_correction
+from ccip_batch.products.fits import (
     Card,
     ImageName,
     StokesSet,
@@ -29,6 +27,8 @@ from ccip_batch.products import (
     product_name,
     write_product,
 )
+from ccip_batch.records import Model
+from ccip_batch.run.checksums import ProductFile
 from ccip_batch.stages.editimlist import PlaneTarget
 
 _CELESTIAL = tuple(f"{key}{axis}" for axis in (1, 2) for key in ("CTYPE", "CRVAL", "CRPIX", "CDELT", "CUNIT"))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ccip_batch.flag_statistics import FlagCounts, merged
-from ccip_batch.model import Model
+from ccip_batch.casa.flag_statistics import FlagCounts, merged
+from ccip_batch.records import Model
 from ccip_batch.stages.restoregroup import RestoredGroup
 
 

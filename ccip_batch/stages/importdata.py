@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ccip_batch.casa import Casa
+from ccip_batch.casa.measurement_set import MsSummary, summarize
+from ccip_batch.casa.session import Casa
 from ccip_batch.errors import DataError
-from ccip_batch.groups import SpwGroup
-from ccip_batch.measurement_set import MsSummary, summarize
+from ccip_batch.job.spw_groups import SpwGroup
 
 
 def importdata(casa: Casa, vis: Path, groups: Sequence[SpwGroup]) -> MsSummary:

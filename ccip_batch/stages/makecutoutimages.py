@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ccip_batch.casa import Casa
-from ccip_batch.cutout import Cutout
+from ccip_batch.casa.images import STOKES, Beam, Mask, Pixels, box_text, madrms, read_plane, restoring_beam
+from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CasaError
-from ccip_batch.images import STOKES, Beam, Mask, Pixels, box_text, madrms, read_plane, restoring_beam
-from ccip_batch.model import Model
+from ccip_batch.imaging.cutout import Cutout
+from ccip_batch.records import Model
 
 LOW_RMS_JY = 800e-6
 """The table counts rms pixels from 0 to this value."""

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ccip_batch.casa import Casa
-from ccip_batch.casa_memory import spared
-from ccip_batch.checkpoint import Checkpoint, State
-from ccip_batch.convergence import STOP_REASONS, Convergence, IterationResult, joined, read_convergence
+from ccip_batch.casa.checks import check_beam, check_mask, check_planes
+from ccip_batch.casa.images import Beam, image_shape, restoring_beam
+from ccip_batch.casa.memory import spared
+from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CasaError
-from ccip_batch.images import Beam, image_shape, restoring_beam
-from ccip_batch.model import Model
-from ccip_batch.sanity import check_beam, check_mask, check_planes
+from ccip_batch.imaging.checkpoint import Checkpoint, State
+from ccip_batch.imaging.convergence import STOP_REASONS, Convergence, IterationResult, joined, read_convergence
+from ccip_batch.records import Model
 
 LAST_ITERATION = 3
 _LIMIT_OF_MAJOR_CYCLES = 9

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ccip_batch.casa import Casa
-from ccip_batch.cutout import RMS_BOX_ARCSEC, RMS_GRID, Cutout
-from ccip_batch.images import STOKES, Statistics, read_plane
-from ccip_batch.model import Model
-from ccip_batch.sanity import check_statistics
+from ccip_batch.casa.checks import check_statistics
+from ccip_batch.casa.images import STOKES, Statistics, read_plane
+from ccip_batch.casa.session import Casa
+from ccip_batch.imaging.cutout import RMS_BOX_ARCSEC, RMS_GRID, Cutout
+from ccip_batch.records import Model
 
 
 class RmsResult(Model):

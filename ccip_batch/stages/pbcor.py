@@ -6,11 +6,11 @@ and its margin: at the survey's size a quarter of the pixels.
 
 from __future__ import annotations
 
-from ccip_batch.casa import Casa
-from ccip_batch.cutout import Cutout
-from ccip_batch.images import STOKES, Statistics, box_text, read_plane
-from ccip_batch.model import Model
-from ccip_batch.sanity import check_statistics
+from ccip_batch.casa.checks import check_statistics
+from ccip_batch.casa.images import STOKES, Statistics, box_text, read_plane
+from ccip_batch.casa.session import Casa
+from ccip_batch.imaging.cutout import Cutout
+from ccip_batch.records import Model
 
 
 class PbcorResult(Model):

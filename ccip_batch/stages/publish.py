@@ -13,12 +13,12 @@ from xml.etree import ElementTree
 
 from astropy.io import fits
 
-from ccip_batch.checksums import ProductFile
-from ccip_batch.config import ResolvedJob
 from ccip_batch.cube.vmean import mean_v_of
-from ccip_batch.model import Model
-from ccip_batch.provenance import CRATE, Provenance, cards, image, portable_job, write_crate
-from ccip_batch.results import NodeResult
+from ccip_batch.job.config import ResolvedJob
+from ccip_batch.products.provenance import CRATE, Provenance, cards, image, portable_job, write_crate
+from ccip_batch.records import Model
+from ccip_batch.run.checksums import ProductFile
+from ccip_batch.run.results import NodeResult
 
 MANIFEST = "pipeline_manifest.xml"
 CHECKSUMS = "SHA256SUMS"

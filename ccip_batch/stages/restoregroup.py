@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from ccip_batch.casa import Casa
+from ccip_batch.casa.checks import check_model, check_weights, weight_sum
+from ccip_batch.casa.flag_statistics import FlagCounts, count_flags
+from ccip_batch.casa.measurement_set import row_chunks
+from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CasaError
-from ccip_batch.flag_statistics import FlagCounts, count_flags
-from ccip_batch.groups import SpwGroup
-from ccip_batch.measurement_set import row_chunks
-from ccip_batch.model import Model
-from ccip_batch.sanity import check_model, check_weights, weight_sum
+from ccip_batch.job.spw_groups import SpwGroup
+from ccip_batch.records import Model
 
 CONTINUUM_FLAGS = "statwt_1"
 """Name of the flag version of SE-CONT's last imaging stage."""

@@ -14,12 +14,13 @@ import numpy as np
 import pydantic
 from pydantic import Field
 
-from ccip_batch import process, side_by_side
-from ccip_batch.casa import Casa
+from ccip_batch import processes
+from ccip_batch.casa import side_by_side
+from ccip_batch.casa.checks import check_flag_version
+from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CasaError, DataError
-from ccip_batch.groups import SpwGroup
-from ccip_batch.model import Model
-from ccip_batch.sanity import check_flag_version
+from ccip_batch.job.spw_groups import SpwGroup
+from ccip_batch.records import Model
 from ccip_batch.stages.restoregroup import CONTINUUM_FLAGS, RestoredGroup, Restoring, restore_group
 
 
@@ -63,7 +64,7 @@ def restorepims(
     lost = check_flag_version(casa, vis, CONTINUUM_FLAGS)
     casa.task("delmod", vis=vis, otf=True, scr=False)
     _make_weights(casa, vis, restoring.prediction)
-    process.give_memory_back()
+    processes.give_memory_back()
     _, used = _science_spws(casa, vis)
     given = restoring.model_dump(mode="json")
     parts = {group.name: {"spw": group.selection, "given": given} for group in _with_data(groups, used)}

@@ -10,10 +10,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ccip_batch.casa import Casa
-from ccip_batch.data_size import folder_bytes
-from ccip_batch.groups import SpwGroup
-from ccip_batch.model import Model
+from ccip_batch.casa.session import Casa
+from ccip_batch.job.data_size import folder_bytes
+from ccip_batch.job.spw_groups import SpwGroup
+from ccip_batch.records import Model
 from ccip_batch.stages.restoregroup import FOLDER
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ccip_batch.casa import Casa
+from ccip_batch.casa.measurement_set import MsSummary, summarize
+from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CasaError
-from ccip_batch.measurement_set import MsSummary, summarize
 
 
 def transformimagedata(casa: Casa, vis: str, outputvis: str, fields: Sequence[int], spws: Sequence[int]) -> MsSummary:

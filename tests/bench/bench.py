@@ -84,9 +84,10 @@ def bench_a_and_b(job: Path) -> None:
 
 def bench_d(job: Path) -> None:
     """One plane of 6250 x 6250 pixels of the survey's 0.6 arcsec, with few major cycles, against the estimate."""
-    from ccip_batch.config import load_job, resolve
-    from ccip_batch.estimates import memory_bytes
-    from ccip_batch.workflow import build_graph
+    from ccip_batch.job.config import load_job
+    from ccip_batch.job.resolve import resolve
+    from ccip_batch.workflow.estimates import memory_bytes
+    from ccip_batch.workflow.graph import build_graph
 
     sides = 6250
     changes = ["imaging.spw=['17']", f"imaging.imsize={sides}", "imaging.cell=0.6arcsec", "imaging.niter=5"]

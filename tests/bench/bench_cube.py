@@ -88,7 +88,7 @@ def _cube(arguments: argparse.Namespace) -> dict[str, float]:
 
 
 def _casa(arguments: argparse.Namespace) -> dict[str, float]:
-    from ccip_batch.casa import Casa
+    from ccip_batch.casa.session import Casa
 
     work = arguments.scratch / "casa"
     work.mkdir()

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ccip_batch.config import load_job, resolve
-from ccip_batch.data_size import DataSize
-from ccip_batch.estimates import memory_bytes, seconds
-from ccip_batch.groups import SCIENCE_SPWS
+from ccip_batch.job.config import load_job
+from ccip_batch.job.data_size import DataSize
+from ccip_batch.job.resolve import resolve
+from ccip_batch.job.spw_groups import SCIENCE_SPWS
 from ccip_batch.simulate import simulate
-from ccip_batch.workflow import build_graph
+from ccip_batch.workflow.estimates import memory_bytes, seconds
+from ccip_batch.workflow.graph import build_graph
 
 NODES = ("restore", "image_spw17")
 BASE = {"pixels": 512, "cell": 6.0, "channels": 8, "integrations": 2}

@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from jobs import BUILD, make_run, make_simulation
 
-from ccip_batch.previews import PSF_HALF, SIDE, SMALL_SIDE, Previews
-from ccip_batch.results import NodeResult
+from ccip_batch.imaging.previews import PSF_HALF, SIDE, SMALL_SIDE, Previews
+from ccip_batch.run.results import NodeResult
 
 SPWS = tuple(range(2, 18))
 

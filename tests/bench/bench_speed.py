@@ -21,10 +21,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bare_calls import restore_calls, run_bare, selection
 from jobs import BUILD
 
-from ccip_batch import process
-from ccip_batch.config import ResolvedJob, load_job, resolve
-from ccip_batch.cutout import cutout_box
-from ccip_batch.results import NodeResult, read_result
+from ccip_batch import processes
+from ccip_batch.imaging.cutout import cutout_box
+from ccip_batch.job.config import ResolvedJob, load_job
+from ccip_batch.job.resolve import resolve
+from ccip_batch.run.results import NodeResult, read_result
 
 FIGURES = BUILD / "bench" / "speed.json"
 """What was measured last, by name of the bench: read by plot_speed.py."""
@@ -138,7 +139,7 @@ def _plan(job: Path, run: Path, changes: list[str]) -> None:
 def _node(run: Path, name: str) -> None:
     """Run a node on all cores."""
     command = [sys.executable, "-m", "ccip_batch", "node", str(run), name]
-    cores = {process.CORES_VARIABLE: str(len(os.sched_getaffinity(0)))}
+    cores = {processes.CORES_VARIABLE: str(len(os.sched_getaffinity(0)))}
     subprocess.run(command, env={**os.environ, **cores}, check=True, stdout=subprocess.DEVNULL)
 
 

@@ -143,7 +143,7 @@ class Case:
 
     def worker(self) -> psutil.Process:
         """The process that does a node's work. Raises MissedError if there is none."""
-        return self._process("ccip_batch.worker")
+        return self._process("ccip_batch.nodes.worker")
 
     def supervisor(self) -> psutil.Process:
         """The process that watches the worker. Raises MissedError if there is none."""

@@ -24,7 +24,7 @@ Runner = Callable[..., "subprocess.CompletedProcess[str]"]
 # Imports CASA in the current folder, makes an image with it, and prints its version.
 USE_CASA = """
 from pathlib import Path
-from ccip_batch.casa import Casa
+from ccip_batch.casa.session import Casa
 casa = Casa(Path("casa.log"))
 with casa.tool("image") as ia:
     ia.fromshape("zeros.image", [8, 8, 1, 1])
@@ -123,7 +123,8 @@ def test_newer_measures_data_can_be_bound_in(inside: Runner, tmp_path: Path) -> 
     (data / "geodetic").mkdir(parents=True)
     (data / "geodetic" / "mark").touch()
     show = (
-        "from ccip_batch.casa import data_folder; print(sorted(p.name for p in (data_folder() / 'geodetic').iterdir()))"
+        "from ccip_batch.casa.session import data_folder; "
+        "print(sorted(p.name for p in (data_folder() / 'geodetic').iterdir()))"
     )
     done = inside("python", "-c", show, options=("--bind", f"{data}:/opt/ccip/data:ro"))
     assert done.stdout.strip() == "['mark']", done.stderr

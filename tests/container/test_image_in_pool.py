@@ -17,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "pool"))
 
 from running_pool import SCRIPT, RunningPool, call
 
-from ccip_batch.container import digest
-from ccip_batch.engines.watch import pool_rows
-from ccip_batch.run_folder import RunFolder
+from ccip_batch.engines.htcondor.state import pool_rows
+from ccip_batch.nodes.apptainer import digest
+from ccip_batch.run.folder import RunFolder
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 

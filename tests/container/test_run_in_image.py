@@ -20,7 +20,7 @@ import pytest
 from astropy.io import fits
 from jobs import ccip_batch
 
-from ccip_batch.run_folder import RunFolder
+from ccip_batch.run.folder import RunFolder
 
 pytestmark = pytest.mark.container
 
@@ -54,7 +54,11 @@ def host(base_install: list[str], apptainer: str) -> Host:
         return subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
 
     without = subprocess.run(
-        [python, "-c", "from ccip_batch import casa; print(casa.is_installed(), casa.versions())"],
+        [
+            python,
+            "-c",
+            "from ccip_batch.job import versions; print(versions.casa_is_installed(), versions.casa_versions())",
+        ],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
@@ -214,7 +218,7 @@ def test_nothing_is_left_of_a_run_that_is_ended(
     )
     work = run / "nodes" / "image_spw10" / "work"
     _wait(lambda: any(work.glob("*.psf.tt0")), "CASA to be at work")
-    assert any("ccip_batch.worker" in line for line in processes_of(run))
+    assert any("ccip_batch.nodes.worker" in line for line in processes_of(run))
     started.send_signal(number)
     started.wait()
     _wait(lambda: not processes_of(run), "the end of all processes")
@@ -243,7 +247,7 @@ def test_a_killed_worker_is_told(
         worker = [
             int(entry.name)
             for entry in Path("/proc").iterdir()
-            if entry.name.isdigit() and _command(entry)[1:3] == ["-m", "ccip_batch.worker"]
+            if entry.name.isdigit() and _command(entry)[1:3] == ["-m", "ccip_batch.nodes.worker"]
             if str(run) in _command(entry)
         ]
         assert len(worker) == 1
@@ -268,7 +272,7 @@ def test_validate_warns_of_observations_after_the_measures_tables(
     shutil.copytree(linked_job.parent, folder, ignore=shutil.ignore_patterns("a run"))
     (vis,) = folder.glob("*.ms")
     code = (
-        "import sys; from pathlib import Path; from ccip_batch.casa import Casa\n"
+        "import sys; from pathlib import Path; from ccip_batch.casa.session import Casa\n"
         "casa = Casa(Path('casa.log'))\n"
         "with casa.table(sys.argv[1] + '/OBSERVATION', write=True) as table:\n"
         "    table.putcell('TIME_RANGE', 0, [7e9, 7e9])\n"  # in the year 2080

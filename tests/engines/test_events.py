@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ccip_batch.engines.events import JobState, NodeRow, read_nodes
-from ccip_batch.engines.holds import Hold, HoldKind
+from ccip_batch.engines.htcondor.event_log import JobState, NodeRow, read_nodes
+from ccip_batch.engines.htcondor.holds import Hold, HoldKind
 from ccip_batch.errors import ConfigError, DataError
 
 LOGS = Path(__file__).parents[1] / "data" / "event_logs"
@@ -240,5 +240,5 @@ def test_without_bindings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_import_loads_no_bindings() -> None:
-    code = "import sys, ccip_batch.engines.events; sys.exit('htcondor2' in sys.modules)"
+    code = "import sys, ccip_batch.engines.htcondor.event_log; sys.exit('htcondor2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

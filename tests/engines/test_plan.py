@@ -13,7 +13,7 @@ import pytest
 from job_folder import ROOT, make_job
 from jobs import ccip_batch
 
-from ccip_batch.files import data_folder
+from ccip_batch.job.package_files import data_folder
 
 GOLDEN = Path(__file__).parent / "golden"
 PLANES = "imaging: {spw: ['2', '3,4', '17']}\n"

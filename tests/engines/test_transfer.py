@@ -9,7 +9,7 @@ import pytest
 from job_folder import add_member, make_job
 from jobs import ccip_batch
 
-from ccip_batch.engines.transfer import (
+from ccip_batch.engines.htcondor.transfer import (
     input_name,
     output_name,
     pack_input,
@@ -19,7 +19,7 @@ from ccip_batch.engines.transfer import (
     unpack_output,
 )
 from ccip_batch.errors import DataError
-from ccip_batch.run_folder import RunFolder
+from ccip_batch.run.folder import RunFolder
 
 TEXT = "imaging: {spw: ['2', '3,4']}\nexecution: {engine: htcondor, site: local}\n"
 RESTORED = (

@@ -94,7 +94,7 @@ def test_of_a_dag_that_has_ended_nothing_runs(run: Path) -> None:
 def test_killed_by_a_signal(run: Path) -> None:
     record(run, "signal", ENDED)
     (run / "nodes" / "image_spw02").mkdir(parents=True)
-    post = ("-m", "ccip_batch.engines.dag_scripts", "post", str(run), "image_spw02", "-11", "1", "1")
+    post = ("-m", "ccip_batch.engines.htcondor.dag_scripts", "post", str(run), "image_spw02", "-11", "1", "1")
     done = subprocess.run([sys.executable, *post])
     assert done.returncode == 0  # the other planes go on
     said = explain(run, "image_spw02")

@@ -14,12 +14,12 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["ccip_batch"]):
-    from ccip_batch import parameter_list
-    from ccip_batch.engines import dagman, events, watch
     from ccip_batch.errors import CcipError
-    from ccip_batch.problems import Problem
-    from ccip_batch.run_folder import RunFolder
-    from ccip_batch.workflow import Node
+    from ccip_batch.job import parameter_list
+    from ccip_batch.job.problems import Problem
+    from ccip_batch.run.folder import RunFolder
+    from ccip_batch.verbs.submit import dagman, event_log, state
+    from ccip_batch.workflow.graph import Node
 
 NODE = Node("image_spw02", "image", None, ())
 
@@ -40,7 +40,7 @@ def read_log_text(folder: Path, content: bytes) -> None:
     for name in ("jobs.log", "ccip.dag.dagman.log"):
         (run.dag / name).write_bytes(content)
     dagman.last_dag(run)
-    watch.hold_at_removal(run, NODE)
+    state.hold_at_removal(run, NODE)
 
 
 def read_event_log(folder: Path, content: bytes) -> None:
@@ -48,7 +48,7 @@ def read_event_log(folder: Path, content: bytes) -> None:
     path = folder / "jobs.log"
     path.write_bytes(content)
     with contextlib.suppress(CcipError):
-        events.read_nodes(path, path)
+        event_log.read_nodes(path, path)
 
 
 READERS: dict[str, Callable[[Path, bytes], None]] = {

@@ -10,8 +10,8 @@ import yaml
 from job_folder import make_job
 from jobs import ccip_batch
 
-from ccip_batch.engines.htcondor import plan
 from ccip_batch.errors import CcipError
+from ccip_batch.verbs.submit import plan
 
 from .words import CANARY, NASTY
 

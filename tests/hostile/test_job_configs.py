@@ -11,12 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from job_folder import CCIP_LIST, JOB, SEIP_LIST, make_job
 
-from ccip_batch import flag_commands, parameter_list
-from ccip_batch.config import ResolvedJob
+from ccip_batch.engines.htcondor.sites import read_site
 from ccip_batch.errors import CcipError, ConfigError
-from ccip_batch.problems import Problem
-from ccip_batch.sites import read_site
-from ccip_batch.validate import check
+from ccip_batch.job import flag_commands, parameter_list
+from ccip_batch.job.config import ResolvedJob
+from ccip_batch.job.problems import Problem
+from ccip_batch.verbs.check import check
 
 from .words import CANARY, damaged, few, nasty, values
 

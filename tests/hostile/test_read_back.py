@@ -15,17 +15,17 @@ from job_folder import make_job
 from jobs import ccip_batch
 from pydantic import ValidationError
 
-from ccip_batch.checkpoint import Checkpoint
-from ccip_batch.checksums import ProductFile
 from ccip_batch.cube.planes import find_planes
-from ccip_batch.engines.events import read_nodes
-from ccip_batch.engines.htcondor import plan
+from ccip_batch.engines.htcondor.event_log import read_nodes
 from ccip_batch.errors import CcipError, DataError
-from ccip_batch.fingerprint import is_done, read_inputs
-from ccip_batch.previews import Previews
-from ccip_batch.results import NodeResult, Usage, read_failure, read_result
-from ccip_batch.samples import Samples
-from ccip_batch.verification import verify
+from ccip_batch.imaging.checkpoint import Checkpoint
+from ccip_batch.imaging.previews import Previews
+from ccip_batch.imaging.samples import Samples
+from ccip_batch.run.checksums import ProductFile
+from ccip_batch.run.fingerprint import is_done, read_inputs
+from ccip_batch.run.results import NodeResult, Usage, read_failure, read_result
+from ccip_batch.verbs.submit import plan
+from ccip_batch.verbs.verify import verify
 
 from .words import damaged, few, nasty
 
@@ -78,7 +78,7 @@ def test_run_folder_files(tmp_path: Path, data: st.DataObject) -> None:
         shutil.copyfile(tmp_path / "good" / name, run_path / name)
     victim = run_path / data.draw(st.sampled_from(["job.resolved.yaml", "dag/inputs.json"]))
     victim.write_bytes(data.draw(damaged(victim.read_bytes())))
-    from ccip_batch.run_folder import RunFolder
+    from ccip_batch.run.folder import RunFolder
 
     try:
         run = RunFolder.existing(run_path)

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from job_folder import CONTINUUM, ROOT, TABLES, make_archive, make_job
 
-from ccip_batch.engines.htcondor import plan
-from ccip_batch.engines.transfer import output_name, unpack_output
+from ccip_batch.engines.htcondor.transfer import output_name, unpack_output
 from ccip_batch.errors import DataError
-from ccip_batch.resources import extract, inspect
+from ccip_batch.job.resources_archive import extract, inspect
+from ccip_batch.verbs.submit import plan
 
 from .words import damaged, few, nasty
 

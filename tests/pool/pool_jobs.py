@@ -17,11 +17,11 @@ from astropy.io import fits
 from jobs import alone, source_hash
 from running_pool import RunningPool, call
 
-from ccip_batch.engines.dagman import last_dag
-from ccip_batch.engines.events import NodeRow
-from ccip_batch.engines.watch import pool_rows
-from ccip_batch.results import NodeResult, read_result
-from ccip_batch.run_folder import RunFolder
+from ccip_batch.engines.htcondor.dagman import last_dag
+from ccip_batch.engines.htcondor.event_log import NodeRow
+from ccip_batch.engines.htcondor.state import pool_rows
+from ccip_batch.run.folder import RunFolder
+from ccip_batch.run.results import NodeResult, read_result
 
 TRANSFER_SITE = """\
 description: The pool of the tests, with file transfer

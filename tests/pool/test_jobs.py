@@ -9,7 +9,7 @@ import pytest
 from pool_jobs import SHARED_SITE, TRANSFER_SITE, PoolJobs, fill, make_reference, small_disk
 from running_pool import RunningPool
 
-from ccip_batch.engines.events import JobState
+from ccip_batch.engines.htcondor.event_log import JobState
 
 pytest.importorskip("htcondor2")
 pytestmark = pytest.mark.pool

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from running_pool import SCRIPT, RunningPool, call
 
-from ccip_batch.engines.events import JobState, read_nodes
+from ccip_batch.engines.htcondor.event_log import JobState, read_nodes
 
 pytest.importorskip("htcondor2")
 pytestmark = pytest.mark.pool
@@ -104,7 +104,7 @@ def test_casa_in_a_job(pool: RunningPool) -> None:
     """A job imports CASA in the jobs' Python as the package does, and measures an epoch with CASA's data."""
     code = """\
 from pathlib import Path
-from ccip_batch.casa import Casa
+from ccip_batch.casa.session import Casa
 casa = Casa(Path("casa.log"))
 with casa.tool("measures") as me:
     print(me.observatory("VLA")["type"])

@@ -18,8 +18,8 @@ import pytest
 from jobs import ccip_batch
 from report_runs import failed_restore
 
-from ccip_batch.previews import Previews
-from ccip_batch.results import NodeResult
+from ccip_batch.imaging.previews import Previews
+from ccip_batch.run.results import NodeResult
 
 STOKES = "IQUV"
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from ccip_batch.errors import ConfigError
-from ccip_batch.groups import SpwGroup
+from ccip_batch.job.spw_groups import SpwGroup
 from ccip_batch.simulate.observation import PHASE_CENTRE, field_name, mosaic
 from ccip_batch.simulate.presets import PRESETS, resolve
 

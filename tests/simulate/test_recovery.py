@@ -11,7 +11,7 @@ import pytest
 from astropy.io import fits
 
 from ccip_batch.errors import DataError
-from ccip_batch.groups import SCIENCE_SPWS
+from ccip_batch.job.spw_groups import SCIENCE_SPWS
 from ccip_batch.simulate.beam import primary_beam
 from ccip_batch.simulate.observation import PHASE_CENTRE, mosaic, spw_frequencies
 from ccip_batch.simulate.presets import resolve

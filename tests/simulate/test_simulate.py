@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import yaml
 
-from ccip_batch.casa import is_installed
 from ccip_batch.errors import CasaError, ConfigError, DataError
+from ccip_batch.job.versions import casa_is_installed
 from ccip_batch.simulate import simulate
 
-pytestmark = pytest.mark.skipif(not is_installed(), reason="needs CASA")
+pytestmark = pytest.mark.skipif(not casa_is_installed(), reason="needs CASA")
 
 SIZES = {"channels": 2, "fields": 2, "integrations": 1, "pixels": 120}
 
@@ -27,7 +27,7 @@ _READER = """
 import os, sys, tarfile
 from pathlib import Path
 import numpy as np
-from ccip_batch.casa import Casa
+from ccip_batch.casa.session import Casa
 job, work = Path(sys.argv[1]), Path(sys.argv[2])
 os.chdir(work)
 casa = Casa(Path("casa.log"))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ccip_batch.groups import SCIENCE_SPWS
+from ccip_batch.job.spw_groups import SCIENCE_SPWS
 from ccip_batch.simulate.beam import primary_beam
 from ccip_batch.simulate.observation import PHASE_CENTRE, spw_frequencies
 from ccip_batch.simulate.sky import ARCSEC, LIGHT_SPEED, Source, direction_cosines

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ccip_batch import cutout as cutouts
-from ccip_batch.casa import Casa
-from ccip_batch.cutout import Cutout
-from ccip_batch.images import STOKES, read_plane
+from ccip_batch.casa.images import STOKES, read_plane
+from ccip_batch.casa.session import Casa
+from ccip_batch.imaging import cutout as cutouts
+from ccip_batch.imaging.cutout import Cutout
 from ccip_batch.stages.makecutoutimages import makecutoutimages
 from ccip_batch.stages.makermsimages import makermsimages
 from ccip_batch.stages.pbcor import pbcor

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ccip_batch.cutout import Cutout, cutout_box, rms_margin
+from ccip_batch.imaging.cutout import Cutout, cutout_box, rms_margin
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,11 @@ import pytest
 from bare_calls import restore_calls, run_bare
 from jobs import ccip_batch
 
-from ccip_batch.config import load_job, resolve
+from ccip_batch.casa.flag_statistics import FlagCounts
 from ccip_batch.errors import ExitCode
-from ccip_batch.flag_statistics import FlagCounts
-from ccip_batch.results import read_result
+from ccip_batch.job.config import load_job
+from ccip_batch.job.resolve import resolve
+from ccip_batch.run.results import read_result
 from ccip_batch.stages.restorepims import RestoreResult
 
 SUMS = """
@@ -42,8 +43,8 @@ print("done")
 AGAIN = """
 import json, sys
 from pathlib import Path
-from ccip_batch.casa import Casa
-from ccip_batch.config import ResolvedJob
+from ccip_batch.casa.session import Casa
+from ccip_batch.job.config import ResolvedJob
 from ccip_batch.stages.restoregroup import Restoring
 from ccip_batch.stages.restorepims import restorepims, spwmap
 run, vis, imagename, cores = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])

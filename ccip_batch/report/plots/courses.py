@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ccip_batch.convergence import IterationResult
+from ccip_batch.imaging.convergence import IterationResult
 from ccip_batch.report.facts import NodeFacts, PlaneFacts
 from ccip_batch.report.plots.canvas import BAD, COLOURS, FAINT, MARKERS, Plot, Plots, Table, decades
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 import matplotlib
 import numpy as np
 
-from ccip_batch.images import STOKES
+from ccip_batch.casa.images import STOKES
 from ccip_batch.report.facts import RunFacts
 from ccip_batch.report.plots.canvas import (
     BAD,

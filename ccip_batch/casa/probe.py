@@ -1,0 +1,124 @@
+"""What a node would find here: versions, paths that cannot be used, how far the measures tables and the data reach.
+
+Run as `python -m ccip_batch.casa.probe MS [rPATH|wPATH ...]` by this Python or that of an image; it prints a line of
+JSON. MS may be empty: then CASA is not imported. r: is to be read, w: is to be written.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from datetime import date, timedelta
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ccip_batch.casa.measures import MJD_ZERO, Reach, reach
+from ccip_batch.casa.session import DATA_VARIABLE, Casa
+from ccip_batch.casa.speed import SelfChecks
+from ccip_batch.errors import CcipError
+from ccip_batch.job.versions import casa_is_installed, versions
+from ccip_batch.records import Model
+
+_MARK = "ccip-batch probe: "
+_SECONDS_A_DAY = 86400.0
+
+
+class Finding(Model):
+    """What was found."""
+
+    versions: dict[str, str]
+    """Of ccip_batch, Python and CASA."""
+    unusable: tuple[str, ...] = ()
+    """Those of the paths, with their sign, that are not there or cannot be used as asked."""
+    reach: Reach | None = None
+    """How far the measures tables reach; None if that was not asked, or see `trouble`."""
+    observed: date | None = None
+    """Last day of the measurement set."""
+    self_checks: SelfChecks | None = None
+    """Whether casacore's can be switched off; None if CASA was not imported."""
+    trouble: str = ""
+    """Why tables or measurement set could not be read."""
+
+    @classmethod
+    def read(cls, output: str) -> Finding | None:
+        """From what the process printed; None if it did not come to its end."""
+        for line in output.splitlines():
+            if line.startswith(_MARK):
+                try:
+                    return cls.model_validate_json(line.removeprefix(_MARK))
+                except ValidationError:  # of another version
+                    return cls(versions={"ccip_batch": "of another version"})
+        return None
+
+    def warnings(self) -> list[str]:
+        """What a user should know of CASA's speed and of the measures tables."""
+        slow = []
+        if self.self_checks and self.self_checks.why_on:
+            checks = self.self_checks.sentence()
+            slow = [f"CASA will be up to three times slower than it could be: casacore's self-checks stay {checks}"]
+        return [*slow, *self._of_measures()]
+
+    def _of_measures(self) -> list[str]:
+        if self.trouble:
+            return [f"it could not be found out whether the measures tables cover the observations: {self.trouble}"]
+        if self.reach is None or self.observed is None or self.observed <= self.reach.measured:
+            return []
+        kind = (
+            f"and the predictions end on {self.reach.predicted}, so that CASA will use no Earth orientation at all"
+            if self.observed > self.reach.predicted
+            else f"so that CASA uses predictions (to {self.reach.predicted})"
+        )
+        return [
+            f"observed until {self.observed}, but the measured Earth orientation of CASA's measures tables ends on "
+            f"{self.reach.measured}, {kind}. Name a folder of newer CASA data in {DATA_VARIABLE}."
+        ]
+
+
+def probe_here(vis: Path) -> Finding | None:
+    """What this Python's CASA finds, in a process of its own. None without CASA, or if that process failed."""
+    if not casa_is_installed():
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-m", "ccip_batch.casa.probe", str(vis)],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    return Finding.read(done.stdout)
+
+
+def main(vis: str, paths: list[str]) -> None:
+    """Print what there is to find."""
+    usable = {"r": os.R_OK, "w": os.R_OK | os.W_OK}
+    unusable = tuple(text for text in paths if not os.access(text[1:], usable[text[0]]))
+    found = Finding(versions=versions(), unusable=unusable)
+    if vis:
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
+            try:
+                session = Casa(Path(folder) / "casa.log")
+                found = found.model_copy(update={"self_checks": session.self_checks})
+                found = found.model_copy(update={"reach": reach(session), "observed": _last_day(session, vis)})
+            except CcipError as error:
+                found = found.model_copy(update={"trouble": " ".join(str(error).split())})
+            os.chdir("/")
+    print(_MARK + found.model_dump_json(), flush=True)
+
+
+def _last_day(session: Casa, vis: str) -> date:
+    """The day (UTC) on which a measurement set ends: by its OBSERVATION table, or by its last row."""
+    with session.table(f"{vis}/OBSERVATION") as table:
+        ends = [float(table.getcell("TIME_RANGE", row)[1]) for row in range(table.nrows())]
+    if not max(ends, default=0.0) > 0:
+        with session.table(vis) as table:
+            ends = [float(table.getcell("TIME", table.nrows() - 1))]
+    return MJD_ZERO + timedelta(days=int(max(ends) / _SECONDS_A_DAY))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,123 @@
+"""DAGMan from outside: submit a DAG, remove it, tell whether it is at work, write its rescue file.
+
+The command line tools are called, not the bindings: those on the PATH are always of the pool's version and speak its
+security, whatever Python this is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from ccip_batch.engines.htcondor.plan import DAG
+from ccip_batch.errors import ConfigError, RunFolderError
+from ccip_batch.records import write_whole
+from ccip_batch.run.folder import RunFolder
+
+_SECONDS = 120
+"""A tool that has not answered by then never will."""
+_HEAD = re.compile(r"^(\d{3}) \((\d+)\.\d+\.\d+\)", re.MULTILINE)
+_RESCUE = re.compile(rf"{re.escape(DAG)}\.rescue(\d{{3}})$")
+
+
+@dataclass(frozen=True)
+class Dag:
+    """The last submission of a run's DAG."""
+
+    cluster: int
+    alive: bool
+    """Whether its job is in the queue, as far as its event log tells."""
+    held: bool
+
+
+def last_dag(run: RunFolder) -> Dag | None:
+    """The last submission, from DAGMan's own event log; None if there was none. Needs no pool."""
+    try:
+        text = (run.dag / f"{DAG}.dagman.log").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    cluster, alive, held = None, False, False
+    for number, job in _HEAD.findall(text):
+        if number == "000":
+            cluster, alive, held = int(job), True, False
+        elif cluster == int(job):
+            alive = alive and number not in ("005", "009")
+            held = number == "012" or (held and number != "013")
+    return None if cluster is None else Dag(cluster, alive, held)
+
+
+def refuse_while_alive(run: RunFolder) -> None:
+    """Raise RunFolderError if the run's DAG is in the queue."""
+    dag = last_dag(run)
+    if dag is not None and dag.alive:
+        raise RunFolderError(
+            f"the DAG of {run.path} is in the queue (job {dag.cluster}). Wait for its end, or `ccip-batch cancel` it."
+        )
+
+
+def submit_dag(run: RunFolder, rescue: int | None = None) -> int:
+    """Submit the DAG, from a rescue file of ours if one is named; gives DAGMan's job number.
+
+    Raises ConfigError if the tools of HTCondor are missing, RunFolderError if they refuse.
+    """
+    command = ["condor_submit_dag", "-batch-name", run.path.name]
+    # -force moves what an earlier DAG left, rescue files too: not with one that is to be used
+    command += ["-force", DAG] if rescue is None else ["-dorescuefrom", str(rescue), "-update_submit", DAG]
+    said = _call(command, run)
+    found = re.search(r"submitted to cluster (\d+)", said)
+    if found is None:
+        raise RunFolderError(f"condor_submit_dag did not name the job it submitted:\n{said}")
+    return int(found[1])
+
+
+def remove_dag(run: RunFolder, cluster: int) -> None:
+    """Remove DAGMan and with it all its nodes; it writes a rescue file and runs the FINAL node."""
+    _call(["condor_rm", str(cluster)], run)
+
+
+def write_rescue(run: RunFolder, done: Collection[str]) -> int:
+    """Write the next rescue file: these nodes are done. Gives its number."""
+    numbers = [int(found[1]) for path in run.dag.iterdir() if (found := _RESCUE.match(path.name))]
+    number = max(numbers, default=0) + 1
+    if number > 999:
+        raise RunFolderError(f"{run.dag} has 999 rescue files; remove the old ones.")
+    lines = ["# Nodes that are done, from their results. Written by ccip-batch.", *(f"DONE {name}" for name in done)]
+    write_whole(run.dag / f"{DAG}.rescue{number:03d}", "\n".join(lines) + "\n")
+    return number
+
+
+def remove_rescue(run: RunFolder, number: int) -> None:
+    """Remove a rescue file."""
+    (run.dag / f"{DAG}.rescue{number:03d}").unlink(missing_ok=True)
+
+
+def query_jobs(run: RunFolder, dag: Dag) -> list[dict[str, object]]:
+    """One query: the DAG's job and those of its nodes that are in the queue. Raises ConfigError or RunFolderError."""
+    constraint = f"ClusterId == {dag.cluster} || DAGManJobId == {dag.cluster}"
+    attributes = "ClusterId,JobStatus,DAGNodeName,HoldReason,RemoteHost"
+    text = _call(["condor_q", "-allusers", "-constraint", constraint, "-json", "-attributes", attributes], run)
+    jobs = json.loads(text) if text.strip() else []
+    return [job for job in jobs if isinstance(job, dict)]
+
+
+def _call(command: Sequence[str], run: RunFolder) -> str:
+    if shutil.which(command[0]) is None:
+        raise ConfigError(
+            f"{command[0]} is not on the PATH: this needs the client tools of the pool's HTCondor. Log in to an access "
+            f"point, or copy the run folder there; in its folder dag/, `condor_submit_dag {DAG}` starts it as well."
+        )
+
+    try:
+        done = subprocess.run(
+            command, cwd=run.dag, text=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RunFolderError(f"{command[0]} did not answer within {_SECONDS} s: is the pool up?") from error
+    if done.returncode != 0:
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise RunFolderError(f"{command[0]} failed (exit code {done.returncode}): " + "\n".join(lines[-8:]))
+    return done.stdout

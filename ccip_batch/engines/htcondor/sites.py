@@ -1,0 +1,113 @@
+"""Site profiles: what differs between pools, as data. One YAML file a site, which needs no change of code.
+
+Profiles come with the package (condor/sites); those in the folders of CCIP_SITES win over them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from ccip_batch.errors import ConfigError
+from ccip_batch.job.config import Section
+from ccip_batch.job.option_types import Count, Duration, Memory
+from ccip_batch.job.package_files import data_folder
+from ccip_batch.job.problems import Problem, failure
+from ccip_batch.job.validation import validated
+from ccip_batch.job.yaml_file import YamlFile
+from ccip_batch.workflow.graph import Kind
+
+SITES_VARIABLE = "CCIP_SITES"
+"""Environment variable: folders with profiles of the user's, separated by colons."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", strip_whitespace=True)]
+"""Text that stays on its line of a submit description."""
+_Command = Annotated[str, StringConstraints(pattern=r"^[+A-Za-z_][A-Za-z0-9_.]*$")]
+_Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+_Value = Annotated[str, StringConstraints(pattern=r"^[^\s\"'$]*$")]
+_Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
+
+
+class Accounting(Section):
+    """To whom the use of the pool is charged."""
+
+    group: _Line | None = Field(None, description="accounting_group of HTCondor.")
+    user: _Line | None = Field(None, description="accounting_group_user of HTCondor.")
+
+
+class Site(Section):
+    """A pool."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    description: _Line = Field(description="The pool in a sentence.")
+    htcondor: _Version = Field(description="The HTCondor version that the profile targets, such as `25.4.0`.")
+    data: Literal["shared", "transfer"] = Field(description="A shared file system, or transfer of files.")
+    python: _Value | None = Field(
+        None, description="Python with ccip_batch and CASA on the machines; without it, the one that plans."
+    )
+    container: _Line | None = Field(None, description="Apptainer image; execution.container of the job wins over it.")
+    needs_container: bool = Field(False, description="Whether nodes can run only in a container there.")
+    environment: dict[_Variable, _Value] = Field({}, description="Further environment variables of the nodes.")
+    accounting: Accounting = Field(Accounting(), description="To whom the use of the pool is charged.")
+    retries: int = Field(2, ge=0, le=10, description="How often DAGMan repeats a node that failed.")
+    max_jobs: dict[Kind, Count] = Field({}, description="Nodes of a kind that may be in the queue together.")
+    most_cores: Count = Field(
+        1, description="Cores that `restore` may ask for. More than a machine has: it would wait for ever."
+    )
+    memory_limit: Memory | None = Field(None, description="Memory of the largest machine; no node asks for more.")
+    release_after: Duration = Field(600, description="Time after which a hold that may pass is released.")
+    most_holds: int = Field(4, ge=1, le=20, description="Holds after which a node is removed.")
+    job_duration: Literal["Medium", "Long"] | None = Field(None, description="JobDurationCategory of the OSPool.")
+    checkpoint_every: Duration = Field(
+        3600, description="With file transfer: time between checkpoints that leave the machine."
+    )
+    submit: dict[_Command, _Line] = Field({}, description="Further submit commands, as HTCondor has them.")
+
+    def has(self, version: str) -> bool:
+        """Whether the site's HTCondor is of that version or newer."""
+        return _numbers(self.htcondor) >= _numbers(version)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def known_sites() -> dict[str, Path]:
+    """All profiles by name; the user's win over the package's."""
+    folders = [data_folder("condor") / "sites"]
+    own = [Path(part) for part in reversed(os.environ.get(SITES_VARIABLE, "").split(":")) if part]
+    for folder in own:
+        if not folder.is_dir():
+            raise ConfigError(f"{SITES_VARIABLE}: {folder} is no folder; correct it, or unset the variable.")
+    folders += own
+    return {
+        path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml")) if _NAME.fullmatch(path.stem)
+    }
+
+
+def load_site(name: str) -> Site:
+    """The profile of a site. Raises ConfigError: there is none, with the list of those there are, or it is wrong."""
+    sites = known_sites()
+    if name not in sites:
+        raise ConfigError(
+            f"execution.site: there is no site {name!r}. Known: {', '.join(sorted(sites))}. "
+            f"A profile of your own is a file {name}.yaml in a folder that {SITES_VARIABLE} names."
+        )
+    return read_site(sites[name])
+
+
+def read_site(path: Path) -> Site:
+    """Read a profile. Raises ConfigError, listing everything that is wrong."""
+    problems: list[Problem] = []
+    content = YamlFile.read(path, problems)
+    if content is None:
+        raise failure(problems)
+    site = validated(Site, content.data, {}, content.where, problems)
+    if site is None:
+        raise failure(problems)
+    return site

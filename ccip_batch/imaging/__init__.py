@@ -1,0 +1,1 @@
+"""What stages share about planes: cleaning, checkpoints, pictures and samples, rejection, positions."""

@@ -1,0 +1,45 @@
+"""Directions on the sky: phase centres as parameter lists write them, offsets of fields from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ccip_batch.casa.measurement_set import Field
+from ccip_batch.errors import ConfigError
+from ccip_batch.job.phase_centre import parse_direction
+
+if TYPE_CHECKING:  # astropy.coordinates takes a second to import, and few nodes need it
+    from astropy.coordinates import SkyCoord
+
+_FRAMES = {"J2000": "fk5", "ICRS": "icrs"}
+
+
+def phase_centre(text: str) -> SkyCoord:
+    """Read a phase centre (`direction.parse_direction`). Raises ConfigError."""
+    from astropy import units as u
+    from astropy.coordinates import SkyCoord
+
+    try:
+        frame, ra, dec = parse_direction(text)
+    except ValueError as error:
+        raise ConfigError(f"phasecenter {error}") from error
+    return SkyCoord(ra * u.deg, dec * u.deg, frame=_FRAMES[frame])
+
+
+def fields_within(fields: Sequence[Field], centre: SkyCoord, limit_arcsec: float) -> list[int]:
+    """Ids of the fields whose offsets from the centre, in longitude and in latitude, are both less than a limit.
+
+    The offsets are `SkyCoord.spherical_offsets_to`; the limit itself is outside.
+    """
+    from astropy import units as u
+    from astropy.coordinates import SkyCoord
+
+    if not fields:
+        return []
+    directions = SkyCoord([f.ra_rad for f in fields] * u.rad, [f.dec_rad for f in fields] * u.rad, frame="fk5")
+    longitude, latitude = centre.transform_to("fk5").spherical_offsets_to(directions)
+    inside = (np.abs(longitude.arcsec) < limit_arcsec) & (np.abs(latitude.arcsec) < limit_arcsec)
+    return [field.id for field, ok in zip(fields, inside, strict=True) if ok]

@@ -1,0 +1,1 @@
+"""The job config: reading it, resolving it, checking it."""

@@ -1,0 +1,34 @@
+"""Versions of what makes the products, as far as this Python has it. Imports nothing of CASA."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import platform
+import sys
+
+from ccip_batch import __version__
+
+CASA_MISSING = "CASA is not installed here: pip install '.[casa]' in a checkout"
+"""The beginning of a sentence, which goes on with what else would help."""
+
+
+def casa_is_installed() -> bool:
+    """Whether this Python has CASA."""
+    return importlib.util.find_spec("casatasks") is not None and importlib.util.find_spec("casatools") is not None
+
+
+def casa_versions() -> dict[str, str]:
+    """Versions of the CASA packages that are installed here; empty without CASA."""
+    found = {}
+    for package in ("casatools", "casatasks", "casadata"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Versions of all that makes the products. The C library's functions decide the last bits."""
+    libc = " ".join(platform.libc_ver())
+    return {"ccip_batch": __version__, "python": sys.version.split()[0], "libc": libc, **casa_versions()}

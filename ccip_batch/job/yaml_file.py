@@ -1,0 +1,116 @@
+"""A YAML file that knows the line of each of its keys, and takes overrides from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ccip_batch.job.problems import Problem, read_text
+
+_BEGIN = "Begin with `inputs:` and the paths of the input files."
+_FORM = "Write KEY.SUB=VALUE, such as imaging.iter3.nsigma=5."
+
+Location = tuple[int | str, ...]
+
+
+class YamlFile:
+    """Content of a YAML file whose top level is a mapping."""
+
+    def __init__(self, path: Path, data: dict[str, Any], lines: dict[Location, int]) -> None:
+        self.path = path
+        self.data = data
+        self._lines = lines
+        self._overridden: set[Location] = set()
+
+    @classmethod
+    def read(cls, path: Path, problems: list[Problem]) -> YamlFile | None:
+        """Read a file; what is wrong with it is added to `problems`, and None returned."""
+        text = read_text(path, "job config", _BEGIN, problems)
+        return None if text is None else cls._parse(path, text, problems)
+
+    @classmethod
+    def _parse(cls, path: Path, text: str, problems: list[Problem]) -> YamlFile | None:
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            if not isinstance(node, yaml.MappingNode):
+                wrong = "is empty" if node is None else "is no mapping of keys"
+                problems.append(Problem(str(path) if node is None else f"{path}:1", "", wrong, _BEGIN))
+                return None
+            lines: dict[Location, int] = {}
+            before = len(problems)
+            _walk(node, (), path, lines, set(), problems)
+            return cls(path, yaml.safe_load(text), lines) if len(problems) == before else None
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            where = f"{path}:{mark.line + 1}" if mark else str(path)
+            problems.append(Problem(where, "", f"is no YAML: {error.problem or error.context}", "Correct the syntax."))
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            problems.append(Problem(str(path), "", f"is no YAML: {error}", "Correct the syntax."))
+        return None
+
+    def where(self, loc: Location) -> str:
+        """The place of a key or of the nearest section around it: `file:line`, or `command line`."""
+        if any(loc[: len(key)] == key for key in self._overridden):
+            return "command line"
+        if loc and loc not in self._lines and any(key[: len(loc)] == loc for key in self._overridden):
+            return "command line"
+        for length in range(len(loc), 0, -1):
+            if loc[:length] in self._lines:
+                return f"{self.path}:{self._lines[loc[:length]]}"
+        return str(self.path)
+
+    def override(self, text: str, problems: list[Problem]) -> None:
+        """Set a key from `KEY.SUB=VALUE`; what is wrong with it is added to `problems`."""
+        key, equals, value = text.partition("=")
+        names = key.strip().split(".")
+        if not equals or not all(names):
+            problems.append(Problem("command line", "", f"{text!r} sets no key", _FORM))
+            return
+        try:
+            parsed = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError, RecursionError):
+            problems.append(Problem("command line", key, f"{value!r} is no YAML value", _FORM))
+            return
+        section = self.data
+        for name in names[:-1]:
+            if section.get(name) is None:
+                section[name] = {}
+            inner = section[name]
+            if not isinstance(inner, dict):
+                problems.append(Problem("command line", key, f"{name} is no section", _FORM))
+                return
+            section = inner
+        section[names[-1]] = parsed
+        self._overridden.add(tuple(names))
+
+
+def _walk(
+    node: yaml.Node, loc: Location, path: Path, lines: dict[Location, int], seen: set[int], problems: list[Problem]
+) -> None:
+    """Note the line of each key; complain of keys that are there twice, and of aliases (a job config needs none)."""
+    if id(node) in seen:
+        line = node.start_mark.line + 1
+        problems.append(Problem(f"{path}:{line}", "", "is used again by an alias", "Write the value out."))
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            _walk(item, (*loc, index), path, lines, seen, problems)
+    elif isinstance(node, yaml.MappingNode):
+        names: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            name = str(key.value)
+            if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
+                problems.append(Problem(f"{path}:{line}", "", f"{name[:60]!r} is no key", "Keys are plain words."))
+                continue
+            if name in names:
+                dotted = ".".join(str(part) for part in (*loc, name))
+                problems.append(
+                    Problem(f"{path}:{line}", dotted, f"is there twice, first on line {names[name]}", "Keep one.")
+                )
+            names[name] = line
+            lines[*loc, name] = line
+            _walk(value, (*loc, name), path, lines, seen, problems)

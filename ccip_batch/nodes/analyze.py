@@ -1,0 +1,36 @@
+"""The node `analyze`: what looks at all planes together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ccip_batch.job.spw_groups import SpwGroup
+from ccip_batch.nodes.workspace import Workspace
+from ccip_batch.run.results import NodeResult, Outcome, read_result
+from ccip_batch.stages.analyzeplanes import analyze_planes
+from ccip_batch.stages.editimlist import CubeTargets
+
+
+def analyze(work: Workspace) -> Outcome:
+    """Plane rejection after imaging, stage 11, the common beam. It goes on with the planes there are."""
+    restored = work.parent("restore")
+    targets = CubeTargets.model_validate(restored.stage("editimlist_cube"))
+    images: dict[str, tuple[NodeResult, Path]] = {}
+    failed = []
+    for plane in targets.planes:
+        node = work.graph[f"image_{SpwGroup.parse(plane.spw).name}"]
+        result = read_result(work.run.node(node).result)
+        if result is None:
+            failed.append(plane.spw)
+        elif plane.state == "imaged":
+            images[plane.spw] = (result, Path(work.parent_out(node.name, "samples.npz"), "samples.npz"))
+    result_of_all = work.stage(
+        "analyzestokescubes",
+        analyze_planes,
+        lambda: work.casa,
+        targets,
+        images,
+        failed,
+        work.job.plane_rejection.after_imaging,
+    )
+    return Outcome(summary=result_of_all.sentence())

@@ -1,0 +1,423 @@
+"""Runs one node: its folder, its worker process, what became of it, the exit code.
+
+The supervisor here never touches CASA: CASA may abort its process, and somebody must be left to say what happened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from ccip_batch import processes
+from ccip_batch.errors import CcipError, ConfigError, DataError, ExitCode, RunFolderError, says_disk_is_full
+from ccip_batch.imaging.checkpoint import Checkpoint
+from ccip_batch.nodes import apptainer
+from ccip_batch.records import sync_tree
+from ccip_batch.run.fingerprint import is_done, of_node, read_inputs
+from ccip_batch.run.folder import NodeFolder, RunFolder, lock_file
+from ccip_batch.run.results import (
+    OUTCOME,
+    NodeFailure,
+    NodeResult,
+    Outcome,
+    StageRecord,
+    Usage,
+    read_failure,
+    read_result,
+)
+from ccip_batch.workflow.estimates import time_limit_s
+from ccip_batch.workflow.graph import Node
+
+LOG_TAIL = 25
+"""Lines of the log that a failure keeps."""
+
+LOCK_WAIT_S = 20.0
+"""How long a process of the node that was killed may take to go."""
+
+POLL_S = 0.1
+POLLS_A_LOOK = 10
+"""Polls from one look at the memory to the next."""
+KILL_WAIT_S = 60.0
+"""How long to wait for a worker that was killed: it may hang in the kernel, on a file server that is gone."""
+
+FULL_BYTES = 16 << 20
+"""A disk with less than this is full: CASA does not always say why it failed, and not always in words."""
+
+TIDY_S = 30.0
+"""How long Apptainer may take to tidy up: it may have unpacked the image."""
+
+_MEMORY_WORDS = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory")
+_DISK_WORDS = ("No space left on device", "Disk quota exceeded")
+
+
+class Stopped(BaseException):
+    """SIGTERM or SIGINT came."""
+
+
+def run_node(run: RunFolder, name: str) -> ExitCode:
+    """Run a node unless it is done, and say on standard error what went wrong if something did."""
+    job, graph = run.read_job(), run.graph()
+    if name not in graph:
+        raise ConfigError(f"{run.path} has no node {name}; it has {', '.join(node.name for node in graph.nodes)}.")
+    node = graph[name]
+    folder = run.node(node)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with lock_file(folder.lock, LOCK_WAIT_S) as descriptor:
+        if descriptor is None:
+            raise RunFolderError(f"node {name} is being run by another process.")
+        inputs = read_inputs(run)
+        if is_done(run, job, inputs, graph, node) and not folder.cleaned.exists():
+            print(f"{name} is done already", flush=True)
+            return ExitCode.DONE
+        for parent in node.parents:
+            if parent not in node.may_fail and read_result(run.node(graph[parent]).result) is None:
+                raise DataError(f"{name} needs {parent}, which is not done; run it first.")
+            if node.kind == "image" and run.node(graph[parent]).cleaned.exists():
+                raise DataError(
+                    f"{name} needs what {parent} made, which was removed after the export; run {parent} first."
+                )
+        return _Attempt(run, node, folder, of_node(run, job, inputs, graph, node), descriptor).run()
+
+
+class _Attempt:
+    """One try at a node."""
+
+    def __init__(self, run: RunFolder, node: Node, folder: NodeFolder, fingerprint: str, lock: int) -> None:
+        self.run_folder = run
+        self.node = node
+        self.folder = folder
+        self.fingerprint = fingerprint
+        self.lock = lock
+        self.job = run.read_job()
+        self.container = apptainer.of_node(self.job, run.path)
+        before = read_failure(folder.failure) or read_result(folder.result)
+        self.attempts = 1 + (before.attempts if before and before.fingerprint == fingerprint else 0)
+        self.started = time.time()
+        self.limit_s = time_limit_s(self.job, node)
+        self.timed_out = False
+        self.peak_memory = 0
+        """Largest resident set of all processes of the worker together, as far as it was seen, bytes."""
+
+    def run(self) -> ExitCode:
+        self._prepare()
+        try:
+            code, usage = self._work()
+        except Stopped:
+            print(f"{self.node.name}: stopped by the user", file=sys.stderr, flush=True)
+            return ExitCode.INTERRUPTED
+        if code == 0 and (self.folder.work / OUTCOME).is_file():
+            self._finish(usage)
+            return ExitCode.DONE
+        if code == ExitCode.CHECKPOINT:
+            print(f"{self.node.name}: saved its work, to go on from there", flush=True)
+            return ExitCode.CHECKPOINT
+        return self._fail(code, usage)
+
+    def _prepare(self) -> None:
+        """Empty the folder of what an earlier try left, but for its logs, which are kept aside once."""
+        folder = self.folder
+        old = [folder.result, folder.failure, folder.error, folder.cleaned, folder.damaged, folder.progress]
+        checkpoint = Checkpoint(folder.checkpoint, self.fingerprint)
+        goes_on = checkpoint.load() is not None
+        if not goes_on:
+            checkpoint.clear()
+            old.append(folder.casa_commands)
+        for path in old:
+            path.unlink(missing_ok=True)
+        if folder.out_before.exists() and not folder.out.exists():
+            folder.out_before.rename(folder.out)
+        shutil.rmtree(folder.out_before, ignore_errors=True)
+        for path in (folder.work, folder.stages):
+            shutil.rmtree(path, ignore_errors=True)
+            path.mkdir()
+        shutil.rmtree(folder.path / "replay", ignore_errors=True)
+        folder.out_now.mkdir()
+        for log in (folder.casa_log, folder.log):
+            if log.exists() and not goes_on:
+                log.replace(log.with_name(log.name + ".before"))
+
+    def _work(self) -> tuple[int, Usage]:
+        """Run the worker to its end; gives its exit code (negative: the signal) and what it used."""
+        clock = time.monotonic()
+        worker = self._start_worker()
+        signals = (signal.SIGTERM, signal.SIGINT)
+        before = {number: signal.signal(number, _stop) for number in signals}
+        try:
+            status, used = self._wait(worker)
+        except Stopped:
+            for number in signals:  # another one would break off the end of the worker
+                signal.signal(number, signal.SIG_IGN)
+            _end(worker)
+            raise
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        worker.returncode = os.waitstatus_to_exitcode(status)
+        return worker.returncode, Usage(
+            cpu_s=used.ru_utime + used.ru_stime,
+            peak_memory_bytes=max(used.ru_maxrss * 1024, self.peak_memory),
+            wall_s=time.monotonic() - clock,
+        )
+
+    def _wait(self, worker: subprocess.Popen[bytes]) -> tuple[int, resource.struct_rusage]:
+        """Wait for the worker, and kill it when its time is over; gives its status and what it used.
+
+        Polls are counted, so that time in which a batch system suspended both processes does not count.
+        """
+        ended = _reap(worker.pid, self.limit_s, self._look_at_memory)
+        if ended is None:
+            self.timed_out = True
+            if worker.stdin is not None:  # tells the process in the image
+                worker.stdin.close()
+                ended = _reap(worker.pid, TIDY_S)
+        if ended is None:
+            os.kill(worker.pid, signal.SIGKILL)
+            ended = _reap(worker.pid, KILL_WAIT_S)
+        return ended or (signal.SIGKILL, resource.getrusage(resource.RUSAGE_CHILDREN))
+
+    def _look_at_memory(self, worker: int) -> None:
+        """The kernel tells the peak of the largest process alone, but `restore` has several."""
+        with contextlib.suppress(psutil.Error):
+            first = psutil.Process(worker)
+            now = sum(one.memory_info().rss for one in (first, *first.children(recursive=True)))
+            self.peak_memory = max(self.peak_memory, now)
+
+    def _start_worker(self) -> subprocess.Popen[bytes]:
+        words = ["-m", "ccip_batch.nodes.worker", str(self.run_folder.path), self.node.name, self.fingerprint]
+        if self.container is None:
+            command = [sys.executable, *words]
+            stdin, environment = subprocess.DEVNULL, processes.child_environment()
+        else:  # in there a process cannot see this one, but it notices when a pipe is closed
+            command = self.container.command("python3", *words)
+            stdin, environment = (
+                subprocess.PIPE,
+                apptainer.environment(
+                    {
+                        processes.PARENT_VARIABLE: processes.STANDARD_INPUT,
+                        "OMP_NUM_THREADS": "1",
+                        processes.CORES_VARIABLE: str(processes.cores()),
+                    }
+                ),
+            )
+        with self.folder.log.open("a") as log:
+            return subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=stdin,
+                env={**environment, "OMP_NUM_THREADS": "1"},
+                pass_fds=(self.lock,),  # whoever is left of the two keeps the node to itself
+            )
+
+    def _finish(self, usage: Usage) -> None:
+        """Give the output its place, then write the result: in this order, for the result says that all is there."""
+        folder = self.folder
+        outcome = Outcome.model_validate_json((folder.work / OUTCOME).read_bytes())
+        folder.out.parent.mkdir(parents=True, exist_ok=True)
+        if folder.out.exists():
+            folder.out.rename(folder.out_before)
+        folder.out_now.rename(folder.out)
+        sync_tree(folder.out)
+        stages = [StageRecord.model_validate_json(path.read_bytes()) for path in sorted(folder.stages.glob("*.json"))]
+        result = NodeResult(
+            node=self.node.name,
+            kind=self.node.kind,
+            spw=self.node.group.selection if self.node.group else None,
+            fingerprint=self.fingerprint,
+            summary=outcome.summary,
+            started=self.started,
+            ended=time.time(),
+            host=socket.gethostname(),
+            attempts=self.attempts,
+            usage=usage,
+            versions={**outcome.versions, **self._image_version()},
+            self_checks=outcome.self_checks,
+            stages=stages,
+            files=outcome.files,
+            outputs=outcome.outputs,
+        )
+        result.sealed().save(folder.result)
+        shutil.rmtree(folder.out_before, ignore_errors=True)
+        shutil.rmtree(folder.stages, ignore_errors=True)
+        shutil.rmtree(folder.checkpoint, ignore_errors=True)
+        folder.progress.unlink(missing_ok=True)
+        if self.job.execution.keep != "all":
+            shutil.rmtree(folder.work, ignore_errors=True)
+            shutil.rmtree(folder.path / "casa_home", ignore_errors=True)
+        print(f"{self.node.name}: {outcome.summary}", flush=True)
+
+    def _image_version(self) -> dict[str, str]:
+        image = self.job.versions.get("image")
+        return {"image": image} if image else {}
+
+    def _fail(self, code: int, usage: Usage) -> ExitCode:
+        tail = _tail(self.folder.log)
+        exit_code, cause = self._judge(code, "\n".join(tail))
+        failure = NodeFailure(
+            node=self.node.name,
+            fingerprint=self.fingerprint,
+            exit_code=int(exit_code),
+            cause=cause,
+            stage=self._stage(),
+            started=self.started,
+            ended=time.time(),
+            host=socket.gethostname(),
+            attempts=self.attempts,
+            usage=usage,
+            log_tail=tail,
+            command=repeat_command(self.run_folder.path, self.node.name),
+        )
+        if _disk_is_full(self.folder.path):  # make room to say so; what a checkpoint saved stays
+            shutil.rmtree(self.folder.work, ignore_errors=True)
+        print(f"{self.node.name} failed: {cause}", file=sys.stderr, flush=True)
+        failure.save(self.folder.failure)
+        return exit_code
+
+    def _judge(self, code: int, tail: str) -> tuple[ExitCode, str]:
+        """Exit code and cause of a failure, from what the worker said or, if it could not, from how it ended."""
+        if self.timed_out:
+            return ExitCode.CASA, (
+                f"it took longer than {self.limit_s:.0f} s, so it was taken to hang and was killed; "
+                "execution.time_limit sets another limit"
+            )
+        try:
+            said = json.loads(self.folder.error.read_bytes())
+            exit_code, cause = ExitCode(said["exit_code"]), str(said["cause"])
+            if exit_code not in (ExitCode.CASA, ExitCode.INTERNAL):
+                return exit_code, cause
+        except (OSError, ValueError, KeyError):
+            exit_code, cause = ExitCode.INTERNAL, ""
+        if any(word in tail for word in _DISK_WORDS) or _disk_is_full(self.folder.path):
+            return ExitCode.RESOURCES, f"the disk is full {cause}".strip()
+        if any(word in tail for word in _MEMORY_WORDS):
+            return ExitCode.RESOURCES, f"out of memory {cause}".strip()
+        if cause:
+            return exit_code, cause
+        last = (tail.splitlines() or [""])[-1]
+        if self.container is not None and code == apptainer.NOT_STARTED:
+            return ExitCode.CONFIG, f"the image {self.container.image} could not be started: {last}"
+        if self.container is not None and code - 128 in set(signal.Signals):
+            code = 128 - code  # the signal that ended the process in there
+        if code < 0:
+            name = signal.Signals(-code).name
+            if -code == signal.SIGKILL:
+                return (
+                    ExitCode.CASA,
+                    f"the process was killed ({name}): by a person, or by the system for want of memory",
+                )
+            return ExitCode.CASA, f"CASA aborted the process ({name})"
+        return ExitCode.INTERNAL, f"the process ended with exit code {code} and said nothing"
+
+    def _stage(self) -> str | None:
+        try:
+            return str(json.loads(self.folder.progress.read_bytes())["stage"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+
+def supervisor_failure(run: RunFolder, node: Node, code: int, started: float) -> NodeFailure:
+    """Write the failure of a node whose supervisor ended without saying so itself."""
+    folder = run.node(node)
+    tail = _tail(folder.supervisor_log)
+    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    known = code in set(ExitCode) and code > 0
+    cause = tail[-1] if known and tail else f"its supervisor ended with {how}"
+    if _disk_is_full(run.path) and not any("disk is full" in line for line in tail):
+        known, code, cause = True, int(ExitCode.RESOURCES), f"the disk is full; {cause}"
+    failure = NodeFailure(
+        node=node.name,
+        fingerprint="",
+        exit_code=code if known else int(ExitCode.INTERNAL),
+        cause=cause,
+        stage=None,
+        started=started,
+        ended=time.time(),
+        host=socket.gethostname(),
+        attempts=1,
+        usage=Usage(cpu_s=0.0, peak_memory_bytes=0, wall_s=time.time() - started),
+        log_tail=tail,
+        command=repeat_command(run.path, node.name),
+    )
+    with contextlib.suppress(OSError):  # on a full disk it is told on the terminal alone
+        failure.save(folder.failure)
+    return failure
+
+
+def repeat_command(run: Path, name: str) -> str:
+    """The command line that runs a node again."""
+    return shlex.join(["ccip-batch", "node", str(run), name])
+
+
+def _reap(
+    worker: int, seconds: float, look: Callable[[int], None] = lambda _: None
+) -> tuple[int, resource.struct_rusage] | None:
+    """Wait for a child to end; gives its status and what it used, None if it has not ended in that time.
+
+    look: called with its id about once a second.
+    """
+    for poll in range(1 + round(seconds / POLL_S)):
+        pid, status, used = os.wait4(worker, os.WNOHANG)
+        if pid:
+            return status, used
+        if poll % POLLS_A_LOOK == 0:
+            look(worker)
+        time.sleep(POLL_S)
+    return None
+
+
+def _disk_is_full(folder: Path) -> bool:
+    return shutil.disk_usage(folder).free < FULL_BYTES
+
+
+def _end(worker: subprocess.Popen[bytes]) -> None:
+    """End a worker. One in an image is told by its standard input, so that Apptainer can tidy up after it."""
+    if worker.stdin is not None:
+        worker.stdin.close()
+        try:
+            worker.wait(TIDY_S)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+    else:
+        worker.kill()
+    worker.wait()
+
+
+def _stop(number: int, frame: object) -> None:
+    raise Stopped
+
+
+def _tail(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    return [line for line in lines if line.strip()][-LOG_TAIL:]
+
+
+def main(run: RunFolder, name: str) -> ExitCode:
+    """What `ccip-batch node` does. Errors that have an explanation are printed; the exit code is returned."""
+    processes.die_with_parent()
+    try:
+        return run_node(run, name)
+    except CcipError as error:
+        print(f"{name}: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+    except OSError as error:
+        if not says_disk_is_full(error):
+            raise
+        with contextlib.suppress(OSError):  # where this goes to a file, there may be no room for it either
+            print(f"{name}: the disk is full: {error}", file=sys.stderr, flush=True)
+        return ExitCode.RESOURCES

@@ -1,0 +1,1 @@
+"""FITS products: their names and headers, and where they come from."""

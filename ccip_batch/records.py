@@ -1,0 +1,56 @@
+"""What is written down: the base of all records (JSON or YAML), and files that outlive a power loss.
+
+Such a file is on the disk before a name, or another file, says that it is there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pydantic
+
+
+class Model(pydantic.BaseModel):
+    """An immutable typed record, strict about unknown keys.
+
+    NaN and infinity become null in JSON, so a float that may be NaN is `float | None`.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="null")
+
+    def save(self, path: Path) -> None:
+        """Write as JSON; the file appears under its name only when it is whole."""
+        write_whole(path, self.model_dump_json(indent=1) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file that appears under its name only when it is whole and on the disk."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with partial.open("w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    partial.replace(path)
+    _sync(path.parent)
+
+
+def sync_tree(folder: Path) -> None:
+    """Return when a folder, with all that is in it, is on the disk."""
+    for root, _, names in os.walk(folder):
+        for name in names:
+            _sync(Path(root, name))
+        _sync(Path(root))
+    _sync(folder.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:  # some network file systems have no such thing for folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)

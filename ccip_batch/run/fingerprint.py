@@ -1,0 +1,164 @@
+"""Fingerprints: from what a node's work follows. A node is done if the fingerprint of its result is the present one.
+
+No absolute path and no time stamp goes in, so that a copied run folder stays done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from ccip_batch import __version__
+from ccip_batch.job.config import ResolvedJob
+from ccip_batch.records import write_whole
+from ccip_batch.run.folder import RunFolder
+from ccip_batch.run.results import read_result
+from ccip_batch.workflow.graph import Graph, Node
+
+_WHOLE = 1 << 20
+"""Files up to this size are hashed as a whole, larger ones by samples."""
+_SAMPLE = 1 << 16
+_SAMPLES = 16
+_FAILED = "failed"
+
+
+def of_path(path: Path) -> str:
+    """Fingerprint of a file, or of a folder: names, sizes, contents of small files and samples of large ones.
+
+    `table.lock` is left out: reading a CASA table may touch it.
+    """
+    digest = hashlib.sha256()
+    if path.is_dir():
+        for file in sorted(entry for entry in path.rglob("*") if entry.is_file()):
+            if file.name != "table.lock":
+                digest.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
+                _add_content(digest, file)
+    else:
+        digest.update(f"{path.stat().st_size}\0".encode())
+        _add_content(digest, path)
+    return digest.hexdigest()
+
+
+def _add_content(digest: Any, path: Path) -> None:
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        if size <= _WHOLE:
+            digest.update(stream.read())
+            return
+        for sample in range(_SAMPLES):
+            stream.seek((size - _SAMPLE) * sample // (_SAMPLES - 1))
+            digest.update(stream.read(_SAMPLE))
+
+
+def of_inputs(job: ResolvedJob) -> dict[str, str]:
+    """Fingerprint of each input of a job."""
+    paths = {name: getattr(job.inputs, name) for name in type(job.inputs).model_fields}
+    return {name: of_path(path) for name, path in paths.items() if path is not None}
+
+
+def stamps(path: Path) -> dict[Path, tuple[int, int]]:
+    """Size and time of change (ns) of a file, or of all files in a folder, `table.lock` left out."""
+    files = [entry for entry in path.rglob("*") if entry.is_file()] if path.is_dir() else [path]
+    seen = {file: file.stat() for file in files if file.name != "table.lock"}
+    return {file: (stat.st_size, stat.st_mtime_ns) for file, stat in seen.items()}
+
+
+def save_inputs(run: RunFolder, inputs: Mapping[str, str]) -> None:
+    """Keep the inputs' fingerprints in the run folder, where nodes read them."""
+    run.dag.mkdir(parents=True, exist_ok=True)
+    write_whole(run.inputs, json.dumps(dict(inputs), indent=1) + "\n")
+
+
+def read_inputs(run: RunFolder) -> dict[str, str]:
+    """What `save_inputs` kept; empty if there is nothing."""
+    try:
+        return TypeAdapter(dict[str, str]).validate_json(run.inputs.read_bytes())
+    except (OSError, ValueError):
+        return {}
+
+
+def of_node(run: RunFolder, job: ResolvedJob, inputs: Mapping[str, str], graph: Graph, node: Node) -> str:
+    """Fingerprint of a node's work as it would be now: its parameters, and the results of its parents as they are.
+
+    A plane depends on how the data were restored and on its own target, not on what other planes there are.
+    """
+    parents: dict[str, Any] = {}
+    for name in node.parents:
+        result = read_result(run.node(graph[name]).result)
+        if node.kind == "image" and result is not None and node.group is not None:
+            planes = result.stage("editimlist_cube")["planes"]
+            target = next((plane for plane in planes if plane["spw"] == node.group.selection), None)
+            parents[name] = [_chosen(job, _RESTORED), _inputs(inputs, _DATA), target]
+        else:
+            parents[name] = result.fingerprint if result else _FAILED
+    parts = {
+        "versions": [__version__, _casa(job)],
+        "node": node.name,
+        "parameters": _parameters(job, node),
+        "inputs": _inputs(inputs, inputs_read_by(node)),
+        "parents": parents,
+    }
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _casa(job: ResolvedJob) -> str:
+    """The CASA that nodes run with; for nodes in a pool, that of the image that they are started in."""
+    return job.versions.get("casatools") or job.versions.get("image") or job.execution.container or ""
+
+
+_DATA = ("vis", "reimaging_resources", "flag_commands")
+_LISTS = ("seip_parameter_list", "ccip_parameter_list")
+"""What they say is in the resolved job; the files themselves are products."""
+_RESTORED = (
+    "root", "imagename", "phasecenter", "continuum_imagename", "continuum_phasecenter", "science_spws",
+    "prediction_call",
+)  # fmt: skip
+"""What the restored data follow from, apart from the groups that they are split into."""
+
+
+def inputs_read_by(node: Node) -> Sequence[str]:
+    """Names of the inputs whose content a node reads."""
+    return {"restore": _DATA, "publish": _LISTS}.get(node.kind, ())
+
+
+def _chosen(job: ResolvedJob, keys: Sequence[str]) -> dict[str, Any]:
+    everything = job.model_dump(mode="json")
+    return {key: everything[key] for key in keys}
+
+
+def _inputs(inputs: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    return {name: inputs[name] for name in names if name in inputs}
+
+
+def _parameters(job: ResolvedJob, node: Node) -> dict[str, Any]:
+    """The part of the job that matters to a node itself; what matters to its parents comes in through them."""
+    rejection = job.plane_rejection
+    if node.kind == "restore":
+        return {**_chosen(job, (*_RESTORED, "groups")), "rejection": rejection.before_imaging.model_dump(mode="json")}
+    if node.kind == "image":
+        return _chosen(job, ("iteration_calls",))
+    if node.kind == "analyze":
+        return {"rejection": rejection.after_imaging.model_dump(mode="json")}
+    return {}
+
+
+def is_done(run: RunFolder, job: ResolvedJob, inputs: Mapping[str, str], graph: Graph, node: Node) -> bool:
+    """Whether a node's result is there, is that of its present parameters and parents, and its files are there.
+
+    Of files and folders only sizes are looked at; who reads one compares its checksum.
+    """
+    folder = run.node(node)
+    result = read_result(folder.result)
+    if result is None or folder.damaged.exists() or result.fingerprint != of_node(run, job, inputs, graph, node):
+        return False
+    sizes = {path.name: path.stat().st_size for path in folder.out.glob("*")} if result.files else {}
+    left = () if folder.cleaned.exists() else result.outputs
+    return all(sizes.get(file.name) == file.bytes for file in result.files) and all(
+        output.has_size_in(folder.out) for output in left
+    )

@@ -1,0 +1,156 @@
+"""The run folder: one job's whole memory. Its layout stands here and nowhere else.
+
+job.yaml  job.resolved.yaml        the config as given; with everything decided
+dag/                               fingerprints of the inputs; what an engine writes to run the job
+nodes/<node>/                      a node's work, logs and result
+planes/<group>/                    the FITS files of a plane
+products/                          what goes to the archive
+report/index.html
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ccip_batch.errors import RunFolderError, says_disk_is_full
+from ccip_batch.job.config import ResolvedJob
+from ccip_batch.workflow.graph import Graph, Node, build_graph
+
+
+class NodeFolder:
+    """The folder of one node, and where it leaves what the next nodes need."""
+
+    def __init__(self, run: Path, node: Node) -> None:
+        self.path = run / "nodes" / node.name
+        self.work = self.path / "work"
+        """CASA's working folder, removed when the node is done."""
+        self.result = self.path / "result.json"
+        """Written last: if it is there and fits, the node is done."""
+        self.failure = self.path / "failure.json"
+        self.error = self.path / "error.json"
+        """What the worker process says of its failure, before its supervisor judges it."""
+        self.progress = self.path / "progress.json"
+        self.stages = self.path / "stages"
+        """A JSON file a stage, while the node runs."""
+        self.log = self.path / "node.log"
+        self.supervisor_log = self.path / "supervisor.log"
+        """What the supervisor printed, if the local engine ran it."""
+        self.casa_log = self.path / "casa.log"
+        self.casa_commands = self.path / "casa_commands.py"
+        self.checkpoint = self.path / "checkpoint"
+        """Saves of the imaging, there until the node is done."""
+        self.lock = self.path / ".lock"
+        self.out_now = self.work / "out"
+        """Where the running node puts what it gives to others."""
+        self.out_before = run / "nodes" / node.name / "out.before"
+        """Output of an earlier try, while the new one takes its place."""
+        self.damaged = self.path / "damaged"
+        """There when another node found a file of this one changed: the next run repeats it."""
+        self.cleaned = self.path / "cleaned"
+        """There when what the node gave to others was removed after the export."""
+        if node.kind == "export" and node.group is not None:
+            self.out = run / "planes" / node.group.name
+        elif node.kind == "publish":
+            self.out = run / "products"
+        else:
+            self.out = self.path / "out"
+
+
+class RunFolder:
+    """A run folder and what is read from it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()  # so that what a node finds from its working folder is inside
+        self.job = self.path / "job.yaml"
+        self.resolved = self.path / "job.resolved.yaml"
+        self.dag = self.path / "dag"
+        self.inputs = self.dag / "inputs.json"
+        self.history = self.dag / "history.jsonl"
+        """A line each time an engine starts and ends."""
+        self.products = self.path / "products"
+        self.report = self.path / "report"
+
+    @classmethod
+    def existing(cls, path: Path) -> RunFolder:
+        """A run folder that is there. Raises RunFolderError if it is none."""
+        run = cls(path)
+        if not run.resolved.is_file():
+            raise RunFolderError(f"{path} is not a run folder: it has no {run.resolved.name}.")
+        return run
+
+    def read_job(self) -> ResolvedJob:
+        """The resolved job. Raises RunFolderError or ConfigError."""
+        try:
+            return ResolvedJob.from_yaml(self.resolved.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunFolderError(
+                f"{self.path} is not a run folder, or {self.resolved.name} is damaged: {error}"
+            ) from error
+
+    def graph(self) -> Graph:
+        """The graph of its job."""
+        return build_graph(self.read_job().groups)
+
+    def node(self, node: Node) -> NodeFolder:
+        """The folder of a node."""
+        return NodeFolder(self.path, node)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other engines out. Raises RunFolderError if one is at work here."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(f"{self.path} cannot be made: {error}. Give another folder with --run-dir.") from error
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise RunFolderError(f"{self.path} cannot be written to by you. Give another folder with --run-dir.")
+        with lock_file(self.path / ".lock") as held:
+            if held is None:
+                raise RunFolderError(f"{self.path} is in use by another run. Wait for it, or stop it, and try again.")
+            yield
+
+
+@contextmanager
+def lock_file(path: Path, wait_s: float = 0.0) -> Iterator[int | None]:
+    """Hold a lock on a file; gives its descriptor, or None if somebody else holds it for longer than `wait_s`.
+
+    The lock ends with the last process that has the descriptor, however that process ends.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        if says_disk_is_full(error):
+            raise
+        raise RunFolderError(f"{path} cannot be opened: {error.strerror}. Whose run folder is it?") from error
+    try:
+        yield descriptor if _lock(descriptor, wait_s) else None
+    finally:
+        os.close(descriptor)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the lock on a file. Needs no right to write."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return not _lock(descriptor, 0.0, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, wait_s: float, kind: int = fcntl.LOCK_EX) -> bool:
+    end = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.1)
+        except OSError as error:
+            raise RunFolderError(f"this file system has no locks, which a run needs: {error}") from error

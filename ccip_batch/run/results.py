@@ -1,0 +1,141 @@
+"""What a node leaves behind: its result if it is done, a failure if it is not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field, JsonValue, ValidationError
+
+from ccip_batch.casa.speed import SelfChecks
+from ccip_batch.errors import DataError
+from ccip_batch.records import Model
+from ccip_batch.run.checksums import Output, ProductFile
+
+T = TypeVar("T", bound=Model)
+
+
+class StageRecord(Model):
+    """One stage as a node ran it."""
+
+    name: str
+    started: float
+    """Seconds since 1970, UTC."""
+    elapsed_s: float
+    cpu_s: float
+    casa_cpu_s: float
+    """CPU seconds inside CASA calls."""
+    result: JsonValue
+    """What the stage returned, as its own type writes it."""
+
+
+class Usage(Model):
+    """What a node used."""
+
+    cpu_s: float
+    peak_memory_bytes: int
+    """Largest resident set of the process that did the work, and of its children with it, seen once a second."""
+    wall_s: float
+
+
+OUTCOME = "outcome.json"
+"""In the work folder, written by a worker that is done."""
+
+
+class Outcome(Model):
+    """What a worker tells its supervisor: what became of the node, and the files that it gives to the user."""
+
+    summary: str
+    files: tuple[ProductFile, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Of what made them: ccip_batch, Python, CASA."""
+    self_checks: SelfChecks | None = None
+    """Whether casacore's were off; None without CASA."""
+
+
+class NodeResult(Model):
+    """A node that is done."""
+
+    node: str
+    kind: str
+    spw: str | None
+    fingerprint: str
+    summary: str
+    """What became of it, in a sentence."""
+    started: float
+    ended: float
+    host: str
+    attempts: int
+    usage: Usage
+    versions: dict[str, str]
+    self_checks: SelfChecks | None = None
+    """Whether casacore's were off; None if CASA was not needed, or not known."""
+    stages: list[StageRecord]
+    files: tuple[ProductFile, ...] = ()
+    """Files that it gives to the user, with checksums."""
+    outputs: tuple[Output, ...] = ()
+    """What it leaves for other nodes alone, with checksums."""
+    checksum: str = ""
+    """SHA-256 of all the rest: a figure that was changed afterwards would be no damage that JSON shows."""
+
+    def sealed(self) -> NodeResult:
+        """The same with its checksum."""
+        return self.model_copy(update={"checksum": self._sum()})
+
+    def is_intact(self) -> bool:
+        """Whether nothing was changed since it was sealed."""
+        return self.checksum == self._sum()
+
+    def _sum(self) -> str:
+        content = self.model_dump(mode="json", exclude={"checksum"})
+        if self.self_checks is None:  # older results do not have it
+            del content["self_checks"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def stage(self, name: str) -> Any:
+        """What a stage returned, as JSON data. Raises DataError if the node did not run it."""
+        for record in self.stages:
+            if record.name == name:
+                return record.result
+        raise DataError(f"node {self.node} has no result of stage {name}")
+
+
+class NodeFailure(Model):
+    """A node that failed."""
+
+    node: str
+    fingerprint: str
+    exit_code: int
+    cause: str
+    stage: str | None
+    """The stage that it was in."""
+    started: float
+    ended: float
+    host: str
+    attempts: int
+    usage: Usage
+    log_tail: list[str]
+    """The last lines of its log."""
+    command: str
+    """What repeats it."""
+
+
+def read_result(path: Path) -> NodeResult | None:
+    """A node's result; None if there is none or it is damaged, so that the node is run again."""
+    result = _read(path, NodeResult)
+    return result if result is not None and result.is_intact() else None
+
+
+def read_failure(path: Path) -> NodeFailure | None:
+    """A node's failure; None if there is none or it is damaged."""
+    return _read(path, NodeFailure)
+
+
+def _read(path: Path, kind: type[T]) -> T | None:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None

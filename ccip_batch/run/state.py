@@ -1,0 +1,150 @@
+"""The state of a run, read from its folder."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ccip_batch.records import Model
+from ccip_batch.run.fingerprint import is_done, read_inputs
+from ccip_batch.run.folder import RunFolder, is_locked
+from ccip_batch.run.results import read_failure, read_result
+from ccip_batch.workflow.graph import Node
+
+
+class NodeStatus(Model):
+    """One node, now."""
+
+    node: str
+    state: str
+    """`waiting`, `running`, `done`, `failed`, or `outdated` (done with other parameters); in a pool also `idle`,
+    `held`, `evicted` and `removed`."""
+    stage: str
+    elapsed_s: float | None
+    cpu_s: float | None
+    peak_memory_bytes: int | None
+    attempts: int
+    text: str
+    """What became of it; why it is held."""
+    host: str = ""
+    memory_asked_bytes: int | None = None
+    """What it asked of the pool."""
+    bytes_received: int | None = None
+    """Bytes of files that were transferred to it; None where files are not transferred."""
+    bytes_sent: int | None = None
+    evictions: int = 0
+
+
+def read_status(run: RunFolder, locks: bool = True) -> list[NodeStatus]:
+    """The state of every node, in the order of the graph. locks: find out by their locks which nodes run."""
+    job, graph, inputs = run.read_job(), run.graph(), read_inputs(run)
+    done: dict[str, bool] = {}
+    for node in graph.nodes:  # parents first; a plane does not depend on what else was restored
+        outdated = [] if node.kind == "image" else [parent for parent in node.parents if not done[parent]]
+        there = any(read_result(run.node(graph[parent]).result) for parent in outdated)
+        done[node.name] = not there and is_done(run, job, inputs, graph, node)
+    return [_node_status(run, node, done[node.name], locks) for node in graph.nodes]
+
+
+def _node_status(run: RunFolder, node: Node, done: bool, locks: bool) -> NodeStatus:
+    folder = run.node(node)
+    if locks and folder.lock.exists() and is_locked(folder.lock):
+        return _running(run, node)
+    ended = read_failure(folder.failure) or read_result(folder.result)
+    if ended is None:
+        return _without_figures(node, "waiting")
+    failure = read_failure(folder.failure)
+    return NodeStatus(
+        node=node.name,
+        state="failed" if failure else "done" if done else "outdated",
+        stage=(failure.stage or "") if failure else "",
+        elapsed_s=ended.ended - ended.started,
+        cpu_s=ended.usage.cpu_s,
+        peak_memory_bytes=ended.usage.peak_memory_bytes,
+        attempts=ended.attempts,
+        host=ended.host,
+        text=failure.cause if failure else summary_of(run, node),
+    )
+
+
+def summary_of(run: RunFolder, node: Node) -> str:
+    """What became of a node that is done."""
+    result = read_result(run.node(node).result)
+    return result.summary if result else ""
+
+
+def _running(run: RunFolder, node: Node) -> NodeStatus:
+    stage, since = present_stage(run, node)
+    status = _without_figures(node, "running")
+    return status.model_copy(update={"stage": stage, "elapsed_s": time.time() - since if since else None})
+
+
+def present_stage(run: RunFolder, node: Node) -> tuple[str, float | None]:
+    """The stage that a running node is in, and since when (seconds since 1970); as far as its folder here tells."""
+    try:
+        said = json.loads(run.node(node).progress.read_bytes())
+        return str(said["stage"]), float(said["since"])
+    except (OSError, ValueError, KeyError):
+        return "", None
+
+
+def _without_figures(node: Node, state: str) -> NodeStatus:
+    return NodeStatus(
+        node=node.name,
+        state=state,
+        stage="",
+        elapsed_s=None,
+        cpu_s=None,
+        peak_memory_bytes=None,
+        attempts=0,
+        text="",
+    )
+
+
+def print_status(rows: list[NodeStatus]) -> None:
+    """Print the nodes as a table that fits a terminal of 80 columns; figures that no node has are left out."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    in_pool = any(row.memory_asked_bytes is not None for row in rows)
+    repeated = any(row.attempts > 1 for row in rows)
+    table.add_column("node", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for title in ("elapsed", "CPU", "GB/asked" if in_pool else "GB", *(["tries"] if repeated else [])):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("", overflow="fold")
+    for row in rows:
+        table.add_row(
+            row.node,
+            row.state,
+            clock(row.elapsed_s),
+            clock(row.cpu_s),
+            _memory(row),
+            *([str(row.attempts or "")] if repeated else []),
+            Text(_words(row, with_host=in_pool)),
+        )
+    Console(highlight=False).print(table)
+
+
+def _words(row: NodeStatus, with_host: bool) -> str:
+    """Where a node is, in which stage, and what became of it."""
+    host = f"on {row.host.rpartition('@')[2]}" if with_host and row.host else ""
+    return ": ".join(part for part in (host, row.stage, row.text) if part)
+
+
+def clock(seconds: float | None) -> str:
+    """A time as `m:ss` or `h:mm:ss`; empty if there is none."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _memory(row: NodeStatus) -> str:
+    """Memory used, and in a pool what was asked for, in GB."""
+    used = f"{row.peak_memory_bytes / 1e9:.2f}" if row.peak_memory_bytes else ""
+    return f"{used or '-'}/{row.memory_asked_bytes / 1e9:.2f}" if row.memory_asked_bytes else used

@@ -1,0 +1,185 @@
+"""Checks of a job before anything runs, without CASA: files and configs. What is in the MS is checked where CASA is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ccip_batch.casa.probe import probe_here
+from ccip_batch.engines.htcondor.sites import load_site
+from ccip_batch.errors import ConfigError, DataError, ResourceError
+from ccip_batch.job import flag_commands, resources_archive
+from ccip_batch.job.config import Execution, Job, JobFile, ResolvedJob, read_job
+from ccip_batch.job.problems import Problem, failure
+from ccip_batch.job.resolve import decide, read_lists
+from ccip_batch.job.resources_archive import Resources
+from ccip_batch.job.versions import CASA_MISSING, casa_is_installed
+from ccip_batch.nodes import apptainer
+
+SUBTABLES = ("ANTENNA", "DATA_DESCRIPTION", "FIELD", "OBSERVATION", "POLARIZATION", "SPECTRAL_WINDOW", "STATE")
+"""The subtables of a measurement set that the stages read."""
+
+
+@dataclass
+class Findings:
+    """What was found out about a job."""
+
+    job: Job | None = None
+    """The config, if it is right."""
+    resolved: ResolvedJob | None = None
+    """The job with everything decided, if the parameter lists are right too."""
+    resources: Resources | None = None
+    """What is in `reimaging_resources.tgz`, if it could be read."""
+    problems: list[Problem] = field(default_factory=list)
+    """All that is wrong."""
+    warnings: list[str] = field(default_factory=list)
+    """What was noticed, and is no error."""
+
+    def only_resources_missing(self) -> bool:
+        """Whether all that is wrong is that resources are missing in the archive."""
+        missing = len(self.resources.complaints()) if self.resources else 0
+        return self.resolved is not None and 0 < missing == len(self.problems)
+
+    def raise_if_wrong(self) -> None:
+        """Raise the one error that lists all problems (ConfigError, DataError or ResourceError), if there are any."""
+        if self.problems:
+            raise failure(self.problems)
+
+
+def check(path: Path, overrides: Sequence[str] = ()) -> Findings:
+    """Check the job config `path` and all that it names; raises nothing, see `Findings.raise_if_wrong`.
+
+    overrides: as for `config.load_job`.
+    """
+    found = Findings()
+    read = read_job(path, overrides, found.problems)
+    if read is None:
+        return found
+    found.job = read.job
+    if read.execution.site is not None:
+        _check_site(read.execution.site, read.where(("execution", "site")), found.problems)
+    _check_container(read.execution, read.where(("execution", "container")), found.problems)
+    there = _check_files(read, found.problems)
+    vis = there.get("vis")
+    if vis:
+        _check_vis(vis, read.where(("inputs", "vis")), found.problems)
+    if "flag_commands" in there:
+        flag_commands.collect(there["flag_commands"], found.problems)
+    lists = read_lists(there.get("seip_parameter_list"), there.get("ccip_parameter_list"), found.problems)
+    found.warnings.extend(lists.warnings)
+    if read.job is not None:
+        found.resolved = decide(read.job, lists, read.where, found.problems)
+    if found.resolved is not None:
+        found.warnings = list(found.resolved.warnings)
+        _check_fits_site(found.resolved, found.problems)
+    if vis and lists.continuum and "reimaging_resources" in there:  # names in the archive begin with theirs
+        archive = there["reimaging_resources"]
+        found.resources = _check_resources(archive, vis.stem, lists.continuum.imagename, found.problems)
+    return found
+
+
+def try_out(resolved: ResolvedJob, run: Path) -> list[str]:
+    """What only a try tells of a job that `check` finds right; gives warnings.
+
+    Its image is started with all that is bound into it, and CASA there, or here, says whether its measures tables cover
+    the observations; without CASA nothing is said. Raises ConfigError if nodes cannot run in the image.
+    """
+    vis = resolved.inputs.vis
+    image = apptainer.of_job(resolved, run)
+    if image is not None:
+        return [*image.warnings(), *image.probe(vis).warnings()]
+    if resolved.execution.engine != "local":
+        return []
+    if not casa_is_installed():
+        return [f"{CASA_MISSING}, or give an image with --container: `run` needs one of them"]
+    found = probe_here(vis)
+    return found.warnings() if found is not None else []
+
+
+def _check_container(execution: Execution, where: str, problems: list[Problem]) -> None:
+    image = execution.container
+    if image is not None:
+        local = execution.engine == "local"
+        wrong = apptainer.image_complaints(image) if local or not apptainer.is_address(image) else ()
+        problems.extend(Problem(where, "execution.container", *complaint) for complaint in wrong)
+
+
+def _check_site(name: str, where: str, problems: list[Problem]) -> None:
+    try:
+        load_site(name)
+    except ConfigError as error:
+        problems.append(Problem(where, "", str(error)))
+
+
+def _check_fits_site(resolved: ResolvedJob, problems: list[Problem]) -> None:
+    if resolved.execution.engine == "htcondor":
+        from ccip_batch.engines.htcondor.plan import check_site  # with jinja2, which other jobs do not need
+
+        try:
+            check_site(resolved)
+        except (ConfigError, ResourceError) as error:
+            problems.append(Problem("", "", str(error), kind=type(error)))
+
+
+def _check_files(read: JobFile, problems: list[Problem]) -> dict[str, Path]:
+    """Complain of files that are not there or cannot be read; returns the inputs that are there."""
+    there = {}
+    for key, path in read.inputs.items():
+        reason = _unreadable(path, is_folder=key == "vis")
+        if reason:
+            place = read.where(("inputs", key))
+            problems.append(Problem(place, f"inputs.{key}", f"{path} {reason}", "Correct the path, or put it there."))
+        else:
+            there[key] = path
+    lists = [read.inputs[key] for key in ("seip_parameter_list", "ccip_parameter_list") if key in read.inputs]
+    if len(lists) == 2 and lists[0].name == lists[1].name:
+        place = read.where(("inputs", "ccip_parameter_list"))
+        wrong_names = f"{lists[1]} has the file name of the other parameter list"
+        problems.append(Problem(place, "inputs.ccip_parameter_list", wrong_names, "Both are products: rename one."))
+    return there
+
+
+def _unreadable(path: Path, is_folder: bool) -> str:
+    if not path.exists():
+        return "is not there"
+    if path.is_dir() != is_folder:
+        return "is no folder" if is_folder else "is no file"
+    return "" if os.access(path, os.R_OK | (os.X_OK if is_folder else 0)) else "cannot be read by you"
+
+
+def _check_vis(vis: Path, where: str, problems: list[Problem]) -> None:
+    if vis.suffix != ".ms":
+        right = "Rename it: the root is the name that SE-CONT's products have before `_split.ms`."
+        problems.append(Problem(where, "inputs.vis", f"{vis.name} is not named <root>.ms", right))
+    missing = [name for name in ("", *SUBTABLES) if not (vis / name / "table.dat").is_file()]
+    if missing:
+        wrong = f"{vis} is no measurement set, it lacks {', '.join(str(Path(name) / 'table.dat') for name in missing)}"
+        problems.append(Problem(where, "inputs.vis", wrong, "Give the folder of the PIMS, whole.", DataError))
+
+
+def _check_resources(archive: Path, root: str, continuum_imagename: str, problems: list[Problem]) -> Resources | None:
+    try:
+        found = resources_archive.inspect(archive, root, continuum_imagename)
+    except DataError as error:
+        problems.append(Problem("", "inputs.reimaging_resources", str(error), kind=DataError))
+        return None
+    right = "Take the archive of the SE-CONT run that SEIP_parameter.list names."
+    for sentence in found.complaints():
+        problems.append(Problem(str(archive), "", sentence, right, DataError))
+    return found
+
+
+def check_disk(folder: Path, needed: int) -> None:
+    """Raise ResourceError if the disk that a run folder is or will be on has fewer bytes than needed."""
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise ResourceError(
+            f"{there} has {free / 1e9:.1f} GB free, but the run needs some {needed / 1e9:.1f} GB. "
+            "Make room, or give another folder with --run-dir."
+        )

@@ -1,0 +1,99 @@
+"""From a job config to a run folder that an engine can run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from ccip_batch.engines.htcondor.sites import load_site
+from ccip_batch.errors import RunFolderError
+from ccip_batch.job.config import ResolvedJob
+from ccip_batch.records import write_whole
+from ccip_batch.run.fingerprint import of_inputs, read_inputs, save_inputs
+from ccip_batch.run.folder import RunFolder
+from ccip_batch.verbs import check
+from ccip_batch.verbs.check import Findings
+from ccip_batch.workflow.estimates import disk_bytes
+from ccip_batch.workflow.machine import machine_cores
+
+
+def default_run_folder(job: ResolvedJob) -> Path:
+    """Where a job runs if nothing is said: `<imagename>.run` in the current folder."""
+    return Path(f"{job.imagename}.run")
+
+
+def open_run(config: Path, overrides: Sequence[str], folder: Path | None) -> tuple[RunFolder, ResolvedJob, list[str]]:
+    """Check a job and make its run folder, or open the one that is there, which must be of the same job.
+
+    Gives the run folder, the job, and warnings. Raises ConfigError or DataError with all that is wrong, ResourceError
+    if the disk is too small, RunFolderError if the folder is another job's.
+    """
+    return open_checked(check.check(config, overrides), folder)
+
+
+def open_checked(findings: Findings, folder: Path | None) -> tuple[RunFolder, ResolvedJob, list[str]]:
+    """As `open_run`, of a job that has been checked."""
+    findings.raise_if_wrong()
+    job = findings.resolved
+    assert job is not None
+    return run_folder_of(job, folder), job, list(findings.warnings)
+
+
+def run_folder_of(job: ResolvedJob, folder: Path | None) -> RunFolder:
+    """The run folder of a job; there is nothing written yet. Raises as `open_run`."""
+    run = RunFolder(folder or default_run_folder(job))
+    _check_same_job(run, job)
+    if not run.resolved.exists():
+        check.check_disk(run.path, disk_bytes(job, _planes_at_once(job)))
+    return run
+
+
+def _planes_at_once(job: ResolvedJob) -> int:
+    """How many planes may be at work in the run folder: with file transfer none is."""
+    if job.execution.site is None:
+        return job.execution.workers or machine_cores()
+    return 0 if load_site(job.execution.site).data == "transfer" else len(job.groups)
+
+
+def write_job(run: RunFolder, config: Path, job: ResolvedJob) -> list[str]:
+    """Write the job into its run folder, which the caller has locked; names what has changed since the last time."""
+    inputs, before = of_inputs(job), read_inputs(run)
+    changes = [f"inputs.{name}" for name in {**before, **inputs} if before and before.get(name) != inputs.get(name)]
+    if run.resolved.is_file():
+        changes += _changed_options(run.read_job(), job)
+    write_whole(run.resolved, job.to_yaml())  # first: with it, the folder is a run folder
+    save_inputs(run, inputs)
+    if config.resolve() != run.job.resolve():
+        shutil.copyfile(config, run.job)
+    return changes
+
+
+_NO_PRODUCT = {"data", "execution", "inputs", "versions", "warnings"}
+_WORDS = {"iteration_calls": "how planes are imaged", "prediction_call": "how the continuum model is predicted"}
+"""Parts of a resolved job that users know by no such name."""
+
+
+def _changed_options(before: ResolvedJob, now: ResolvedJob) -> list[str]:
+    """Names of the parts of a job that differ and matter to a product."""
+    old, new = before.model_dump(mode="json"), now.model_dump(mode="json")
+    return [_WORDS.get(name, name) for name in new if name not in _NO_PRODUCT and old[name] != new[name]]
+
+
+def _check_same_job(run: RunFolder, job: ResolvedJob) -> None:
+    if run.resolved.is_file():
+        there = run.read_job()
+        if (there.root, there.imagename) != (job.root, job.imagename):
+            raise RunFolderError(
+                f"{run.path} is the run folder of another job ({there.imagename} from {there.root}.ms, not "
+                f"{job.imagename} from {job.root}.ms). Give another one with --run-dir."
+            )
+    elif run.path.exists() and not run.path.is_dir():
+        raise RunFolderError(f"{run.path} is a file. Give a folder with --run-dir.")
+    elif run.path.exists() and any(not _is_beginning(entry.name) for entry in run.path.iterdir()):
+        raise RunFolderError(f"{run.path} is there and is no run folder. Give another one with --run-dir.")
+
+
+def _is_beginning(name: str) -> bool:
+    """Whether a run that was killed at its very start may have left a file of this name."""
+    return name in (".lock", "dag") or name.endswith(".part")
