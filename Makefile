@@ -34,10 +34,11 @@ lock: ## bring the locked requirements in line with pyproject.toml (UPGRADE=1: n
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra casa \
 		--python-version 3.13 --python-platform x86_64-manylinux_2_40 -o container/requirements.txt
 
-lint: setup ## ruff and mypy --strict
+lint: setup ## ruff, mypy --strict, and which room imports which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 test: setup ## the fast tests
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal -m "not slow and not parity and not pool and not container and not browser"
@@ -50,7 +51,7 @@ demo: setup ## simulate a square degree, image it, and print what was recovered
 	@echo "The report: build/demo/run/report/index.html; the command is $(BIN)/ccip-batch"
 
 recover: setup ## hold three simulated skies against what their FITS files show
-	$(BIN)/pytest -m slow -s tests/test_recovered_truth.py tests/cube
+	$(BIN)/pytest -m slow -s tests/simulate/test_recovered_truth.py tests/cube
 
 parity: setup ## hold the products against those of NRAO's pipeline (PLANES=2,5 images only these)
 	CCIP_PARITY_PLANES=$(PLANES) $(BIN)/pytest -m parity -s tests/parity

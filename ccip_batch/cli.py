@@ -324,17 +324,10 @@ def schema() -> int:
 def cube(source: Path, out: Path, beam: str | None, spw: tuple[str, ...], **options: Any) -> int:
     """Make I, Q and U cubes of a run, or of a folder of archive planes. Needs no CASA."""
     from ccip_batch.cube.beams import parse_beam
-    from ccip_batch.cube.cubes import Options, make_cube
+    from ccip_batch.cube.cubes import Options
+    from ccip_batch.verbs.cube import make_cubes
 
-    chosen = Options(beam=parse_beam(beam) if beam else None, spws=spw or None, **options)
-    result = make_cube(source, out, chosen, lambda line: click.echo(line, err=True))
-    for warning in result.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    for group, reason in result.left_out.items():
-        click.echo(f"{'blank' if chosen.blank_missing else 'left out'}: spw {group}: {reason}", err=True)
-    for path in (*result.cubes.values(), result.frequencies, result.noise):
-        click.echo(path)
-    return ExitCode.DONE
+    return make_cubes(source, out, Options(beam=parse_beam(beam) if beam else None, spws=spw or None, **options))
 
 
 @main.command()

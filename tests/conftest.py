@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs import make_run, make_simulation
-from replay import tclean_calls
+from helpers.jobs import make_run, make_simulation
+from helpers.replay import tclean_calls
 
 
 @pytest.fixture(scope="session")

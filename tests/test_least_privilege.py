@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from job_folder import make_job
-from jobs import SECRET, ccip_batch
+from helpers.job_folder import make_job
+from helpers.jobs import SECRET, ccip_batch
 
 
 def world_writable(folder: Path) -> list[str]:

@@ -33,9 +33,8 @@ from typing import Any
 
 from ccip_batch.casa import machine_code
 from ccip_batch.casa.machine_code import RefusedError
+from ccip_batch.workflow import estimates
 
-LARGE_PIXELS = 3000 * 3000
-"""Planes with more pixels have their lattices in files."""
 MEMORY_FREE = "_ZN8casacore8HostInfo10memoryFreeEv"
 """What says how much is free: `static ssize_t HostInfo::memoryFree()`, in kB."""
 _TOLD_BYTES_A_PIXEL = 12
@@ -56,7 +55,7 @@ class Spared:
 
 @contextlib.contextmanager
 def spared(pixels: int) -> Iterator[Spared]:
-    """Have the tclean calls that are made herein take less memory. They must be as those in imaging.py.
+    """Have the tclean calls that are made herein take less memory. They must be as those of job/tclean_table.py.
 
     pixels: of one Stokes plane.
     """
@@ -65,7 +64,7 @@ def spared(pixels: int) -> Iterator[Spared]:
         try:
             imager = _imager()
             stack.enter_context(_deconvolvers_closed(imager, done))
-            if pixels > LARGE_PIXELS:
+            if pixels > estimates.LARGE_PLANE_PIXELS:
                 stack.enter_context(_told(imager, pixels * _TOLD_BYTES_A_PIXEL // 1024, done))
         except RefusedError as refusal:
             done.why_not = str(refusal)

@@ -85,7 +85,7 @@ class Casa:
     """A CASA session in the current folder. One a process: CASA's own state is global.
 
     `cpu` and `calls` add up the CPU seconds and the number of CASA calls made so far; `self_checks` says whether
-    casacore's checks of itself are off (see casa_speed.py).
+    casacore's checks of itself are off (see speed.py).
     """
 
     def __init__(

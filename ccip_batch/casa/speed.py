@@ -4,7 +4,7 @@
 (`ok()`) at every line of every image. The answer takes longer than the work: 61% of tclean's CPU at 2048 pixels goes
 into it. The functions only read the iterator, and return true unless casacore itself has a bug. So in the memory of
 this process each of them is overwritten by "return true". No file is changed, and no value depends on them: all eight
-images of every iteration have the same bytes with and without (tests/test_casa_speed.py).
+images of every iteration have the same bytes with and without (tests/casa/test_speed.py).
 
 Tried with CASA 6.7.0.31 (Python 3.11) and 6.7.6.14 (3.13), where it is seven places: three functions in
 libcasa_lattices, and a template in the libraries and extension modules that use it; and with 6.7.5.18 (3.12), whose

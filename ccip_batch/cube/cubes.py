@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,7 +17,6 @@ from ccip_batch.cube.convolve import Grid, Shift, Transfer, nominal_grid, shift_
 from ccip_batch.cube.planes import Plane, find_planes, selected_groups
 from ccip_batch.cube.write import CubeFile, base_header, free_space, frequency_table
 from ccip_batch.errors import DataError, ResourceError
-from ccip_batch.run.folder import RunFolder
 
 SPACING = 128e6
 """Hz between neighbouring spectral windows of one baseband of VLASS."""
@@ -50,6 +49,8 @@ class Options:
     """Threads; each takes a Stokes parameter."""
     overwrite: bool = False
     """Replace cubes that are there."""
+    states: Mapping[str, str] | None = None
+    """What whoever made the planes says of each group of its, such as `rejected: beam`; None: only the files tell."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def make_cube(
     np.savetxt(noise, polarised, fmt="%.6e")
     if any(channel.plane and channel.plane.rms_path is None for channel in channels):
         warnings.append("Planes without an rms image: their noise is the scatter (MAD) of the image itself.")
-    left_out = _left_out(source, found, planes, options)
+    left_out = _left_out(found, planes, options)
     return CubeResult(cubes, frequencies, noise, beam, channels, report, left_out, warnings)
 
 
@@ -209,19 +210,12 @@ def _missing(found: list[Plane], spws: Sequence[str] | None) -> tuple[list[Chann
     return channels, unknown
 
 
-def _left_out(source: Path, found: list[Plane], planes: list[Plane], options: Options) -> dict[str, str]:
-    """Groups that are not among `planes`, and why: of a run as the run says, of other folders as the files tell."""
-    run = RunFolder(source)
-    if run.resolved.is_file():
-        from ccip_batch.report.facts import gather
-
-        of_run = {
-            plane.spw.replace(",", "_"): "no file" if plane.state == "kept" else f"{plane.state}: {plane.reason}"
-            for plane in gather(run).planes
-        }
-        wanted = set(selected_groups(options.spws)) if options.spws is not None else set(of_run)
+def _left_out(found: list[Plane], planes: list[Plane], options: Options) -> dict[str, str]:
+    """Groups that are not among `planes`, and why: as `options.states` says or, without it, as the files tell."""
+    if options.states is not None:
+        wanted = set(selected_groups(options.spws)) if options.spws is not None else set(options.states)
         taken = {plane.group for plane in planes}
-        return {group: why for group, why in of_run.items() if group in wanted - taken}
+        return {group: why for group, why in options.states.items() if group in wanted - taken}
     channels, unknown = _missing(found, options.spws)
     rejected = {plane.group: "rejected (VLASSRJ = T)" for plane in found if plane not in planes}
     return rejected | dict.fromkeys([*(channel.group for channel in channels), *unknown], "no file")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ccip_batch.errors import RunFolderError
 
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 
 
 def data_folder(name: str) -> Path:

@@ -1,6 +1,6 @@
 """Nodes inside an Apptainer image: how Apptainer is called, what of this machine is bound into it, what cannot work.
 
-The supervisor of a node (node.py) stays outside; its worker process runs in the image, which sees the run folder, the
+The supervisor of a node stays outside; its worker process runs in the image, which sees the run folder, the
 inputs (read-only) and nothing else of this machine. So a machine without CASA can run a job.
 """
 

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import resource
-import shlex
 import shutil
 import signal
 import socket
@@ -26,6 +25,7 @@ from ccip_batch.errors import CcipError, ConfigError, DataError, ExitCode, RunFo
 from ccip_batch.imaging.checkpoint import Checkpoint
 from ccip_batch.nodes import apptainer
 from ccip_batch.records import sync_tree
+from ccip_batch.run.failures import repeat_command
 from ccip_batch.run.fingerprint import is_done, of_node, read_inputs
 from ccip_batch.run.folder import NodeFolder, RunFolder, lock_file
 from ccip_batch.run.results import (
@@ -354,11 +354,6 @@ def supervisor_failure(run: RunFolder, node: Node, code: int, started: float) ->
     with contextlib.suppress(OSError):  # on a full disk it is told on the terminal alone
         failure.save(folder.failure)
     return failure
-
-
-def repeat_command(run: Path, name: str) -> str:
-    """The command line that runs a node again."""
-    return shlex.join(["ccip-batch", "node", str(run), name])
 
 
 def _reap(

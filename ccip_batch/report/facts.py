@@ -16,7 +16,7 @@ from ccip_batch.errors import DataError
 from ccip_batch.imaging import previews
 from ccip_batch.imaging.plane_rejection import Judgement
 from ccip_batch.job.config import ResolvedJob
-from ccip_batch.nodes.supervisor import repeat_command
+from ccip_batch.run.failures import repeat_command
 from ccip_batch.run.folder import NodeFolder, RunFolder
 from ccip_batch.run.results import NodeFailure, NodeResult, StageRecord, read_failure, read_result
 from ccip_batch.run.state import NodeStatus, read_status

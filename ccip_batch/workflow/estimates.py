@@ -1,7 +1,7 @@
 """What a node needs: memory, disk, time, from the rows and channels of its data and the pixels of its images.
 
 Measured with CASA 6.7.0.31 and 6.7.6.14 on simulated data, each thing varied by itself: 512, 1024, 2048 and 6250 pixels
-a side (a plane took 14.7 GB there, before casa_memory.py was), 5655 and 16887 rows a spw, 8 and 32 channels. Beyond
+a side (a plane took 14.7 GB there, before casa/memory.py was), 5655 and 16887 rows a spw, 8 and 32 channels. Beyond
 that the figures are extrapolated. `python tests/bench/bench.py model d` measures again, all but 2048 pixels, and prints
 what it finds beside what is said here.
 """
@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from ccip_batch.casa import memory
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.job.spw_groups import SpwGroup
 from ccip_batch.workflow.graph import Kind, Node
@@ -20,7 +19,7 @@ from ccip_batch.workflow.graph import Kind, Node
 _DISK_BYTES_A_PIXEL = 350
 """Of all images of one plane while it is worked on, and of its checkpoint (2048 pixels)."""
 _LATTICE_BYTES_A_PIXEL = 60
-"""More, of one whose lattices are in files (casa_memory.py; tclean at 4096 pixels)."""
+"""More, of one whose lattices are in files (casa/memory.py; tclean at 4096 pixels)."""
 _RESULT_BYTES_A_PIXEL = 60
 """FITS files and cutouts of one plane."""
 _RESTORED_FACTOR = 2
@@ -59,8 +58,10 @@ _MEMORY: dict[Kind, _Linear] = {
     "publish": _Linear(350e6, a_pixel=40),
 }
 """Bytes. `publish` takes the mean of the V cutouts; a cutout may be the whole image."""
+LARGE_PLANE_PIXELS = 3000 * 3000
+"""Planes with more pixels have their lattices in files (casa/memory.py)."""
 _LARGE_PLANE_MEMORY = _Linear(450e6, a_pixel=260, a_visibility=12)
-"""Bytes of a plane whose lattices are in files (casa_memory.py). Measured with CASA 6.7.0.31: a node at 1024 and 2048
+"""Bytes of such a plane. Measured with CASA 6.7.0.31: a node at 1024 and 2048
 pixels, spw 17, 705 and 1619 MB, and with lattices in files 1489 MB at 2048; at 2048 pixels, spw 5, 1890 MB; tclean at
 4096, spw 5, 6.1 GB and 3.8 GB. Low frequencies take more: their primary beam is larger."""
 _SECONDS: dict[Kind, _Linear] = {
@@ -92,7 +93,7 @@ def pixels(job: ResolvedJob, kind: Kind = "image") -> int:
 
 def _is_large(job: ResolvedJob, kind: Kind) -> bool:
     """Whether it is a plane whose lattices are in files."""
-    return kind == "image" and pixels(job) > memory.LARGE_PIXELS
+    return kind == "image" and pixels(job) > LARGE_PLANE_PIXELS
 
 
 def memory_bytes(job: ResolvedJob, node: Node, cores: int = 1) -> int:

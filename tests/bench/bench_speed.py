@@ -18,8 +18,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bare_calls import restore_calls, run_bare, selection
-from jobs import BUILD
+from helpers.bare_calls import restore_calls, run_bare, selection
+from helpers.jobs import BUILD
 
 from ccip_batch import processes
 from ccip_batch.imaging.cutout import cutout_box

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs import ROOT, ccip_batch
-from report_runs import failed_restore, under_way
+from helpers.jobs import ROOT, ccip_batch
+from helpers.report_runs import failed_restore, under_way
 
 pytest.importorskip("playwright", reason="run tests/browser/setup.sh")
 from playwright.sync_api import Browser, Page, expect, sync_playwright

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from job_folder import make_job
-from jobs import ccip_batch
+from helpers.job_folder import make_job
+from helpers.jobs import ccip_batch
 
 from ccip_batch.errors import CcipError
 from ccip_batch.verbs.submit import plan

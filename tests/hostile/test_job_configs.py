@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from helpers.job_folder import CCIP_LIST, JOB, SEIP_LIST, make_job
 from hypothesis import example, given
 from hypothesis import strategies as st
-from job_folder import CCIP_LIST, JOB, SEIP_LIST, make_job
 
 from ccip_batch.engines.htcondor.sites import read_site
 from ccip_batch.errors import CcipError, ConfigError

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from helpers.job_folder import make_job
+from helpers.jobs import ccip_batch
 from hypothesis import given
 from hypothesis import strategies as st
-from job_folder import make_job
-from jobs import ccip_batch
 from pydantic import ValidationError
 
 from ccip_batch.cube.planes import find_planes

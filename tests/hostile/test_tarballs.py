@@ -10,9 +10,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from helpers.job_folder import CONTINUUM, ROOT, TABLES, make_archive, make_job
 from hypothesis import given
 from hypothesis import strategies as st
-from job_folder import CONTINUUM, ROOT, TABLES, make_archive, make_job
 
 from ccip_batch.engines.htcondor.transfer import output_name, unpack_output
 from ccip_batch.errors import DataError

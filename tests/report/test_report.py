@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from jobs import ccip_batch
-from report_runs import failed_restore
+from helpers.jobs import ccip_batch
+from helpers.report_runs import failed_restore
 
 from ccip_batch.imaging.previews import Previews
 from ccip_batch.run.results import NodeResult

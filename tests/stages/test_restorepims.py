@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from bare_calls import restore_calls, run_bare
-from jobs import ccip_batch
+from helpers.bare_calls import restore_calls, run_bare
+from helpers.jobs import ccip_batch
 
 from ccip_batch.casa.flag_statistics import FlagCounts
 from ccip_batch.errors import ExitCode

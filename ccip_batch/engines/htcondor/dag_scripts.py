@@ -19,9 +19,9 @@ from ccip_batch.engines.htcondor.plan import LOGS, NO_RETRY, is_skipped, planned
 from ccip_batch.engines.htcondor.state import hold_at_removal, pool_records
 from ccip_batch.errors import CcipError, DataError, ExitCode, ResourceError
 from ccip_batch.job.config import ResolvedJob
-from ccip_batch.nodes.supervisor import repeat_command
 from ccip_batch.records import write_whole
 from ccip_batch.run.cleaning import bad_products, clean
+from ccip_batch.run.failures import repeat_command
 from ccip_batch.run.fingerprint import of_node, read_inputs
 from ccip_batch.run.folder import RunFolder
 from ccip_batch.run.needed import needed_nodes

@@ -17,7 +17,7 @@ from ccip_batch.engines.htcondor.event_log import JobState, NodeRow, read_nodes
 from ccip_batch.engines.htcondor.holds import Hold
 from ccip_batch.engines.htcondor.plan import DAG, LOGS
 from ccip_batch.errors import CcipError, ConfigError, ExitCode
-from ccip_batch.nodes.supervisor import repeat_command
+from ccip_batch.run.failures import repeat_command
 from ccip_batch.run.fingerprint import is_done, read_inputs
 from ccip_batch.run.folder import RunFolder
 from ccip_batch.run.results import NodeFailure, read_failure

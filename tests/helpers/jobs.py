@@ -1,0 +1,84 @@
+"""Running the command line in tests; simulated and finished jobs, made once under build/ and reused."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from ccip_batch.run.folder import lock_file
+
+ROOT = Path(__file__).parents[2]
+BUILD = ROOT / "build" / "tests"
+LONGEST_S = 1800
+"""How long one process of the tests waits for another. It is a bound against hanging, no measure."""
+
+
+def source_hash(*paths: str) -> str:
+    """Hash of source files but the report's, so that what is kept under build/ is made anew when they change."""
+    digest = hashlib.sha256(".".join(map(str, sys.version_info[:2])).encode())
+    for name in paths:
+        for file in sorted((ROOT / name).rglob("*.py")) if (ROOT / name).is_dir() else [ROOT / name]:
+            if "report" not in file.parts:
+                digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+SECRET = "planted/wJalrXUtnFEMI+K7MDENG"
+"""Jobs of tests are made with this in their environment; it must be nowhere in what they leave."""
+
+
+def ccip_batch(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line; its output is captured."""
+    return subprocess.run(
+        [sys.executable, "-m", "ccip_batch", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        umask=0,  # what is made must not depend on the user's
+    )
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Only one process of the tests at a time makes what is in a folder, or runs what may lock it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with lock_file(folder.with_name(f".{folder.name}.lock"), LONGEST_S) as held:
+        assert held is not None, f"{folder} was not made within {LONGEST_S} s"
+        yield
+
+
+def make_simulation(preset: str, seed: int = 1) -> Path:
+    """A simulated job under build/, made once; gives its job.yaml."""
+    folder = BUILD / f"{preset}-{seed}-{source_hash('ccip_batch/simulate', 'ccip_batch/casa/session.py')}"
+    with alone(folder):
+        if not (folder / "job.yaml").is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            done = ccip_batch("simulate", folder, "--preset", preset, "--seed", str(seed))
+            assert done.returncode == 0, done.stderr
+    return folder / "job.yaml"
+
+
+def link_inputs(job: Path, folder: Path) -> Path:
+    """A new folder with links to a simulated job's files; gives its job.yaml."""
+    folder.mkdir()
+    for path in job.parent.iterdir():
+        if path.suffix in (".list", ".ms", ".tgz", ".yaml"):
+            (folder / path.name).symlink_to(path)
+    return folder / "job.yaml"
+
+
+def make_run(job: Path, keep: str = "all") -> Path:
+    """A finished run of a job under build/, made once; gives its folder. keep: what `execution.keep` says."""
+    folder = job.parent / f"run-{keep}-{source_hash('ccip_batch')}"
+    with alone(folder):
+        done = ccip_batch(
+            "run", job, "--run-dir", folder, "--set", f"execution.keep={keep}", AWS_SECRET_ACCESS_KEY=SECRET
+        )
+        assert done.returncode == 0, done.stderr
+    return folder
