@@ -18,7 +18,7 @@ from ccip_batch import __version__, processes
 from ccip_batch.errors import CcipError, ConfigError, ExitCode, says_disk_is_full
 
 if TYPE_CHECKING:
-    from ccip_batch.run.folder import RunFolder
+    from ccip_batch.run.run import Run
 
 _PATH = click.Path(path_type=Path)
 _JOB = click.argument("job", type=_PATH, metavar="JOB.yaml")
@@ -44,9 +44,9 @@ def _explained(function: Callable[..., int | None]) -> Callable[..., None]:
     def wrapper(*args: Any, **kwargs: Any) -> None:
         try:
             if "run" in kwargs:
-                from ccip_batch.run.folder import RunFolder
+                from ccip_batch.run.run import Run
 
-                kwargs["run"] = RunFolder.existing(kwargs["run"])
+                kwargs["run"] = Run.read(kwargs["run"])
             code = function(*args, **kwargs) or 0
         except CcipError as error:
             click.echo(f"ccip-batch: {error}", err=True)
@@ -147,7 +147,7 @@ def validate(job: Path, run_dir: Path | None, container: str | None, overrides: 
 @_RUN
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @_explained
-def status(run: RunFolder, as_json: bool) -> int:
+def status(run: Run, as_json: bool) -> int:
     """Show the state of every node of a run."""
     from ccip_batch.engines.htcondor.state import dag_sentence, is_pool_run, read_pool_status
     from ccip_batch.run.state import print_status, read_status
@@ -173,8 +173,8 @@ def plan(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
     from ccip_batch.verbs.submit import plan as write
 
     run = write(job, overrides, run_dir)
-    there = shlex.quote(str(run.dag))
-    click.echo(f"Planned. Next: {_command('submit', run.path)}, or: cd {there} && condor_submit_dag ccip.dag")
+    there = shlex.quote(str(run.folder.dag))
+    click.echo(f"Planned. Next: {_command('submit', run.folder.path)}, or: cd {there} && condor_submit_dag ccip.dag")
     return ExitCode.DONE
 
 
@@ -185,30 +185,31 @@ def plan(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
 @_explained
 def submit(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
     """Plan a job and submit it to the pool; JOB may also be a run folder that was planned before."""
-    from ccip_batch.run.folder import RunFolder
+    from ccip_batch.run.run import Run
     from ccip_batch.verbs import submit
 
     if not job.is_dir():
         return submit.submit(submit.plan(job, overrides, run_dir))
     if overrides or run_dir:
         raise ConfigError(f"{job} is a run folder: --set and --run-dir go with a job config, which is planned again.")
-    return submit.submit(RunFolder.existing(job))
+    return submit.submit(Run.read(job))
 
 
 @main.command()
-@_RUN
+@click.argument("folder", type=_PATH, metavar="RUN")
 @_explained
-def cancel(run: RunFolder) -> int:
+def cancel(folder: Path) -> int:
     """Take a run out of the pool's queue; it can be resumed."""
+    from ccip_batch.run.folder import RunFolder
     from ccip_batch.verbs import submit
 
-    return submit.cancel(run)
+    return submit.cancel(RunFolder.existing(folder))
 
 
 @main.command()
 @_RUN
 @_explained
-def resume(run: RunFolder) -> int:
+def resume(run: Run) -> int:
     """Submit again what is not done in a run: failed nodes, and all that waits for them."""
     from ccip_batch.verbs import submit
 
@@ -219,7 +220,7 @@ def resume(run: RunFolder) -> int:
 @_RUN
 @click.argument("name", metavar="NODE")
 @_explained
-def retry(run: RunFolder, name: str) -> int:
+def retry(run: Run, name: str) -> int:
     """Submit one node of a run again, with what comes after it."""
     from ccip_batch.verbs import submit
 
@@ -230,7 +231,7 @@ def retry(run: RunFolder, name: str) -> int:
 @_RUN
 @click.argument("name", metavar="[NODE]", required=False)
 @_explained
-def explain(run: RunFolder, name: str | None) -> int:
+def explain(run: Run, name: str | None) -> int:
     """Tell of every node that failed or is held: the cause, the last lines, the command that repeats it here."""
     from ccip_batch.engines.htcondor.state import explain as explain_run
 
@@ -241,7 +242,7 @@ def explain(run: RunFolder, name: str | None) -> int:
 @_RUN
 @click.option("--text", "as_text", is_flag=True, help="Print the verdict and the table of planes; write nothing.")
 @_explained
-def report(run: RunFolder, as_text: bool) -> int:
+def report(run: Run, as_text: bool) -> int:
     """Write RUN/report/index.html, at any time: also of a run that is under way or has failed."""
     from ccip_batch import report as run_report
 
@@ -269,7 +270,7 @@ def verify(source: Path) -> int:
 @_RUN
 @click.argument("name", metavar="NODE")
 @_explained
-def node(run: RunFolder, name: str) -> int:
+def node(run: Run, name: str) -> int:
     """Run one node of a run folder: what an engine calls, and what repeats a node by hand."""
     from ccip_batch.nodes.supervisor import main as node_main
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ccip_batch.job.spw_groups import SpwGroup
 from ccip_batch.nodes.workspace import Workspace
-from ccip_batch.run.results import NodeResult, Outcome, read_result
+from ccip_batch.run.results import NodeResult, Outcome
 from ccip_batch.stages.analyzeplanes import analyze_planes
 from ccip_batch.stages.editimlist import CubeTargets
 
@@ -18,12 +18,12 @@ def analyze(work: Workspace) -> Outcome:
     images: dict[str, tuple[NodeResult, Path]] = {}
     failed = []
     for plane in targets.planes:
-        node = work.graph[f"image_{SpwGroup.parse(plane.spw).name}"]
-        result = read_result(work.run.node(node).result)
+        node = work.run.graph[f"image_{SpwGroup.parse(plane.spw).name}"]
+        result = work.run.result(node)
         if result is None:
             failed.append(plane.spw)
         elif plane.state == "imaged":
-            images[plane.spw] = (result, Path(work.parent_out(node.name, "samples.npz"), "samples.npz"))
+            images[plane.spw] = (result, Path(work.parent_out(node.name), "samples.npz"))
     result_of_all = work.stage(
         "analyzestokescubes",
         analyze_planes,

@@ -22,7 +22,7 @@ def export(work: Workspace) -> Outcome:
     analysis = CubeAnalysis.model_validate(work.parent("analyze").stage("analyzestokescubes"))
     native = NativeExport.model_validate(imaged.stage("exportnative"))
     judgement = next(one for one in analysis.judgements if one.spw == plane.spw)
-    given = work.parent_out(image_node, "image.pbcor.subim", *(file.name for file in native.files))
+    given = work.parent_out(image_node)
     trace = cards(work.job, work.fingerprint)
     assert analysis.common_beam is not None
 

@@ -32,7 +32,7 @@ def image(work: Workspace) -> Outcome:
         return Outcome(summary=f"{plane.state}: {plane.reason}")
 
     casa, job = work.casa, work.job
-    given = work.parent_out("restore", f"{work.group.name}.ms", "tier1.mask", "tier2.mask")
+    given = work.parent_out("restore")
     selected: dict[str, Any] = {
         "vis": f"{given}/{work.group.name}.ms",
         "spw": plane.spw,

@@ -8,8 +8,7 @@ from pathlib import Path
 from ccip_batch import report
 from ccip_batch.nodes.workspace import Workspace
 from ccip_batch.products.provenance import Provenance
-from ccip_batch.run.fingerprint import read_inputs
-from ccip_batch.run.results import NodeResult, Outcome, read_result
+from ccip_batch.run.results import NodeResult, Outcome
 from ccip_batch.stages.publish import publish_products
 
 
@@ -18,24 +17,26 @@ def publish(work: Workspace) -> Outcome:
     planes: dict[str, tuple[Path, NodeResult]] = {}
     failed = []
     for name in work.node.parents:
-        node = work.graph[name]
+        node = work.run.graph[name]
         if node.kind != "export" or node.group is None:
             continue
-        result = read_result(work.run.node(node).result)
-        if result is None or not read_result(work.run.node(work.graph[f"image_{node.group.name}"]).result):
+        result = work.run.result(node)
+        if result is None or work.run.result(f"image_{node.group.name}") is None:
             failed.append(node.group.selection)
         else:
             planes[node.group.selection] = (work.run.node(node).out, result)
     report = _report(work)
-    results = {node.name: read_result(work.run.node(node).result) for node in work.graph.nodes}
+    results = {node.name: work.run.result(node) for node in work.run.graph.nodes}
     run = Provenance(
         work.job,
-        work.graph,
-        read_inputs(work.run),
+        work.run.graph,
+        work.run.inputs,
         {name: result for name, result in results.items() if result and name != work.node.name},
         work.fingerprint,
     )
-    files = work.stage("publish", publish_products, run, planes, failed, work.run.path / "nodes", report, work.out)
+    files = work.stage(
+        "publish", publish_products, run, planes, failed, work.run.folder.path / "nodes", report, work.out
+    )
     missing = f"; missing because they failed: spw {'; '.join(failed)}" if failed else ""
     return Outcome(summary=f"{len(files.files)} files{missing}", files=tuple(files.files))
 

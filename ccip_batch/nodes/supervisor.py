@@ -21,28 +21,17 @@ from pathlib import Path
 import psutil
 
 from ccip_batch import processes
-from ccip_batch.errors import CcipError, ConfigError, DataError, ExitCode, RunFolderError, says_disk_is_full
+from ccip_batch.errors import CcipError, DataError, ExitCode, RunFolderError, says_disk_is_full
 from ccip_batch.imaging.checkpoint import Checkpoint
 from ccip_batch.nodes import apptainer
 from ccip_batch.records import sync_tree
-from ccip_batch.run.failures import repeat_command
-from ccip_batch.run.fingerprint import is_done, of_node, read_inputs
-from ccip_batch.run.folder import NodeFolder, RunFolder, lock_file
-from ccip_batch.run.results import (
-    OUTCOME,
-    NodeFailure,
-    NodeResult,
-    Outcome,
-    StageRecord,
-    Usage,
-    read_failure,
-    read_result,
-)
+from ccip_batch.run.failures import Ending, NodeFailure, attempts, judge, judge_supervisor, make_failure, tail_of
+from ccip_batch.run.folder import lock_file
+from ccip_batch.run.results import OUTCOME, NodeResult, Outcome, StageRecord, Usage
+from ccip_batch.run.run import Run
 from ccip_batch.workflow.estimates import time_limit_s
 from ccip_batch.workflow.graph import Node
-
-LOG_TAIL = 25
-"""Lines of the log that a failure keeps."""
+from ccip_batch.workflow.kinds import KINDS
 
 LOCK_WAIT_S = 20.0
 """How long a process of the node that was killed may take to go."""
@@ -59,59 +48,50 @@ FULL_BYTES = 16 << 20
 TIDY_S = 30.0
 """How long Apptainer may take to tidy up: it may have unpacked the image."""
 
-_MEMORY_WORDS = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory")
-_DISK_WORDS = ("No space left on device", "Disk quota exceeded")
-
 
 class Stopped(BaseException):
     """SIGTERM or SIGINT came."""
 
 
-def run_node(run: RunFolder, name: str) -> ExitCode:
+def run_node(run: Run, name: str) -> ExitCode:
     """Run a node unless it is done, and say on standard error what went wrong if something did."""
-    job, graph = run.read_job(), run.graph()
-    if name not in graph:
-        raise ConfigError(f"{run.path} has no node {name}; it has {', '.join(node.name for node in graph.nodes)}.")
-    node = graph[name]
+    node = run.named(name)
     folder = run.node(node)
     folder.path.mkdir(parents=True, exist_ok=True)
     with lock_file(folder.lock, LOCK_WAIT_S) as descriptor:
         if descriptor is None:
             raise RunFolderError(f"node {name} is being run by another process.")
-        inputs = read_inputs(run)
-        if is_done(run, job, inputs, graph, node) and not folder.cleaned.exists():
+        if run.is_done(node) and not folder.cleaned.exists():
             print(f"{name} is done already", flush=True)
             return ExitCode.DONE
         for parent in node.parents:
-            if parent not in node.may_fail and read_result(run.node(graph[parent]).result) is None:
+            if parent not in node.may_fail and run.result(parent) is None:
                 raise DataError(f"{name} needs {parent}, which is not done; run it first.")
-            if node.kind == "image" and run.node(graph[parent]).cleaned.exists():
-                raise DataError(
-                    f"{name} needs what {parent} made, which was removed after the export; run {parent} first."
-                )
-        return _Attempt(run, node, folder, of_node(run, job, inputs, graph, node), descriptor).run()
+        for gone in run.lacks_output_of(node):
+            raise DataError(
+                f"{name} needs what {gone.name} made, which was removed after the export; run {gone.name} first."
+            )
+        return _Attempt(run, node, descriptor).start()
 
 
 class _Attempt:
     """One try at a node."""
 
-    def __init__(self, run: RunFolder, node: Node, folder: NodeFolder, fingerprint: str, lock: int) -> None:
-        self.run_folder = run
+    def __init__(self, run: Run, node: Node, lock: int) -> None:
+        self.run = run
         self.node = node
-        self.folder = folder
-        self.fingerprint = fingerprint
+        self.folder = run.node(node)
+        self.fingerprint = run.fingerprint(node)
         self.lock = lock
-        self.job = run.read_job()
-        self.container = apptainer.of_node(self.job, run.path)
-        before = read_failure(folder.failure) or read_result(folder.result)
-        self.attempts = 1 + (before.attempts if before and before.fingerprint == fingerprint else 0)
+        self.container = apptainer.of_node(run.job, run.folder.path)
+        self.attempts = attempts(run.failure(node) or run.result(node), self.fingerprint)
         self.started = time.time()
-        self.limit_s = time_limit_s(self.job, node)
+        self.limit_s = time_limit_s(run.job, node)
         self.timed_out = False
         self.peak_memory = 0
         """Largest resident set of all processes of the worker together, as far as it was seen, bytes."""
 
-    def run(self) -> ExitCode:
+    def start(self) -> ExitCode:
         self._prepare()
         try:
             code, usage = self._work()
@@ -131,7 +111,7 @@ class _Attempt:
         folder = self.folder
         old = [folder.result, folder.failure, folder.error, folder.cleaned, folder.damaged, folder.progress]
         checkpoint = Checkpoint(folder.checkpoint, self.fingerprint)
-        goes_on = checkpoint.load() is not None
+        goes_on = KINDS[self.node.kind].checkpoints and checkpoint.load() is not None
         if not goes_on:
             checkpoint.clear()
             old.append(folder.casa_commands)
@@ -196,7 +176,7 @@ class _Attempt:
             self.peak_memory = max(self.peak_memory, now)
 
     def _start_worker(self) -> subprocess.Popen[bytes]:
-        words = ["-m", "ccip_batch.nodes.worker", str(self.run_folder.path), self.node.name, self.fingerprint]
+        words = ["-m", "ccip_batch.nodes.worker", str(self.run.folder.path), self.node.name, self.fingerprint]
         if self.container is None:
             command = [sys.executable, *words]
             stdin, environment = subprocess.DEVNULL, processes.child_environment()
@@ -254,31 +234,29 @@ class _Attempt:
         shutil.rmtree(folder.stages, ignore_errors=True)
         shutil.rmtree(folder.checkpoint, ignore_errors=True)
         folder.progress.unlink(missing_ok=True)
-        if self.job.execution.keep != "all":
+        if self.run.job.execution.keep != "all":
             shutil.rmtree(folder.work, ignore_errors=True)
             shutil.rmtree(folder.path / "casa_home", ignore_errors=True)
         print(f"{self.node.name}: {outcome.summary}", flush=True)
 
     def _image_version(self) -> dict[str, str]:
-        image = self.job.versions.get("image")
+        image = self.run.job.versions.get("image")
         return {"image": image} if image else {}
 
     def _fail(self, code: int, usage: Usage) -> ExitCode:
-        tail = _tail(self.folder.log)
-        exit_code, cause = self._judge(code, "\n".join(tail))
-        failure = NodeFailure(
-            node=self.node.name,
+        tail = tail_of(self.folder.log)
+        exit_code, cause = judge(self._ending(code, tail))
+        failure = make_failure(
+            self.run.folder.path,
+            self.node,
+            exit_code,
+            cause,
             fingerprint=self.fingerprint,
-            exit_code=int(exit_code),
-            cause=cause,
+            attempts=self.attempts,
             stage=self._stage(),
             started=self.started,
-            ended=time.time(),
-            host=socket.gethostname(),
-            attempts=self.attempts,
             usage=usage,
-            log_tail=tail,
-            command=repeat_command(self.run_folder.path, self.node.name),
+            tail=tail,
         )
         if _disk_is_full(self.folder.path):  # make room to say so; what a checkpoint saved stays
             shutil.rmtree(self.folder.work, ignore_errors=True)
@@ -286,40 +264,24 @@ class _Attempt:
         failure.save(self.folder.failure)
         return exit_code
 
-    def _judge(self, code: int, tail: str) -> tuple[ExitCode, str]:
-        """Exit code and cause of a failure, from what the worker said or, if it could not, from how it ended."""
-        if self.timed_out:
-            return ExitCode.CASA, (
-                f"it took longer than {self.limit_s:.0f} s, so it was taken to hang and was killed; "
-                "execution.time_limit sets another limit"
-            )
+    def _ending(self, code: int, tail: list[str]) -> Ending:
+        return Ending(
+            code=code,
+            tail=tail,
+            said=self._said(),
+            limit_s=self.limit_s if self.timed_out else None,
+            disk_is_full=_disk_is_full(self.folder.path),
+            image=str(self.container.image) if self.container else "",
+            not_started=self.container is not None and code == apptainer.NOT_STARTED,
+        )
+
+    def _said(self) -> tuple[ExitCode, str] | None:
+        """What the worker said of its failure."""
         try:
             said = json.loads(self.folder.error.read_bytes())
-            exit_code, cause = ExitCode(said["exit_code"]), str(said["cause"])
-            if exit_code not in (ExitCode.CASA, ExitCode.INTERNAL):
-                return exit_code, cause
+            return ExitCode(said["exit_code"]), str(said["cause"])
         except (OSError, ValueError, KeyError):
-            exit_code, cause = ExitCode.INTERNAL, ""
-        if any(word in tail for word in _DISK_WORDS) or _disk_is_full(self.folder.path):
-            return ExitCode.RESOURCES, f"the disk is full {cause}".strip()
-        if any(word in tail for word in _MEMORY_WORDS):
-            return ExitCode.RESOURCES, f"out of memory {cause}".strip()
-        if cause:
-            return exit_code, cause
-        last = (tail.splitlines() or [""])[-1]
-        if self.container is not None and code == apptainer.NOT_STARTED:
-            return ExitCode.CONFIG, f"the image {self.container.image} could not be started: {last}"
-        if self.container is not None and code - 128 in set(signal.Signals):
-            code = 128 - code  # the signal that ended the process in there
-        if code < 0:
-            name = signal.Signals(-code).name
-            if -code == signal.SIGKILL:
-                return (
-                    ExitCode.CASA,
-                    f"the process was killed ({name}): by a person, or by the system for want of memory",
-                )
-            return ExitCode.CASA, f"CASA aborted the process ({name})"
-        return ExitCode.INTERNAL, f"the process ended with exit code {code} and said nothing"
+            return None
 
     def _stage(self) -> str | None:
         try:
@@ -328,29 +290,13 @@ class _Attempt:
             return None
 
 
-def supervisor_failure(run: RunFolder, node: Node, code: int, started: float) -> NodeFailure:
+def supervisor_failure(run: Run, node: Node, code: int, started: float) -> NodeFailure:
     """Write the failure of a node whose supervisor ended without saying so itself."""
     folder = run.node(node)
-    tail = _tail(folder.supervisor_log)
-    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    known = code in set(ExitCode) and code > 0
-    cause = tail[-1] if known and tail else f"its supervisor ended with {how}"
-    if _disk_is_full(run.path) and not any("disk is full" in line for line in tail):
-        known, code, cause = True, int(ExitCode.RESOURCES), f"the disk is full; {cause}"
-    failure = NodeFailure(
-        node=node.name,
-        fingerprint="",
-        exit_code=code if known else int(ExitCode.INTERNAL),
-        cause=cause,
-        stage=None,
-        started=started,
-        ended=time.time(),
-        host=socket.gethostname(),
-        attempts=1,
-        usage=Usage(cpu_s=0.0, peak_memory_bytes=0, wall_s=time.time() - started),
-        log_tail=tail,
-        command=repeat_command(run.path, node.name),
-    )
+    tail = tail_of(folder.supervisor_log)
+    exit_code, cause = judge_supervisor(code, tail, _disk_is_full(run.folder.path))
+    used = Usage(cpu_s=0.0, peak_memory_bytes=0, wall_s=time.time() - started)
+    failure = make_failure(run.folder.path, node, exit_code, cause, started=started, usage=used, tail=tail)
     with contextlib.suppress(OSError):  # on a full disk it is told on the terminal alone
         failure.save(folder.failure)
     return failure
@@ -394,15 +340,7 @@ def _stop(number: int, frame: object) -> None:
     raise Stopped
 
 
-def _tail(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    return [line for line in lines if line.strip()][-LOG_TAIL:]
-
-
-def main(run: RunFolder, name: str) -> ExitCode:
+def main(run: Run, name: str) -> ExitCode:
     """What `ccip-batch node` does. Errors that have an explanation are printed; the exit code is returned."""
     processes.die_with_parent()
     try:

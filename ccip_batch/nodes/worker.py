@@ -20,14 +20,15 @@ from ccip_batch.job.versions import versions
 from ccip_batch.nodes.workspace import Workspace
 from ccip_batch.records import write_whole
 from ccip_batch.run.checksums import Output
-from ccip_batch.run.folder import NodeFolder, RunFolder
+from ccip_batch.run.folder import NodeFolder
 from ccip_batch.run.results import OUTCOME, Outcome
+from ccip_batch.run.run import Run
 
 
 def main(run_folder: str, name: str, fingerprint: str) -> ExitCode:
     """Do a node's work. The exit code tells how it ended; what failed is in `error.json`."""
-    run = RunFolder.existing(Path(run_folder))
-    node = run.graph()[name]
+    run = Run.read(Path(run_folder))
+    node = run.graph[name]
     folder = run.node(node)
     os.chdir(folder.work)
     try:

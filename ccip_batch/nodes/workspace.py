@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import time
@@ -16,11 +17,13 @@ from ccip_batch.errors import DataError, RunFolderError
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.job.spw_groups import SpwGroup
 from ccip_batch.records import write_whole
-from ccip_batch.run.fingerprint import inputs_read_by, of_node, of_path, read_inputs, stamps
-from ccip_batch.run.folder import NodeFolder, RunFolder
-from ccip_batch.run.results import NodeResult, StageRecord, read_result
+from ccip_batch.run.fingerprint import of_path, stamps
+from ccip_batch.run.folder import NodeFolder
+from ccip_batch.run.results import NodeResult, StageRecord
+from ccip_batch.run.run import Run
 from ccip_batch.stages.editimlist import CubeTargets, PlaneTarget
-from ccip_batch.workflow.graph import Graph, Node
+from ccip_batch.workflow.graph import Node
+from ccip_batch.workflow.kinds import KINDS
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,17 +35,18 @@ _MOST_THREADS = 2
 class Workspace:
     """What a node's work needs: its job, its folder, results of its parents, CASA when it is first asked for."""
 
-    def __init__(self, run: RunFolder, node: Node, fingerprint: str) -> None:
+    def __init__(self, run: Run, node: Node, fingerprint: str) -> None:
         self.run = run
         self.node = node
         self.folder: NodeFolder = run.node(node)
-        self.job: ResolvedJob = run.read_job()
-        self.graph: Graph = run.graph()
+        self.job: ResolvedJob = run.job
         self.out = self.folder.out_now
         self.fingerprint = fingerprint
-        if fingerprint != of_node(run, self.job, read_inputs(run), self.graph, node):
+        if fingerprint != run.fingerprint(node):
             raise RunFolderError(f"the job has changed since {node.name} was started; run it again.")
-        self._inputs = {name: path for name in inputs_read_by(node) if (path := getattr(self.job.inputs, name))}
+        self._inputs = {
+            name: path for name in KINDS[node.kind].inputs if (path := getattr(self.job.inputs, name)) is not None
+        }
         self._stamps = {name: stamps(path) for name, path in self._inputs.items()}
         self._casa: Casa | None = None
 
@@ -72,25 +76,27 @@ class Workspace:
 
     def parent(self, name: str) -> NodeResult:
         """The result of another node. Raises DataError if it is not done."""
-        result = read_result(self.run.node(self.graph[name]).result)
+        result = self.run.result(name)
         if result is None:
             raise DataError(f"node {name} is not done, but {self.node.name} needs its result; run it first.")
         return result
 
-    def parent_out(self, name: str, *needed: str) -> str:
+    def parent_out(self, name: str) -> str:
         """Where another node left its output, relative to the work folder so that histories hold no machine's paths.
 
-        needed: the files and folders there that this node reads. Raises DataError if one is not as it was made; the
-        other node is then marked, so that the next run repeats it. Its result stays: other nodes may be reading it.
+        Raises DataError if something there that this node reads is not as it was made; the other node is then marked,
+        so that the next run repeats it. Its result stays: other nodes may be reading it.
         """
-        folder = self.run.node(self.graph[name])
-        made = {output.name: output for output in self.parent(name).outputs}
-        for entry in needed:
-            if entry in made and not made[entry].is_whole_in(folder.out):
+        folder = self.run.node(name)
+        patterns = self.node.reads_of(self.run.graph[name])
+        for output in self.parent(name).outputs:
+            read = any(fnmatch.fnmatchcase(output.name, pattern) for pattern in patterns)
+            if read and not output.is_whole_in(folder.out):
                 folder.damaged.touch()
                 raise DataError(
-                    f"{folder.out / entry} is damaged, or was changed after {name} had made it. Run again: {name} is "
-                    f"repeated (after file transfer, remove nodes/{name}/result.json of the run folder first)."
+                    f"{folder.out / output.name} is damaged, or was changed after {name} had made it. Run again: "
+                    f"{name} is repeated (after file transfer, remove nodes/{name}/result.json of the run folder "
+                    "first)."
                 )
         return os.path.relpath(folder.out)
 
@@ -99,7 +105,7 @@ class Workspace:
 
         Large files are compared by size, time of change, and samples.
         """
-        known = read_inputs(self.run)
+        known = self.run.inputs
         for name, path in self._inputs.items():
             try:
                 same = stamps(path) == self._stamps[name] and known.get(name) in (None, of_path(path))

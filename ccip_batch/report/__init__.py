@@ -11,10 +11,10 @@ import shutil
 from pathlib import Path
 
 from ccip_batch.report.facts import gather
-from ccip_batch.run.folder import RunFolder
+from ccip_batch.run.run import Run
 
 
-def write_to(run: RunFolder, folder: Path) -> None:
+def write_to(run: Run, folder: Path) -> None:
     """Write the report of a run as it is now into a new folder. Raises as `write` does."""
     from ccip_batch.report.page import write_page
 
@@ -22,20 +22,19 @@ def write_to(run: RunFolder, folder: Path) -> None:
     write_page(gather(run), folder)
 
 
-def write(run: RunFolder) -> Path:
+def write(run: Run) -> Path:
     """Write the report of a run as it is now; gives the path of `index.html`.
 
-    The new report takes the place of the old one when it is whole. Raises RunFolderError or ConfigError if this is no
-    run folder.
+    The new report takes the place of the old one when it is whole.
     """
-    partial = run.path / f".report.{os.getpid()}.part"
+    partial = run.folder.path / f".report.{os.getpid()}.part"
     shutil.rmtree(partial, ignore_errors=True)
     try:
         write_to(run, partial)
-        _put(partial, run.report)
+        _put(partial, run.folder.report)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return run.report / "index.html"
+    return run.folder.report / "index.html"
 
 
 def _put(new: Path, place: Path) -> None:
@@ -48,8 +47,8 @@ def _put(new: Path, place: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def text(run: RunFolder) -> str:
-    """The verdict and the table of planes. Raises RunFolderError or ConfigError if this is no run folder."""
+def text(run: Run) -> str:
+    """The verdict and the table of planes."""
     from ccip_batch.report.terminal import render
 
     return render(gather(run))

@@ -16,9 +16,10 @@ from ccip_batch.errors import DataError
 from ccip_batch.imaging import previews
 from ccip_batch.imaging.plane_rejection import Judgement
 from ccip_batch.job.config import ResolvedJob
-from ccip_batch.run.failures import repeat_command
+from ccip_batch.run.failures import NodeFailure, repeat_command
 from ccip_batch.run.folder import NodeFolder, RunFolder
-from ccip_batch.run.results import NodeFailure, NodeResult, StageRecord, read_failure, read_result
+from ccip_batch.run.results import NodeResult, StageRecord
+from ccip_batch.run.run import Run
 from ccip_batch.run.state import NodeStatus, read_status
 from ccip_batch.stages.analyzeplanes import CubeAnalysis
 from ccip_batch.stages.editimlist import CubeTargets, PlaneTarget
@@ -28,7 +29,7 @@ from ccip_batch.stages.makeimages import PlaneImages
 from ccip_batch.stages.makermsimages import RmsResult
 from ccip_batch.stages.pbcor import PbcorResult
 from ccip_batch.workflow.estimates import memory_bytes
-from ccip_batch.workflow.graph import Graph, Node
+from ccip_batch.workflow.graph import Node
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -197,10 +198,10 @@ class RunFacts:
         return max(ends) - min(begins) if ends and begins else 0.0
 
 
-def gather(run: RunFolder) -> RunFacts:
-    """Read a run folder. Raises RunFolderError or ConfigError if it is none."""
-    job, graph = run.read_job(), run.graph()
-    nodes = _nodes(run, job, graph, {row.node: row for row in read_status(run)})
+def gather(run: Run) -> RunFacts:
+    """Read what the nodes of a run have left so far."""
+    job = run.job
+    nodes = _nodes(run, {row.node: row for row in read_status(run)})
     targets = nodes["restore"].stage("editimlist_cube", CubeTargets)
     analysis = nodes["analyze"].stage("analyzestokescubes", CubeAnalysis)
     planes = []
@@ -212,14 +213,14 @@ def gather(run: RunFolder) -> RunFacts:
         state, reason = _plane_state(image, export, target, judgement)
         planes.append(PlaneFacts(group.selection, group.name, image, export, target, judgement, state, reason))
     planes.sort(key=lambda plane: plane.frequency_ghz or 0.0)
-    return RunFacts(run, job, nodes, planes, targets, analysis, _engine_seconds(run))
+    return RunFacts(run.folder, job, nodes, planes, targets, analysis, _engine_seconds(run.folder))
 
 
-def _nodes(run: RunFolder, job: ResolvedJob, graph: Graph, rows: dict[str, NodeStatus]) -> dict[str, NodeFacts]:
+def _nodes(run: Run, rows: dict[str, NodeStatus]) -> dict[str, NodeFacts]:
     nodes: dict[str, NodeFacts] = {}
-    for node in graph.nodes:  # parents come first
+    for node in run.graph.nodes:  # parents come first
         folder = run.node(node)
-        result, failure = read_result(folder.result), read_failure(folder.failure)
+        result, failure = run.result(node), run.failure(node)
         state, blocked_by = rows[node.name].state, ""
         if state == "waiting":
             stopping = [
@@ -236,7 +237,7 @@ def _nodes(run: RunFolder, job: ResolvedJob, graph: Graph, rows: dict[str, NodeS
             result=result,
             failure=failure,
             records=result.stages if result else _records(folder),
-            requested_memory=memory_bytes(job, node),
+            requested_memory=memory_bytes(run.job, node),
             state=state,
             blocked_by=blocked_by,
         )

@@ -12,6 +12,7 @@ from rich.text import Text
 from ccip_batch.report.facts import RunFacts
 from ccip_batch.report.tables import plane_table
 from ccip_batch.report.verdict import headline, identity, plane_counts
+from ccip_batch.run.failures import told
 
 _LEFT_OUT = ("Bandwidth", "Beam PA", "Stopped by", "Major cycles", "Why")
 """Columns that only the page has."""
@@ -39,9 +40,9 @@ def render(facts: RunFacts) -> str:
         say(f"  look at: {jump.sentence()}")
     for node in facts.failed:
         assert node.failure is not None
-        say(f"\n{node.node.name} failed in {node.failure.stage or 'its start'}: {node.failure.cause}")
-        say(f"  log: {node.folder.log}")
-        say(f"  again: {node.command}")
+        say("")
+        for line in told(node.failure, node.folder.log):
+            say(line)
     table = plane_table(facts)
     say("\nPlanes (GHz, %, mJy/beam, arcsec; * to ****: 3 to 6 robust sigma off the others)")
     shown = Table(box=None, pad_edge=False)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ccip_batch.casa.measurement_set import MsSummary
 from ccip_batch.report.facts import NodeFacts, RunFacts
 from ccip_batch.stages.splitgroups import SplitResult
-from ccip_batch.workflow.graph import KINDS
+from ccip_batch.workflow.kinds import KINDS
 
 MARGIN = 1.25
 """More memory than the largest peak of its kind."""

@@ -6,27 +6,25 @@ import shutil
 from pathlib import Path
 
 from ccip_batch.run.checksums import ProductFile
-from ccip_batch.run.folder import RunFolder
-from ccip_batch.run.results import read_result
+from ccip_batch.run.run import Run
+from ccip_batch.workflow.kinds import KINDS
 
 
-def bad_products(run: RunFolder) -> list[str]:
+def bad_products(run: Run) -> list[str]:
     """Names of the products whose checksum is not that of when they were written, or that are gone.
 
     Their nodes' results are removed, so that the next run makes them again.
     """
-    graph = run.graph()
-    publish = run.node(graph["publish"])
-    result = read_result(publish.result)
+    result = run.result("publish")
     if result is None:
         return ["(publish is not done)"]
-    bad = [file.name for file in result.files if not _is_whole(run.products / file.name, file)]
+    bad = [file.name for file in result.files if not _is_whole(run.folder.products / file.name, file)]
     if bad:
-        publish.result.unlink()
-        for node in graph.nodes:
-            made = read_result(run.node(node).result) if node.kind == "export" else None
+        run.node("publish").result.unlink()
+        for parent in run.graph["publish"].parents:
+            made = run.result(parent)
             if made and any(file.name in bad for file in made.files):
-                run.node(node).result.unlink()
+                run.node(parent).result.unlink()
     return bad
 
 
@@ -34,14 +32,14 @@ def _is_whole(path: Path, file: ProductFile) -> bool:
     return path.is_file() and ProductFile.of(path) == file
 
 
-def clean(run: RunFolder) -> None:
+def clean(run: Run) -> None:
     """Remove the measurement sets that only lead to the products. Call it when those are verified.
 
     What an export needs of a plane stays, so that other rejection thresholds image nothing again.
     """
-    for node in run.graph().nodes:
+    for node in run.graph.nodes:
         folder = run.node(node)
-        if node.kind == "restore" and folder.out.is_dir():
+        if KINDS[node.kind].cleaned and folder.out.is_dir():
             folder.cleaned.touch()
             for path in folder.out.iterdir():
                 shutil.rmtree(path)

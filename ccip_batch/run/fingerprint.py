@@ -17,8 +17,9 @@ from ccip_batch import __version__
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.records import write_whole
 from ccip_batch.run.folder import RunFolder
-from ccip_batch.run.results import read_result
-from ccip_batch.workflow.graph import Graph, Node
+from ccip_batch.run.results import NodeResult
+from ccip_batch.workflow.graph import Node
+from ccip_batch.workflow.kinds import KINDS
 
 _WHOLE = 1 << 20
 """Files up to this size are hashed as a whole, larger ones by samples."""
@@ -82,26 +83,26 @@ def read_inputs(run: RunFolder) -> dict[str, str]:
         return {}
 
 
-def of_node(run: RunFolder, job: ResolvedJob, inputs: Mapping[str, str], graph: Graph, node: Node) -> str:
-    """Fingerprint of a node's work as it would be now: its parameters, and the results of its parents as they are.
+def of_node(job: ResolvedJob, inputs: Mapping[str, str], node: Node, parents: Mapping[str, NodeResult | None]) -> str:
+    """Fingerprint of a node's work: its parameters, and the results of its parents (None: one that failed).
 
-    A plane depends on how the data were restored and on its own target, not on what other planes there are.
+    inputs: what `of_inputs` gave. A plane depends on how the data were restored and on its own target, not on what
+    other planes there are.
     """
-    parents: dict[str, Any] = {}
-    for name in node.parents:
-        result = read_result(run.node(graph[name]).result)
-        if node.kind == "image" and result is not None and node.group is not None:
+    above: dict[str, Any] = {}
+    for name, result in parents.items():
+        if KINDS[node.kind].of_target and result is not None and node.group is not None:
             planes = result.stage("editimlist_cube")["planes"]
             target = next((plane for plane in planes if plane["spw"] == node.group.selection), None)
-            parents[name] = [_chosen(job, _RESTORED), _inputs(inputs, _DATA), target]
+            above[name] = [_chosen(job, _RESTORED), _inputs(inputs, KINDS["restore"].inputs), target]
         else:
-            parents[name] = result.fingerprint if result else _FAILED
+            above[name] = result.fingerprint if result else _FAILED
     parts = {
         "versions": [__version__, _casa(job)],
         "node": node.name,
         "parameters": _parameters(job, node),
-        "inputs": _inputs(inputs, inputs_read_by(node)),
-        "parents": parents,
+        "inputs": _inputs(inputs, KINDS[node.kind].inputs),
+        "parents": above,
     }
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
@@ -112,19 +113,11 @@ def _casa(job: ResolvedJob) -> str:
     return job.versions.get("casatools") or job.versions.get("image") or job.execution.container or ""
 
 
-_DATA = ("vis", "reimaging_resources", "flag_commands")
-_LISTS = ("seip_parameter_list", "ccip_parameter_list")
-"""What they say is in the resolved job; the files themselves are products."""
 _RESTORED = (
     "root", "imagename", "phasecenter", "continuum_imagename", "continuum_phasecenter", "science_spws",
     "prediction_call",
 )  # fmt: skip
 """What the restored data follow from, apart from the groups that they are split into."""
-
-
-def inputs_read_by(node: Node) -> Sequence[str]:
-    """Names of the inputs whose content a node reads."""
-    return {"restore": _DATA, "publish": _LISTS}.get(node.kind, ())
 
 
 def _chosen(job: ResolvedJob, keys: Sequence[str]) -> dict[str, Any]:
@@ -146,19 +139,3 @@ def _parameters(job: ResolvedJob, node: Node) -> dict[str, Any]:
     if node.kind == "analyze":
         return {"rejection": rejection.after_imaging.model_dump(mode="json")}
     return {}
-
-
-def is_done(run: RunFolder, job: ResolvedJob, inputs: Mapping[str, str], graph: Graph, node: Node) -> bool:
-    """Whether a node's result is there, is that of its present parameters and parents, and its files are there.
-
-    Of files and folders only sizes are looked at; who reads one compares its checksum.
-    """
-    folder = run.node(node)
-    result = read_result(folder.result)
-    if result is None or folder.damaged.exists() or result.fingerprint != of_node(run, job, inputs, graph, node):
-        return False
-    sizes = {path.name: path.stat().st_size for path in folder.out.glob("*")} if result.files else {}
-    left = () if folder.cleaned.exists() else result.outputs
-    return all(sizes.get(file.name) == file.bytes for file in result.files) and all(
-        output.has_size_in(folder.out) for output in left
-    )

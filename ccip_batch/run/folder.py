@@ -19,7 +19,8 @@ from pathlib import Path
 
 from ccip_batch.errors import RunFolderError, says_disk_is_full
 from ccip_batch.job.config import ResolvedJob
-from ccip_batch.workflow.graph import Graph, Node, build_graph
+from ccip_batch.workflow.graph import Node
+from ccip_batch.workflow.kinds import KINDS
 
 
 class NodeFolder:
@@ -53,12 +54,8 @@ class NodeFolder:
         """There when another node found a file of this one changed: the next run repeats it."""
         self.cleaned = self.path / "cleaned"
         """There when what the node gave to others was removed after the export."""
-        if node.kind == "export" and node.group is not None:
-            self.out = run / "planes" / node.group.name
-        elif node.kind == "publish":
-            self.out = run / "products"
-        else:
-            self.out = self.path / "out"
+        group = node.group.name if node.group else ""
+        self.out = run / KINDS[node.kind].leaves.format(node=node.name, group=group)
 
 
 class RunFolder:
@@ -91,10 +88,6 @@ class RunFolder:
             raise RunFolderError(
                 f"{self.path} is not a run folder, or {self.resolved.name} is damaged: {error}"
             ) from error
-
-    def graph(self) -> Graph:
-        """The graph of its job."""
-        return build_graph(self.read_job().groups)
 
     def node(self, node: Node) -> NodeFolder:
         """The folder of a node."""

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from ccip_batch.job.config import ResolvedJob
-from ccip_batch.run.fingerprint import is_done, read_inputs
-from ccip_batch.run.folder import RunFolder
+from ccip_batch.run.run import Run
 from ccip_batch.workflow.graph import Graph
 
 
-def needed_nodes(run: RunFolder, job: ResolvedJob) -> set[str]:
+def needed_nodes(run: Run) -> set[str]:
     """Nodes that are not done with their present parameters, and those of their parents whose output was cleaned."""
-    graph, inputs = run.graph(), read_inputs(run)
     needed: set[str] = set()
-    for node in reversed(graph.nodes):
-        cleaned = run.node(node).cleaned.exists()
-        wanted = any(child.kind == "image" and child.name in needed for child in graph.children(node.name))
-        if (cleaned and wanted) or not is_done(run, job, inputs, graph, node):
+    for node in reversed(run.graph.nodes):
+        children = [child for child in run.graph.children(node.name) if child.name in needed]
+        if any(node in run.lacks_output_of(child) for child in children) or not run.is_done(node):
             needed.add(node.name)
     return needed
 

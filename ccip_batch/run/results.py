@@ -1,4 +1,4 @@
-"""What a node leaves behind: its result if it is done, a failure if it is not."""
+"""What a node that is done leaves behind: its result."""
 
 from __future__ import annotations
 
@@ -103,38 +103,14 @@ class NodeResult(Model):
         raise DataError(f"node {self.node} has no result of stage {name}")
 
 
-class NodeFailure(Model):
-    """A node that failed."""
-
-    node: str
-    fingerprint: str
-    exit_code: int
-    cause: str
-    stage: str | None
-    """The stage that it was in."""
-    started: float
-    ended: float
-    host: str
-    attempts: int
-    usage: Usage
-    log_tail: list[str]
-    """The last lines of its log."""
-    command: str
-    """What repeats it."""
-
-
 def read_result(path: Path) -> NodeResult | None:
     """A node's result; None if there is none or it is damaged, so that the node is run again."""
-    result = _read(path, NodeResult)
+    result = read_record(path, NodeResult)
     return result if result is not None and result.is_intact() else None
 
 
-def read_failure(path: Path) -> NodeFailure | None:
-    """A node's failure; None if there is none or it is damaged."""
-    return _read(path, NodeFailure)
-
-
-def _read(path: Path, kind: type[T]) -> T | None:
+def read_record(path: Path, kind: type[T]) -> T | None:
+    """A record that was saved as JSON; None if there is none or it is damaged."""
     try:
         return kind.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ccip_batch.records import Model
-from ccip_batch.run.fingerprint import is_done, read_inputs
-from ccip_batch.run.folder import RunFolder, is_locked
-from ccip_batch.run.results import read_failure, read_result
+from ccip_batch.run.folder import is_locked
+from ccip_batch.run.run import Run
 from ccip_batch.workflow.graph import Node
+from ccip_batch.workflow.kinds import KINDS
 
 
 class NodeStatus(Model):
@@ -40,25 +40,24 @@ class NodeStatus(Model):
     evictions: int = 0
 
 
-def read_status(run: RunFolder, locks: bool = True) -> list[NodeStatus]:
+def read_status(run: Run, locks: bool = True) -> list[NodeStatus]:
     """The state of every node, in the order of the graph. locks: find out by their locks which nodes run."""
-    job, graph, inputs = run.read_job(), run.graph(), read_inputs(run)
     done: dict[str, bool] = {}
-    for node in graph.nodes:  # parents first; a plane does not depend on what else was restored
-        outdated = [] if node.kind == "image" else [parent for parent in node.parents if not done[parent]]
-        there = any(read_result(run.node(graph[parent]).result) for parent in outdated)
-        done[node.name] = not there and is_done(run, job, inputs, graph, node)
-    return [_node_status(run, node, done[node.name], locks) for node in graph.nodes]
+    for node in run.graph.nodes:  # parents first
+        outdated = [] if KINDS[node.kind].of_target else [parent for parent in node.parents if not done[parent]]
+        there = any(run.result(parent) for parent in outdated)
+        done[node.name] = not there and run.is_done(node)
+    return [_node_status(run, node, done[node.name], locks) for node in run.graph.nodes]
 
 
-def _node_status(run: RunFolder, node: Node, done: bool, locks: bool) -> NodeStatus:
+def _node_status(run: Run, node: Node, done: bool, locks: bool) -> NodeStatus:
     folder = run.node(node)
     if locks and folder.lock.exists() and is_locked(folder.lock):
         return _running(run, node)
-    ended = read_failure(folder.failure) or read_result(folder.result)
+    failure = run.failure(node)
+    ended = failure or run.result(node)
     if ended is None:
         return _without_figures(node, "waiting")
-    failure = read_failure(folder.failure)
     return NodeStatus(
         node=node.name,
         state="failed" if failure else "done" if done else "outdated",
@@ -72,19 +71,19 @@ def _node_status(run: RunFolder, node: Node, done: bool, locks: bool) -> NodeSta
     )
 
 
-def summary_of(run: RunFolder, node: Node) -> str:
+def summary_of(run: Run, node: Node) -> str:
     """What became of a node that is done."""
-    result = read_result(run.node(node).result)
+    result = run.result(node)
     return result.summary if result else ""
 
 
-def _running(run: RunFolder, node: Node) -> NodeStatus:
+def _running(run: Run, node: Node) -> NodeStatus:
     stage, since = present_stage(run, node)
     status = _without_figures(node, "running")
     return status.model_copy(update={"stage": stage, "elapsed_s": time.time() - since if since else None})
 
 
-def present_stage(run: RunFolder, node: Node) -> tuple[str, float | None]:
+def present_stage(run: Run, node: Node) -> tuple[str, float | None]:
     """The stage that a running node is in, and since when (seconds since 1970); as far as its folder here tells."""
     try:
         said = json.loads(run.node(node).progress.read_bytes())

@@ -11,6 +11,7 @@ from ccip_batch.cube.cubes import Options, make_cube
 from ccip_batch.errors import ExitCode
 from ccip_batch.report.facts import gather
 from ccip_batch.run.folder import RunFolder
+from ccip_batch.run.run import Run
 
 
 def make_cubes(source: Path, out: Path, options: Options) -> ExitCode:
@@ -27,10 +28,10 @@ def make_cubes(source: Path, out: Path, options: Options) -> ExitCode:
 
 def _states(source: Path) -> dict[str, str] | None:
     """What a run says of each of its planes; None if the folder is not that of a run."""
-    run = RunFolder(source)
-    if not run.resolved.is_file():
+    folder = RunFolder(source)
+    if not folder.resolved.is_file():
         return None
     return {
         plane.spw.replace(",", "_"): "no file" if plane.state == "kept" else f"{plane.state}: {plane.reason}"
-        for plane in gather(run).planes
+        for plane in gather(Run.read(folder)).planes
     }

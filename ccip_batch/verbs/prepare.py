@@ -23,26 +23,26 @@ def default_run_folder(job: ResolvedJob) -> Path:
     return Path(f"{job.imagename}.run")
 
 
-def open_run(config: Path, overrides: Sequence[str], folder: Path | None) -> tuple[RunFolder, ResolvedJob, list[str]]:
+def open_run(config: Path, overrides: Sequence[str], run_dir: Path | None) -> tuple[RunFolder, ResolvedJob, list[str]]:
     """Check a job and make its run folder, or open the one that is there, which must be of the same job.
 
     Gives the run folder, the job, and warnings. Raises ConfigError or DataError with all that is wrong, ResourceError
     if the disk is too small, RunFolderError if the folder is another job's.
     """
-    return open_checked(check.check(config, overrides), folder)
+    return open_checked(check.check(config, overrides), run_dir)
 
 
-def open_checked(findings: Findings, folder: Path | None) -> tuple[RunFolder, ResolvedJob, list[str]]:
+def open_checked(findings: Findings, run_dir: Path | None) -> tuple[RunFolder, ResolvedJob, list[str]]:
     """As `open_run`, of a job that has been checked."""
     findings.raise_if_wrong()
     job = findings.resolved
     assert job is not None
-    return run_folder_of(job, folder), job, list(findings.warnings)
+    return run_folder_of(job, run_dir), job, list(findings.warnings)
 
 
-def run_folder_of(job: ResolvedJob, folder: Path | None) -> RunFolder:
+def run_folder_of(job: ResolvedJob, run_dir: Path | None) -> RunFolder:
     """The run folder of a job; there is nothing written yet. Raises as `open_run`."""
-    run = RunFolder(folder or default_run_folder(job))
+    run = RunFolder(run_dir or default_run_folder(job))
     _check_same_job(run, job)
     if not run.resolved.exists():
         check.check_disk(run.path, disk_bytes(job, _planes_at_once(job)))

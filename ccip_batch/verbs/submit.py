@@ -17,25 +17,26 @@ from ccip_batch.engines.htcondor.dagman import (
     write_rescue,
 )
 from ccip_batch.engines.htcondor.plan import DAG, check_site, write_plan
-from ccip_batch.errors import CcipError, ConfigError, ExitCode, RunFolderError
+from ccip_batch.errors import CcipError, ExitCode, RunFolderError
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.nodes.apptainer import digest
 from ccip_batch.records import write_whole
 from ccip_batch.run.folder import RunFolder
 from ccip_batch.run.needed import needed_nodes, with_descendants
-from ccip_batch.run.results import read_result
+from ccip_batch.run.run import Run
 from ccip_batch.verbs.prepare import open_run, write_job
 
 
-def plan(config: Path, overrides: Sequence[str], folder: Path | None) -> RunFolder:
+def plan(config: Path, overrides: Sequence[str], run_dir: Path | None) -> Run:
     """Write the run folder with everything that `condor_submit_dag` needs. Raises the errors of `open_run`."""
-    run, job, warnings = open_run(config, overrides, folder)
+    folder, job, warnings = open_run(config, overrides, run_dir)
     job = _with_image(job, check_site(job).container)
-    with run.locked():
-        refuse_while_alive(run)
-        for change in write_job(run, config, job):
+    with folder.locked():
+        refuse_while_alive(folder)
+        for change in write_job(folder, config, job):
             click.echo(f"{change} changed: what depends on it is repeated", err=True)
-        warnings += write_plan(run, job)
+        run = Run.read(folder)
+        warnings += write_plan(run)
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     return run
@@ -53,51 +54,50 @@ def _with_image(job: ResolvedJob, of_site: str | None) -> ResolvedJob:
     return job.model_copy(update={"versions": versions, "execution": execution})
 
 
-def submit(run: RunFolder) -> ExitCode:
+def submit(run: Run) -> ExitCode:
     """Submit a planned run; what is done in it already is not repeated."""
     _planned(run)
-    with run.locked():
-        refuse_while_alive(run)
-        cluster = submit_dag(run)
-    click.echo(f"Submitted as job {cluster}. Watch it: ccip-batch status {run.path}")
+    with run.folder.locked():
+        refuse_while_alive(run.folder)
+        cluster = submit_dag(run.folder)
+    click.echo(f"Submitted as job {cluster}. Watch it: ccip-batch status {run.folder.path}")
     return ExitCode.DONE
 
 
-def cancel(run: RunFolder) -> ExitCode:
+def cancel(folder: RunFolder) -> ExitCode:
     """Take the DAG and all its nodes out of the queue."""
-    dag = last_dag(run)
+    dag = last_dag(folder)
     if dag is None or not dag.alive:
         click.echo("Nothing of it is in the queue.")
         return ExitCode.DONE
-    remove_dag(run, dag.cluster)
-    click.echo(f"Removed job {dag.cluster}. Go on later: ccip-batch resume {run.path}")
+    remove_dag(folder, dag.cluster)
+    click.echo(f"Removed job {dag.cluster}. Go on later: ccip-batch resume {folder.path}")
     return ExitCode.DONE
 
 
-def resume(run: RunFolder) -> ExitCode:
+def resume(run: Run) -> ExitCode:
     """Submit again what is not done."""
     _planned(run)
-    with run.locked():
-        refuse_while_alive(run)
-        needed = needed_nodes(run, run.read_job())
+    with run.folder.locked():
+        refuse_while_alive(run.folder)
+        needed = needed_nodes(run)
         if not needed and not _publish_failed(run):
             click.echo("All nodes are done.")
             return ExitCode.DONE
         return _submit_rest(run, needed | {"publish"})
 
 
-def retry(run: RunFolder, name: str) -> ExitCode:
+def retry(run: Run, name: str) -> ExitCode:
     """Submit one node again, done or not, with what comes after it; other nodes that failed stay failed."""
     _planned(run)
-    graph = run.graph()
-    if name not in graph:
-        raise ConfigError(f"{run.path} has no node {name}; it has {', '.join(node.name for node in graph.nodes)}.")
-    with run.locked():
-        refuse_while_alive(run)
-        result = run.node(graph[name]).result
+    run.named(name)
+    graph = run.graph
+    with run.folder.locked():
+        refuse_while_alive(run.folder)
+        result = run.node(name).result
         before = result.read_text(encoding="utf-8") if result.is_file() else None
         result.unlink(missing_ok=True)
-        needed = needed_nodes(run, run.read_job())
+        needed = needed_nodes(run)
         wanted = {name}
         for node in reversed(graph.nodes):  # what it needs itself may have been cleaned
             if node.name in wanted:
@@ -110,27 +110,27 @@ def retry(run: RunFolder, name: str) -> ExitCode:
             raise
 
 
-def _planned(run: RunFolder) -> None:
-    if not (run.dag / DAG).is_file():
+def _planned(run: Run) -> None:
+    if not (run.folder.dag / DAG).is_file():
         raise RunFolderError(
-            f"{run.path} was not planned for HTCondor. A run of the engine local goes on with `ccip-batch run`."
+            f"{run.folder.path} was not planned for HTCondor. A run of the engine local goes on with `ccip-batch run`."
         )
 
 
-def _publish_failed(run: RunFolder) -> bool:
-    result = read_result(run.node(run.graph()["publish"]).result)
+def _publish_failed(run: Run) -> bool:
+    result = run.result("publish")
     return result is None or bool(result.stage("publish")["failed"])
 
 
-def _submit_rest(run: RunFolder, needed: set[str]) -> ExitCode:
-    graph = run.graph()
+def _submit_rest(run: Run, needed: set[str]) -> ExitCode:
+    graph = run.graph
     rest = with_descendants(graph, needed)
     done = [node.name for node in graph.nodes if node.name not in rest]
-    rescue = write_rescue(run, done)
+    rescue = write_rescue(run.folder, done)
     try:
-        cluster = submit_dag(run, rescue)
+        cluster = submit_dag(run.folder, rescue)
     except CcipError:
-        remove_rescue(run, rescue)  # the next condor_submit_dag would take it
+        remove_rescue(run.folder, rescue)  # the next condor_submit_dag would take it
         raise
     names = [node.name for node in graph.nodes if node.name in rest]
     click.echo(f"Submitted as job {cluster}, {len(done)} nodes done, again: {', '.join(names)}")

@@ -15,9 +15,10 @@ from pydantic import ValidationError
 
 from ccip_batch.errors import DataError, RunFolderError
 from ccip_batch.run.checksums import ProductFile
-from ccip_batch.run.fingerprint import of_path, read_inputs
-from ccip_batch.run.folder import NodeFolder, RunFolder
-from ccip_batch.run.results import NodeResult, read_result
+from ccip_batch.run.fingerprint import of_path
+from ccip_batch.run.folder import NodeFolder
+from ccip_batch.run.results import NodeResult
+from ccip_batch.run.run import Run
 from ccip_batch.stages.exportvlassdata import NativeExport
 from ccip_batch.stages.publish import CHECKSUMS
 
@@ -50,7 +51,7 @@ def verify(source: Path) -> Verification:
     """
     found = Verification()
     if (source / "job.resolved.yaml").is_file():
-        _verify_run(RunFolder.existing(source), found)
+        _verify_run(Run.read(source), found)
     elif (source / CHECKSUMS).is_file():
         _verify_products(source, found)
     else:
@@ -60,11 +61,11 @@ def verify(source: Path) -> Verification:
     return found
 
 
-def _verify_run(run: RunFolder, found: Verification) -> None:
+def _verify_run(run: Run, found: Verification) -> None:
     seen: set[Path] = set()
-    for node in run.graph().nodes:
+    for node in run.graph.nodes:
         folder = run.node(node)
-        result = read_result(folder.result)
+        result = run.result(node)
         if result is None:
             if folder.result.exists():
                 found.wrong.append(f"{folder.result}: is damaged; run the job again, which repeats {node.name}")
@@ -83,8 +84,8 @@ def _verify_run(run: RunFolder, found: Verification) -> None:
             found.checked += 1
             if not output.is_whole_in(folder.out):
                 found.wrong.append(f"{folder.out / output.name}: is not as {node.name} made it")
-    if (run.products / CHECKSUMS).is_file():
-        _verify_products(run.products, found, seen)
+    if (run.folder.products / CHECKSUMS).is_file():
+        _verify_products(run.folder.products, found, seen)
     _verify_inputs(run, found)
 
 
@@ -116,9 +117,9 @@ def _verify_products(folder: Path, found: Verification, seen: Iterable[Path] = (
         found.notes.append(f"{folder}: not listed in {CHECKSUMS}: {', '.join(map(repr, others))}")
 
 
-def _verify_inputs(run: RunFolder, found: Verification) -> None:
-    kept = read_inputs(run)
-    for key, path in run.read_job().inputs:
+def _verify_inputs(run: Run, found: Verification) -> None:
+    kept = run.inputs
+    for key, path in run.job.inputs:
         if path is None:
             continue
         if key not in kept:

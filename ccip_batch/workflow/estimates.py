@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.job.spw_groups import SpwGroup
-from ccip_batch.workflow.graph import Kind, Node
+from ccip_batch.workflow.graph import Node
+from ccip_batch.workflow.kinds import Kind
 
 _DISK_BYTES_A_PIXEL = 350
 """Of all images of one plane while it is worked on, and of its checkpoint (2048 pixels)."""

@@ -1,19 +1,12 @@
-"""The graph of a job: its nodes, what each waits for and what it runs. Pure data, no files touched.
-
-restore -> image (one a spw group) -> analyze -> export (one a spw group) -> publish
-"""
+"""The graph of a job: its nodes and what each waits for, from the table of kinds. Pure data, no files touched."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from ccip_batch.job.spw_groups import SpwGroup
-
-Kind = Literal["restore", "image", "analyze", "export", "publish"]
-
-KINDS: tuple[Kind, ...] = ("restore", "image", "analyze", "export", "publish")
+from ccip_batch.workflow.kinds import KINDS, Kind
 
 
 @dataclass(frozen=True)
@@ -28,6 +21,11 @@ class Node:
     """Nodes that must have ended before this one starts."""
     may_fail: tuple[str, ...] = ()
     """Those of the parents without which this node goes on, and says so."""
+
+    def reads_of(self, parent: Node) -> tuple[str, ...]:
+        """Names and patterns of what it reads of a parent's output; none if it reads the result alone."""
+        group = self.group.name if self.group else ""
+        return tuple(one.format(group=group) for one in KINDS[self.kind].reads.get(parent.kind, ()))
 
 
 class Graph:
@@ -50,14 +48,26 @@ class Graph:
 
 def build_graph(groups: Sequence[SpwGroup]) -> Graph:
     """The graph of a job with these spw groups. Names are zero-padded, so that they sort."""
-    images = tuple(f"image_{group.name}" for group in groups)
-    exports = tuple(f"export_{group.name}" for group in groups)
-    nodes = [Node("restore", "restore", None, ())]
-    nodes += [Node(name, "image", group, ("restore",)) for name, group in zip(images, groups, strict=True)]
-    nodes.append(Node("analyze", "analyze", None, ("restore", *images), may_fail=images))
-    nodes += [
-        Node(export, "export", group, ("restore", image, "analyze"))
-        for export, image, group in zip(exports, images, groups, strict=True)
-    ]
-    nodes.append(Node("publish", "publish", None, ("analyze", *exports), may_fail=exports))
+    nodes: list[Node] = []
+    for kind, about in KINDS.items():
+        for group in groups if about.a_group else [None]:
+            before = {one: _names(one, groups if group is None else [group]) for one in about.parents}
+            nodes.append(
+                Node(
+                    name=kind if group is None else _name(kind, group),
+                    kind=kind,
+                    group=group,
+                    parents=tuple(name for names in before.values() for name in names),
+                    may_fail=tuple(name for one in about.may_fail for name in before[one]),
+                )
+            )
     return Graph(nodes)
+
+
+def _names(kind: Kind, groups: Sequence[SpwGroup]) -> list[str]:
+    """The nodes of a kind that serve these groups."""
+    return [_name(kind, group) for group in groups] if KINDS[kind].a_group else [kind]
+
+
+def _name(kind: Kind, group: SpwGroup) -> str:
+    return f"{kind}_{group.name}"

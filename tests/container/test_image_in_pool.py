@@ -19,7 +19,7 @@ from running_pool import SCRIPT, RunningPool, call
 
 from ccip_batch.engines.htcondor.state import pool_rows
 from ccip_batch.nodes.apptainer import digest
-from ccip_batch.run.folder import RunFolder
+from ccip_batch.run.run import Run
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 
@@ -80,23 +80,23 @@ def test_a_dag_in_the_container_universe(pool: RunningPool, image: Path, small_j
     sets = ("engine=htcondor", "site=image", f"container={place / image.name}", "keep=all")
     options = [word for text in sets for word in ("--set", f"execution.{text}")]
     ccip("plan", place / "job" / "job.yaml", "--run-dir", place / "run", *options)
-    run = RunFolder.existing(place / "run")
-    assert f"container_image = {place / image.name}" in (run.dag / "machines.sub").read_text()
-    ccip("submit", run.path)
-    assert pool.finish(run.dag) == 0, ccip("explain", run.path)
-    pool.wait_until_nothing_is_left(run.dag)
+    run = Run.read(place / "run")
+    assert f"container_image = {place / image.name}" in (run.folder.dag / "machines.sub").read_text()
+    ccip("submit", run.folder.path)
+    assert pool.finish(run.folder.dag) == 0, ccip("explain", run.folder.path)
+    pool.wait_until_nothing_is_left(run.folder.dag)
 
-    images = [node.name for node in run.graph().nodes if node.kind == "image"]
+    images = [node.name for node in run.graph.nodes if node.kind == "image"]
     assert len(images) >= 4
     for name in ("restore", *images, "analyze"):
-        result = json.loads(run.node(run.graph()[name]).result.read_text())
+        result = json.loads(run.node(run.graph[name]).result.read_text())
         assert result["versions"]["image"] == digest(image)
         assert result["versions"]["python"].startswith("3.13.")
         assert pool_rows(run)[name].submissions == 1
     worst = 0.0
-    names = sorted(path.name for path in run.products.glob("*.fits"))
+    names = sorted(path.name for path in run.folder.products.glob("*.fits"))
     assert names == sorted(path.name for path in (finished / "products").glob("*.fits"))
     for name in names:
-        ours, theirs = fits.getdata(run.products / name), fits.getdata(finished / "products" / name)
+        ours, theirs = fits.getdata(run.folder.products / name), fits.getdata(finished / "products" / name)
         worst = max(worst, float(np.nanmax(np.abs(ours - theirs)) / np.nanmax(np.abs(theirs))))
     assert worst < 1e-4

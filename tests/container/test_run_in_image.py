@@ -20,7 +20,7 @@ import pytest
 from astropy.io import fits
 from helpers.jobs import ccip_batch
 
-from ccip_batch.run.folder import RunFolder
+from ccip_batch.run.run import Run
 
 pytestmark = pytest.mark.container
 
@@ -85,20 +85,20 @@ def linked_job(small_job: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
-def run_in_image(host: Host, image: Path, linked_job: Path) -> RunFolder:
+def run_in_image(host: Host, image: Path, linked_job: Path) -> Run:
     """The finished run of that job."""
     folder = linked_job.parent / "a run"
     done = host("run", linked_job, "--run-dir", folder, "--container", image, "--set", "execution.keep=all")
     assert done.returncode == 0, done.stderr
-    return RunFolder.existing(folder)
+    return Run.read(folder)
 
 
-def versions(run: RunFolder, node: str) -> dict[str, str]:
-    found: dict[str, str] = json.loads((run.path / "nodes" / node / "result.json").read_text())["versions"]
+def versions(run: Run, node: str) -> dict[str, str]:
+    found: dict[str, str] = json.loads((run.folder.path / "nodes" / node / "result.json").read_text())["versions"]
     return found
 
 
-def test_results_name_the_image_and_its_versions(run_in_image: RunFolder, image: Path) -> None:
+def test_results_name_the_image_and_its_versions(run_in_image: Run, image: Path) -> None:
     digest = hashlib.sha256(image.read_bytes()).hexdigest()
     lock = (ROOT / "container" / "requirements.txt").read_text()
     for node in ("restore", "image_spw10", "publish"):
@@ -106,15 +106,15 @@ def test_results_name_the_image_and_its_versions(run_in_image: RunFolder, image:
         assert found["image"] == f"sha256:{digest}"
         assert f"casatools=={found['casatools']} " in lock
         assert found["python"].startswith("3.13.")
-    assert run_in_image.read_job().versions["image"] == f"sha256:{digest}"
+    assert run_in_image.job.versions["image"] == f"sha256:{digest}"
 
 
-def test_pixels_are_those_of_a_run_outside(run_in_image: RunFolder, finished: Path) -> None:
+def test_pixels_are_those_of_a_run_outside(run_in_image: Run, finished: Path) -> None:
     """To 1e-4 of each image's peak; bit for bit with the same CASA and C library.
 
     The calibration that `restore` applies takes float functions of the C library, which changed with glibc 2.41.
     """
-    assert_same_pixels(run_in_image, RunFolder(finished), 19)
+    assert_same_pixels(run_in_image, Run.read(finished), 19)
 
 
 @pytest.mark.slow
@@ -126,33 +126,33 @@ def test_the_demo_in_the_image(inside: Callable[..., subprocess.CompletedProcess
     shutil.rmtree(demo / "run-in-image", ignore_errors=True)
     done = inside("ccip-batch", "run", "job.yaml", "--run-dir", "run-in-image", folder=demo)
     assert done.returncode == 0, done.stderr
-    assert_same_pixels(RunFolder.existing(demo / "run-in-image"), RunFolder.existing(demo / "run"), 37)
+    assert_same_pixels(Run.read(demo / "run-in-image"), Run.read(demo / "run"), 37)
 
 
-def assert_same_pixels(inside: RunFolder, outside: RunFolder, files: int) -> None:
+def assert_same_pixels(inside: Run, outside: Run, files: int) -> None:
     """To 1e-4 of each image's peak, or identical; see `test_pixels_are_those_of_a_run_outside`."""
     keys = ("casatools", "libc")
     ours, theirs = ([versions(run, "restore")[key] for key in keys] for run in (inside, outside))
-    names = sorted(path.name for path in outside.products.glob("*.fits"))
-    assert names == sorted(path.name for path in inside.products.glob("*.fits")) and len(names) == files
-    worst = max(difference(inside.products / name, outside.products / name) for name in names)
+    names = sorted(path.name for path in outside.folder.products.glob("*.fits"))
+    assert names == sorted(path.name for path in inside.folder.products.glob("*.fits")) and len(names) == files
+    worst = max(difference(inside.folder.products / name, outside.folder.products / name) for name in names)
     print(f"CASA, libc: {ours} inside, {theirs} outside: pixels differ by {worst:.1e} of the peak at most")
     assert worst == 0 if ours == theirs else worst < 1e-4
 
 
-def test_a_plane_imaged_outside_has_the_same_bits(run_in_image: RunFolder, linked_job: Path, tmp_path: Path) -> None:
+def test_a_plane_imaged_outside_has_the_same_bits(run_in_image: Run, linked_job: Path, tmp_path: Path) -> None:
     """Of the data that were restored in the image, where this Python has the same CASA."""
     inside, outside = versions(run_in_image, "restore")["casatools"], importlib.metadata.version("casatools")
     if inside != outside:
         pytest.skip(f"CASA {inside} inside, {outside} outside")
     run = tmp_path / "run"
-    shutil.copytree(run_in_image.path, run)
+    shutil.copytree(run_in_image.folder.path, run)
     shutil.rmtree(run / "nodes" / "image_spw10")
     done = ccip_batch("run", linked_job, "--run-dir", run, "--set", "execution.keep=all")
     assert done.returncode == 0, done.stderr
     planes = sorted((run / "nodes" / "image_spw10" / "out").glob("*.fits"))
     assert len(planes) == 4
-    assert [difference(path, run_in_image.path / path.relative_to(run)) for path in planes] == [0.0] * 4
+    assert [difference(path, run_in_image.folder.path / path.relative_to(run)) for path in planes] == [0.0] * 4
 
 
 def difference(ours: Path, theirs: Path) -> float:
@@ -162,17 +162,19 @@ def difference(ours: Path, theirs: Path) -> float:
     return float(np.nanmax(np.abs(first - second)) / np.nanmax(np.abs(second)))
 
 
-def test_it_is_done_and_stays_done(run_in_image: RunFolder, host: Host, linked_job: Path, image: Path) -> None:
-    before = (run_in_image.path / "nodes" / "restore" / "result.json").stat().st_mtime_ns
-    done = host("run", linked_job, "--run-dir", run_in_image.path, "--container", image, "--set", "execution.keep=all")
+def test_it_is_done_and_stays_done(run_in_image: Run, host: Host, linked_job: Path, image: Path) -> None:
+    before = (run_in_image.folder.path / "nodes" / "restore" / "result.json").stat().st_mtime_ns
+    done = host(
+        "run", linked_job, "--run-dir", run_in_image.folder.path, "--container", image, "--set", "execution.keep=all"
+    )
     assert done.returncode == 0, done.stderr
-    assert (run_in_image.path / "nodes" / "restore" / "result.json").stat().st_mtime_ns == before
+    assert (run_in_image.folder.path / "nodes" / "restore" / "result.json").stat().st_mtime_ns == before
 
 
-def test_another_image_file_is_refused(run_in_image: RunFolder, host: Host, image: Path, tmp_path: Path) -> None:
+def test_another_image_file_is_refused(run_in_image: Run, host: Host, image: Path, tmp_path: Path) -> None:
     """A node that is repeated by hand must not run in an image that the run does not know of."""
     run = tmp_path / "copy"
-    shutil.copytree(run_in_image.path, run)
+    shutil.copytree(run_in_image.folder.path, run)
     other = tmp_path / "other.sif"
     shutil.copyfile(image, other)
     with other.open("ab") as end:
@@ -198,7 +200,7 @@ def processes_of(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
 def test_nothing_is_left_of_a_run_that_is_ended(
-    run_in_image: RunFolder,
+    run_in_image: Run,
     base_install: list[str],
     apptainer: str,
     linked_job: Path,
@@ -207,7 +209,7 @@ def test_nothing_is_left_of_a_run_that_is_ended(
     number: signal.Signals,
 ) -> None:
     run = tmp_path / "ended run"
-    shutil.copytree(run_in_image.path, run)
+    shutil.copytree(run_in_image.folder.path, run)
     shutil.rmtree(run / "nodes" / "image_spw10")
     words = [base_install[0], "-m", "ccip_batch", "run", str(linked_job), "--run-dir", str(run)]
     started = subprocess.Popen(
@@ -233,11 +235,11 @@ def _wait(seen: Callable[[], bool], what: str) -> None:
 
 
 def test_a_killed_worker_is_told(
-    run_in_image: RunFolder, host: Host, base_install: list[str], apptainer: str, tmp_path: Path
+    run_in_image: Run, host: Host, base_install: list[str], apptainer: str, tmp_path: Path
 ) -> None:
     """The supervisor outside outlives what happens inside, and says what it was."""
     run = tmp_path / "run"
-    shutil.copytree(run_in_image.path, run)
+    shutil.copytree(run_in_image.folder.path, run)
     shutil.rmtree(run / "nodes" / "image_spw10")
     words = [base_install[0], "-m", "ccip_batch", "node", str(run), "image_spw10"]
     environment = {**os.environ, "PYTHONPATH": base_install[1], "CCIP_APPTAINER": apptainer}

@@ -31,7 +31,7 @@ def shape(dag: Path) -> dict[str, list[str]]:
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     folder = tmp_path_factory.mktemp("plain")
-    return shape(plan(make_job(folder / "job", SITE), (), folder / "run").dag)
+    return shape(plan(make_job(folder / "job", SITE), (), folder / "run").folder.dag)
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def planned_or_refused(config: Path, run: Path, plain: dict[str, list[str]]) -> 
         assert str(error)
         assert not (run / "dag" / "ccip.dag").exists()
     else:
-        assert shape(made.dag) == plain
+        assert shape(made.folder.dag) == plain
     assert not list(Path().rglob(f"*{CANARY}")), "a name was executed"
 
 
@@ -75,7 +75,7 @@ def test_names_of_the_container_and_the_site(tmp_path: Path, plain: dict[str, li
     except CcipError:
         pass
     else:
-        text = (made.dag / "machines.sub").read_text() + (made.dag / "site.sub").read_text()
+        text = (made.folder.dag / "machines.sub").read_text() + (made.folder.dag / "site.sub").read_text()
         assert text.count(name) == text.count(f"osdf:///{name}\n") and "\n" not in name
     job["execution"] = {"engine": "htcondor", "site": name}
     config.write_text(yaml.safe_dump(job))
@@ -97,6 +97,6 @@ def test_names_of_the_run_folder(tmp_path: Path, plain: dict[str, list[str]], na
 @pytest.mark.parametrize("name", NAMES[:6], ids=repr)
 def test_names_of_nodes_on_the_command_line(tmp_path: Path, name: str) -> None:
     run = plan(make_job(tmp_path / "job", SITE), (), tmp_path / "run")
-    done = ccip_batch("node", run.path, name)
+    done = ccip_batch("node", run.folder.path, name)
     assert done.returncode == 10 and "has no node" in done.stderr
     assert not list(Path().rglob(CANARY))

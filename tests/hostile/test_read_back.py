@@ -22,8 +22,9 @@ from ccip_batch.imaging.checkpoint import Checkpoint
 from ccip_batch.imaging.previews import Previews
 from ccip_batch.imaging.samples import Samples
 from ccip_batch.run.checksums import ProductFile
-from ccip_batch.run.fingerprint import is_done, read_inputs
-from ccip_batch.run.results import NodeResult, Usage, read_failure, read_result
+from ccip_batch.run.failures import read_failure
+from ccip_batch.run.results import NodeResult, Usage, read_result
+from ccip_batch.run.run import Run
 from ccip_batch.verbs.submit import plan
 from ccip_batch.verbs.verify import verify
 
@@ -73,17 +74,14 @@ def test_run_folder_files(tmp_path: Path, data: st.DataObject) -> None:
     run_path = tmp_path / "run"
     if not run_path.exists():
         config = make_job(tmp_path / "job", "execution: {engine: htcondor, site: local}\nimaging: {spw: ['2']}\n")
-        shutil.copytree(plan(config, (), run_path).path, tmp_path / "good")
+        shutil.copytree(plan(config, (), run_path).folder.path, tmp_path / "good")
     for name in ("job.resolved.yaml", "dag/inputs.json"):
         shutil.copyfile(tmp_path / "good" / name, run_path / name)
     victim = run_path / data.draw(st.sampled_from(["job.resolved.yaml", "dag/inputs.json"]))
     victim.write_bytes(data.draw(damaged(victim.read_bytes())))
-    from ccip_batch.run.folder import RunFolder
-
     try:
-        run = RunFolder.existing(run_path)
-        job, graph = run.read_job(), run.graph()
-        assert not is_done(run, job, read_inputs(run), graph, graph["restore"])
+        run = Run.read(run_path)
+        assert not run.is_done(run.graph["restore"])
         verify(run_path)
     except CcipError as error:
         assert str(error)
@@ -92,13 +90,13 @@ def test_run_folder_files(tmp_path: Path, data: st.DataObject) -> None:
 def test_a_damaged_result_is_told_by_status_and_verify(tmp_path: Path) -> None:
     config = make_job(tmp_path / "job", "execution: {engine: htcondor, site: local}\nimaging: {spw: ['2']}\n")
     run = plan(config, (), tmp_path / "run")
-    folder = run.node(run.graph()["restore"])
+    folder = run.node(run.graph["restore"])
     folder.path.mkdir(parents=True)
     folder.result.write_text(RESULT.model_dump_json()[:-20])
-    status = ccip_batch("status", run.path, "--json")
+    status = ccip_batch("status", run.folder.path, "--json")
     assert status.returncode == 0, status.stderr
     assert {row["state"] for row in json.loads(status.stdout)} == {"waiting"}
-    done = ccip_batch("verify", run.path)
+    done = ccip_batch("verify", run.folder.path)
     assert done.returncode == 13 and f"{folder.result}: is damaged" in done.stderr
 
 

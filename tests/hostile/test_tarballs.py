@@ -121,7 +121,7 @@ def test_what_a_machine_of_the_pool_gives_back(place: Path) -> None:
     """A tar that comes back from a node holds plain files of that node, or is refused as a whole."""
     config = make_job(place / "job", "execution: {engine: htcondor, site: local}\nimaging: {spw: ['2']}\n")
     run = plan(config, (), place / "run")
-    node = run.graph()["restore"]
+    node = run.graph["restore"]
     archive = output_name(run, node)
     archive.parent.mkdir(parents=True, exist_ok=True)
     outside = place / "outside"
@@ -136,13 +136,13 @@ def test_what_a_machine_of_the_pool_gives_back(place: Path) -> None:
         ("nodes/restore/device", tarfile.CHRTYPE, ""),
         ("nodes/restore/../publish/result.json", tarfile.REGTYPE, ""),
     ):
-        resolved = run.resolved.read_bytes()
+        resolved = run.folder.resolved.read_bytes()
         with tarfile.open(archive, "w") as tar:
             member = tarfile.TarInfo(name)
             member.type, member.linkname = kind, link
             tar.addfile(member)
         with pytest.raises(DataError):
             unpack_output(run, node)
-        assert not os.listdir(outside) and run.resolved.read_bytes() == resolved  # noqa: PTH208
-        assert not (run.path / "nodes" / "publish" / "result.json").exists()
-        assert not (run.path / "nodes" / "restore" / ".incoming").exists()
+        assert not os.listdir(outside) and run.folder.resolved.read_bytes() == resolved  # noqa: PTH208
+        assert not (run.folder.path / "nodes" / "publish" / "result.json").exists()
+        assert not (run.folder.path / "nodes" / "restore" / ".incoming").exists()

@@ -20,8 +20,8 @@ from running_pool import RunningPool, call
 from ccip_batch.engines.htcondor.dagman import last_dag
 from ccip_batch.engines.htcondor.event_log import NodeRow
 from ccip_batch.engines.htcondor.state import pool_rows
-from ccip_batch.run.folder import RunFolder
 from ccip_batch.run.results import NodeResult, read_result
+from ccip_batch.run.run import Run
 
 TRANSFER_SITE = """\
 description: The pool of the tests, with file transfer
@@ -61,7 +61,7 @@ class PoolJobs:
         python = str(self.pool.job_python)
         return call("run", "--", python, "-m", "ccip_batch", *map(str, arguments), check=False).returncode
 
-    def plan(self, name: str, site: str, copied: bool, *options: str) -> RunFolder:
+    def plan(self, name: str, site: str, copied: bool, *options: str) -> Run:
         """A planned run; `copied`: of a copy of the finished run, so that only what the test takes out is repeated."""
         folder = self.pool.work / name
         self.pool.run("rm", "-rf", str(folder))
@@ -70,25 +70,25 @@ class PoolJobs:
                 self.pool.run("cp", "-a", str(self.reference.run), str(folder))
         sets = ["execution.engine=htcondor", f"execution.site={site}", "execution.keep=all", *options]
         self.ccip("plan", self.reference.job, "--run-dir", folder, *[w for s in sets for w in ("--set", s)])
-        return RunFolder.existing(folder)
+        return Run.read(folder)
 
-    def finish(self, run: RunFolder) -> int:
+    def finish(self, run: Run) -> int:
         """Wait for the end of the DAG that was submitted last; gives DAGMan's exit code."""
         dag = last_dag(run)
         assert dag is not None
-        out = run.dag / "ccip.dag.dagman.out"
+        out = run.folder.dag / "ccip.dag.dagman.out"
         end = re.compile(rf"scheduniv_exec\.{dag.cluster}\.0 .* EXITING WITH STATUS (\d+)")
         self.pool.wait_until(lambda: end.search(out.read_text()) is not None, f"the end of DAGMan ({out})")
-        self.pool.wait_until_nothing_is_left(run.dag)
+        self.pool.wait_until_nothing_is_left(run.folder.dag)
         found = end.search(out.read_text())
         assert found is not None
         return int(found[1])
 
-    def row(self, run: RunFolder, node: str) -> NodeRow:
+    def row(self, run: Run, node: str) -> NodeRow:
         """What the event logs tell of a node. KeyError if it was not submitted yet."""
         return pool_rows(run)[node]
 
-    def kill(self, run: RunFolder, node: str, words: str) -> None:
+    def kill(self, run: Run, node: str, words: str) -> None:
         """Kill the process of a node that works in the run folder, as the kernel does when memory is short."""
 
         def found() -> list[int]:
@@ -97,7 +97,7 @@ class PoolJobs:
                 if entry.name.isdigit():
                     with contextlib.suppress(OSError):
                         line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-                        inside = (entry / "cwd").readlink().is_relative_to(run.path)
+                        inside = (entry / "cwd").readlink().is_relative_to(run.folder.path)
                         if inside and words in line and line.endswith(node) and "python" in line:
                             pids.append(int(entry.name))
             return pids
@@ -105,10 +105,10 @@ class PoolJobs:
         self.pool.wait_until(lambda: bool(found()), f"a process of {node}")
         os.kill(min(found()), signal.SIGKILL)
 
-    def open_again(self, run: RunFolder, *nodes: str) -> None:
+    def open_again(self, run: Run, *nodes: str) -> None:
         """Take results of nodes out of a finished run."""
         for name in nodes:
-            self.pool.run("rm", "-r", str(run.node(run.graph()[name]).path))
+            self.pool.run("rm", "-r", str(run.node(run.graph[name]).path))
 
     def edit(self, path: Path, old: str, new: str) -> None:
         """Change a planned file, as its owner may."""
@@ -116,17 +116,17 @@ class PoolJobs:
         assert re.search(old, text, re.MULTILINE), f"{path.name} has no {old}"
         path.write_text(re.sub(old, new, text, flags=re.MULTILINE))
 
-    def assert_same_products(self, run: RunFolder) -> None:
+    def assert_same_products(self, run: Run) -> None:
         """All FITS files have the reference's pixels, bit for bit, and its header but for times and free memory."""
-        theirs = RunFolder.existing(self.reference.run).products
+        theirs = Run.read(self.reference.run).folder.products
         names = sorted(path.name for path in theirs.glob("*.fits"))
-        assert names == sorted(path.name for path in run.products.glob("*.fits"))
+        assert names == sorted(path.name for path in run.folder.products.glob("*.fits"))
         assert len(names) == 19
-        assert [name for name in names if _content(theirs / name) != _content(run.products / name)] == []
+        assert [name for name in names if _content(theirs / name) != _content(run.folder.products / name)] == []
 
-    def result(self, run: RunFolder, node: str) -> NodeResult:
+    def result(self, run: Run, node: str) -> NodeResult:
         """The result of a node that is done."""
-        result = read_result(run.node(run.graph()[node]).result)
+        result = read_result(run.node(run.graph[node]).result)
         assert result is not None
         return result
 

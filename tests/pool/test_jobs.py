@@ -26,19 +26,19 @@ def jobs(pool: RunningPool) -> PoolJobs:
 
 def test_shared_file_system(jobs: PoolJobs) -> None:
     run = jobs.plan("shared", "shared", False)
-    jobs.ccip("submit", run.path)
+    jobs.ccip("submit", run.folder.path)
     assert jobs.finish(run) == 0
     jobs.assert_same_products(run)
-    rows = {row.split()[0]: row for row in jobs.ccip("status", run.path).splitlines() if " done " in row}
-    assert set(rows) == {node.name for node in run.graph().nodes}
+    rows = {row.split()[0]: row for row in jobs.ccip("status", run.folder.path).splitlines() if " done " in row}
+    assert set(rows) == {node.name for node in run.graph.nodes}
     assert jobs.row(run, NODE).bytes_sent == 0
-    assert "Nothing failed" in jobs.ccip("explain", run.path)
+    assert "Nothing failed" in jobs.ccip("explain", run.folder.path)
 
 
 def test_file_transfer_with_checkpoints(jobs: PoolJobs) -> None:
     """Same bits; a plane's node gets its own visibilities alone, and `analyze` no images."""
     run = jobs.plan("transfer", "transfer", False)
-    jobs.ccip("submit", run.path)
+    jobs.ccip("submit", run.folder.path)
     assert jobs.finish(run) == 0
     jobs.assert_same_products(run)
     sizes = jobs.result(run, "restore").stage("splitgroups")["bytes"]
@@ -48,16 +48,16 @@ def test_file_transfer_with_checkpoints(jobs: PoolJobs) -> None:
     assert row.bytes_received is not None and sizes["10"] < row.bytes_received < everything
     analyze = jobs.row(run, "analyze").bytes_received
     assert analyze is not None and analyze < min(sizes.values())
-    assert not any((run.dag / "transfer").iterdir())
+    assert not any((run.folder.dag / "transfer").iterdir())
 
 
 def test_killed_by_signal(jobs: PoolJobs) -> None:
     """The node dies with its supervisor; DAGMan tries again."""
     run = jobs.plan("killed", "shared", True)
     jobs.open_again(run, NODE)
-    jobs.ccip("submit", run.path)
+    jobs.ccip("submit", run.folder.path)
     jobs.kill(run, NODE, "ccip_batch node")
-    jobs.pool.wait_until(lambda: "SIGKILL" in jobs.ccip("explain", run.path, NODE), "explain to name the signal")
+    jobs.pool.wait_until(lambda: "SIGKILL" in jobs.ccip("explain", run.folder.path, NODE), "explain to name the signal")
     assert jobs.finish(run) == 0
     assert jobs.row(run, NODE).submissions == 2
     jobs.assert_same_products(run)
@@ -67,10 +67,10 @@ def test_memory_hold_asks_for_more(jobs: PoolJobs) -> None:
     """Held by the pool's policy, released by ours with twice the memory, until it is enough."""
     run = jobs.plan("memory", "transfer", True)
     jobs.open_again(run, NODE)
-    jobs.edit(run.dag / "ccip.dag", f'^(VARS {NODE} .*memory=)"\\d+"', r'\1"128"')
-    jobs.ccip("submit", run.path)
+    jobs.edit(run.folder.dag / "ccip.dag", f'^(VARS {NODE} .*memory=)"\\d+"', r'\1"128"')
+    jobs.ccip("submit", run.folder.path)
     assert jobs.finish(run) == 0
-    log = (run.dag / "jobs.log").read_text()
+    log = (run.folder.dag / "jobs.log").read_text()
     assert log.count("Code 21 Subcode 102") >= 2
     row = jobs.row(run, NODE)
     assert row.submissions == 1 and row.attempts >= 3
@@ -83,17 +83,17 @@ def test_memory_hold_for_good(jobs: PoolJobs) -> None:
     """No machine has enough: removed with a reason, not tried again, and the other planes go on."""
     run = jobs.plan("too_small", "shared", True)
     jobs.open_again(run, NODE)
-    jobs.edit(run.dag / "ccip.dag", f'^(VARS {NODE} .*memory=)"\\d+"', r'\1"128"')
-    jobs.edit(run.dag / "ccip.dag", rf"^RETRY {NODE} 2", f"RETRY {NODE} 1")
-    jobs.edit(run.dag / "ccip.dag", rf"^(RETRY {NODE} .*)", rf'\1\nVARS {NODE} APPEND memory_limit="128"')
-    jobs.ccip("submit", run.path)
+    jobs.edit(run.folder.dag / "ccip.dag", f'^(VARS {NODE} .*memory=)"\\d+"', r'\1"128"')
+    jobs.edit(run.folder.dag / "ccip.dag", rf"^RETRY {NODE} 2", f"RETRY {NODE} 1")
+    jobs.edit(run.folder.dag / "ccip.dag", rf"^(RETRY {NODE} .*)", rf'\1\nVARS {NODE} APPEND memory_limit="128"')
+    jobs.ccip("submit", run.folder.path)
     assert jobs.finish(run) != 0
     assert jobs.row(run, NODE).state is JobState.REMOVED
-    assert "more memory than it had asked for" in jobs.ccip("explain", run.path, NODE)
+    assert "more memory than it had asked for" in jobs.ccip("explain", run.folder.path, NODE)
     assert jobs.result(run, "publish").stage("publish")["failed"] == ["10"]
 
-    jobs.edit(run.dag / "ccip.dag", r'memory_limit="128"', 'memory_limit="4000"')
-    jobs.ccip("retry", run.path, NODE)
+    jobs.edit(run.folder.dag / "ccip.dag", r'memory_limit="128"', 'memory_limit="4000"')
+    jobs.ccip("retry", run.folder.path, NODE)
     assert jobs.finish(run) == 0
     jobs.assert_same_products(run)
 
@@ -112,11 +112,11 @@ exit $code
     jobs.pool.run("touch", str(jobs.pool.work / "missing.flag"))
     run = jobs.plan("missing", "transfer", True)
     jobs.open_again(run, "export_spw10")
-    jobs.edit(run.dag / "site.sub", r"^python  .*", f"python = {folder / 'python'}")
-    jobs.ccip("submit", run.path)
-    jobs.pool.wait_until(lambda: "Code 12 Subcode 2" in (run.dag / "jobs.log").read_text(), "the hold")
+    jobs.edit(run.folder.dag / "site.sub", r"^python  .*", f"python = {folder / 'python'}")
+    jobs.ccip("submit", run.folder.path)
+    jobs.pool.wait_until(lambda: "Code 12 Subcode 2" in (run.folder.dag / "jobs.log").read_text(), "the hold")
     jobs.pool.wait_until(lambda: jobs.row(run, "export_spw10").submissions == 2, "the second try")
-    said = jobs.ccip("explain", run.path, "export_spw10")
+    said = jobs.ccip("explain", run.folder.path, "export_spw10")
     assert jobs.finish(run) == 0
     assert "output files could not be transferred back" in said
     jobs.assert_same_products(run)
@@ -127,15 +127,15 @@ def test_held_by_its_user(jobs: PoolJobs) -> None:
     """We leave it to the user to release it."""
     run = jobs.plan("held", "transfer", True)
     jobs.open_again(run, NODE)
-    jobs.ccip("submit", run.path)
+    jobs.ccip("submit", run.folder.path)
     jobs.pool.wait_until(lambda: jobs.row(run, NODE).checkpoints >= 1, "a checkpoint")
     job = jobs.row(run, NODE).job
     jobs.pool.run("condor_hold", job)
     jobs.pool.wait_until(lambda: jobs.row(run, NODE).state is JobState.HELD, "the hold")
     time.sleep(12)  # several evaluations of the policies, and more than release_after
     assert jobs.row(run, NODE).state is JobState.HELD
-    assert "held by its user" in jobs.ccip("explain", run.path)
-    assert " held " in jobs.ccip("status", run.path)
+    assert "held by its user" in jobs.ccip("explain", run.folder.path)
+    assert " held " in jobs.ccip("status", run.folder.path)
     jobs.pool.run("condor_release", job)
     assert jobs.finish(run) == 0
     assert jobs.row(run, NODE).submissions == 1
@@ -148,13 +148,13 @@ def test_evicted_with_checkpoint(jobs: PoolJobs, when: str) -> None:
     options = (SAVE_OFTEN,) if when == "during one" else ()
     run = jobs.plan(when.replace(" ", "_"), "transfer", True, *options)
     jobs.open_again(run, NODE)
-    jobs.ccip("submit", run.path)
+    jobs.ccip("submit", run.folder.path)
     jobs.pool.wait_until(lambda: jobs.row(run, NODE).checkpoints >= 2, "two checkpoints")
     jobs.pool.run("condor_vacate_job", jobs.row(run, NODE).job)
     jobs.pool.wait_until(lambda: jobs.row(run, NODE).evictions == 1, "the eviction")
     assert jobs.finish(run) == 0
     assert (jobs.row(run, NODE).submissions, jobs.row(run, NODE).attempts) == (1, 2)
-    script = (run.node(run.graph()[NODE]).casa_commands).read_text()
+    script = (run.node(run.graph[NODE]).casa_commands).read_text()
     names = re.findall(r"tclean\(.*?imagename=('[^']+')", script, re.DOTALL)
     assert sum(".iter0" in name for name in names) == 1
     if not options:
@@ -165,18 +165,18 @@ def test_evicted_with_checkpoint(jobs: PoolJobs, when: str) -> None:
 def test_plane_with_bad_data(jobs: PoolJobs) -> None:
     """The other planes go on, the DAG fails all the same; with good data `resume` makes up for it."""
     run = jobs.plan("bad", "transfer", True)
-    table = run.path / "nodes" / "restore" / "out" / "spw10.ms" / "table.dat"
+    table = run.folder.path / "nodes" / "restore" / "out" / "spw10.ms" / "table.dat"
     good = table.read_bytes()
     jobs.open_again(run, NODE)
     table.write_bytes(bytes([good[0] ^ 1]) + good[1:])  # of the same size: only its reader notices
-    jobs.ccip("submit", run.path)
+    jobs.ccip("submit", run.folder.path)
     assert jobs.finish(run) != 0
-    said = jobs.ccip("explain", run.path)
+    said = jobs.ccip("explain", run.folder.path)
     assert said.startswith(f"{NODE} failed") and "spw10.ms is damaged" in said
     assert jobs.result(run, "analyze").summary.endswith("1 failed (spw 10)")
-    assert len(list(run.products.glob("*.fits"))) == 13
+    assert len(list(run.folder.products.glob("*.fits"))) == 13
     table.write_bytes(good)
-    jobs.ccip("resume", run.path)
+    jobs.ccip("resume", run.folder.path)
     assert jobs.finish(run) == 0
     jobs.assert_same_products(run)
 
@@ -184,15 +184,15 @@ def test_plane_with_bad_data(jobs: PoolJobs) -> None:
 def test_removed_and_resumed(jobs: PoolJobs) -> None:
     run = jobs.plan("removed", "shared", True)
     jobs.open_again(run, NODE, "image_spw17")
-    jobs.ccip("submit", run.path)
+    jobs.ccip("submit", run.folder.path)
     jobs.pool.wait_until(lambda: jobs.row(run, NODE).state is JobState.RUNNING, "the node to run")
-    jobs.ccip("cancel", run.path)
+    jobs.ccip("cancel", run.folder.path)
     assert jobs.finish(run) != 0
-    again = jobs.ccip("resume", run.path)
+    again = jobs.ccip("resume", run.folder.path)
     assert NODE in again and "restore" not in again
     assert jobs.finish(run) == 0
     jobs.assert_same_products(run)
-    assert "All nodes are done" in jobs.ccip("resume", run.path)
+    assert "All nodes are done" in jobs.ccip("resume", run.folder.path)
 
 
 @pytest.mark.slow
@@ -202,10 +202,10 @@ def test_execute_directory_that_fills(jobs: PoolJobs) -> None:
     run = jobs.plan("full", "transfer", True)
     jobs.open_again(run, NODE)
     with small_disk(jobs.pool.folder / "execute") as ballast:
-        jobs.ccip("submit", run.path)
+        jobs.ccip("submit", run.folder.path)
         jobs.pool.wait_until(lambda: jobs.row(run, NODE).checkpoints >= 1, "a checkpoint")
         fill(ballast)
-        jobs.pool.wait_until(lambda: "disk" in jobs.ccip("explain", run.path, NODE), "explain to name the disk")
+        jobs.pool.wait_until(lambda: "disk" in jobs.ccip("explain", run.folder.path, NODE), "explain to name the disk")
         ballast.unlink()
         assert jobs.finish(run) == 0
     jobs.assert_same_products(run)
@@ -216,7 +216,7 @@ def test_schedd_restarted(jobs: PoolJobs) -> None:
     """The access point restarts in the middle of a run, which goes on to its end."""
     run = jobs.plan("restarted", "shared", True)
     jobs.open_again(run, NODE)
-    jobs.ccip("submit", run.path)
+    jobs.ccip("submit", run.folder.path)
     jobs.pool.wait_until(lambda: jobs.row(run, NODE).state is JobState.RUNNING, "the node to run")
     jobs.pool.run("condor_restart", "-schedd", "-fast")
     assert jobs.finish(run) == 0

@@ -6,10 +6,7 @@ Run as `python -m ccip_batch.engines.htcondor.dag_scripts VERB RUN ...`; it need
 from __future__ import annotations
 
 import json
-import signal
-import socket
 import sys
-import time
 from pathlib import Path
 
 from ccip_batch import processes
@@ -18,15 +15,12 @@ from ccip_batch.engines.htcondor.holds import HoldKind
 from ccip_batch.engines.htcondor.plan import LOGS, NO_RETRY, is_skipped, planned_site, read_more, write_skip
 from ccip_batch.engines.htcondor.state import hold_at_removal, pool_records
 from ccip_batch.errors import CcipError, DataError, ExitCode, ResourceError
-from ccip_batch.job.config import ResolvedJob
 from ccip_batch.records import write_whole
-from ccip_batch.run.cleaning import bad_products, clean
-from ccip_batch.run.failures import repeat_command
-from ccip_batch.run.fingerprint import of_node, read_inputs
-from ccip_batch.run.folder import RunFolder
+from ccip_batch.run.failures import attempts, cause_of_job, make_failure, tail_of
 from ccip_batch.run.needed import needed_nodes
-from ccip_batch.run.results import NodeFailure, Usage, read_failure, read_result
+from ccip_batch.run.run import Run
 from ccip_batch.workflow.graph import Node
+from ccip_batch.workflow.kinds import KINDS
 
 _FIRST_MENDABLE = ExitCode.RESOURCES
 """Exit codes from here on are failures that a new try can mend."""
@@ -34,36 +28,34 @@ _REMOVED = -1000
 """What DAGMan gives for a job that was removed, or could not be submitted, is this or less."""
 _MOST_TIMES_OVER = 3
 """Eight times the first request: beyond that something else is wrong."""
-_LOG_LINES = 25
 POOL_RECORDS = "pool.json"
 """In dag/: what the pool's logs tell of the nodes, for the report."""
 
 
-def pre(run: RunFolder, name: str) -> int:
+def pre(run: Run, name: str) -> int:
     """Before a node: its job is skipped if it need not run, otherwise what it needs is made ready.
 
     `publish` always runs: it must tell each time that planes are missing. An export whose plane failed is skipped.
     """
-    job, node = run.read_job(), run.graph()[name]
-    parents = [run.graph()[parent] for parent in node.parents if parent not in node.may_fail]
-    failed = any(read_result(run.node(parent).result) is None for parent in parents)
-    needed = node.kind == "publish" or name in needed_nodes(run, job)
+    node = run.graph[name]
+    failed = any(run.result(parent) is None for parent in node.parents if parent not in node.may_fail)
+    needed = node.kind == "publish" or name in needed_nodes(run)
     if needed and _is_transferred(run, node) and _unpack_what_waits(run, node):
-        needed = name in needed_nodes(run, job)
+        needed = name in needed_nodes(run)
     skip = failed or not needed
-    write_skip(run, name, skip, _times_over(run, job, node))
+    write_skip(run, name, skip, _times_over(run, node))
     if skip or not _is_transferred(run, node):
         return 0
     try:
         transfer.output_name(run, node).unlink(missing_ok=True)
-        transfer.pack_input(run, job, node)
+        transfer.pack_input(run, node)
     except OSError as error:
-        _write_failure(run, job, node, int(ExitCode.RESOURCES), f"its input files could not be packed: {error}")
+        _write_failure(run, node, int(ExitCode.RESOURCES), f"its input files could not be packed: {error}")
         raise ResourceError(f"{name}: its input files could not be packed: {error}") from error
     return 0
 
 
-def post(run: RunFolder, name: str, returned: int, retry: int, retries: int) -> int:
+def post(run: Run, name: str, returned: int, retry: int, retries: int) -> int:
     """After a node: what DAGMan shall take as its exit code.
 
     The real one while there are retries left; NO_RETRY for what they cannot mend. A plane's node that failed for good
@@ -71,7 +63,7 @@ def post(run: RunFolder, name: str, returned: int, retry: int, retries: int) -> 
     """
     if is_skipped(run, name):
         return 0
-    job, node = run.read_job(), run.graph()[name]
+    node = run.graph[name]
     code, cause, came = returned if returned >= 0 else int(ExitCode.CASA), "", True
     if _is_transferred(run, node):
         try:
@@ -89,16 +81,16 @@ def post(run: RunFolder, name: str, returned: int, retry: int, retries: int) -> 
     too_large = returned <= _REMOVED and _was_held_for_memory(run, node)
     if too_large:
         code, cause = int(ExitCode.RESOURCES), "it needs more memory than the site has (memory_limit of its profile)"
-    if returned < 0 or not came or read_failure(run.node(node).failure) is None:
-        _write_failure(run, job, node, code, cause or _cause(run, node, returned))
+    if returned < 0 or not came or run.failure(node) is None:
+        _write_failure(run, node, code, cause or _cause(run, node, returned))
     if code >= _FIRST_MENDABLE and retry < retries and not too_large:
         return code
-    if any(name in child.may_fail for child in run.graph().children(name)):
+    if any(name in child.may_fail for child in run.graph.children(name)):
         return 0
     return NO_RETRY
 
 
-def _unpack_what_waits(run: RunFolder, node: Node) -> bool:
+def _unpack_what_waits(run: Run, node: Node) -> bool:
     """Unpack what an earlier try gave back and its POST script could not, for want of disk; whether there was any."""
     if not transfer.output_name(run, node).is_file():
         return False
@@ -113,49 +105,42 @@ def _unpack_what_waits(run: RunFolder, node: Node) -> bool:
     return came
 
 
-def _times_over(run: RunFolder, job: ResolvedJob, node: Node) -> int:
+def _times_over(run: Run, node: Node) -> int:
     """How often a node's request is doubled: once more after each try that ended for want of memory or disk."""
-    failure = read_failure(run.node(node).failure)
-    if failure is None or failure.fingerprint != of_node(run, job, read_inputs(run), run.graph(), node):
+    failure = run.failure(node)
+    if failure is None or failure.fingerprint != run.fingerprint(node):
         return 0
     before = read_more(run, node.name)
     return min(before + 1, _MOST_TIMES_OVER) if failure.exit_code == ExitCode.RESOURCES else before
 
 
-def _was_held_for_memory(run: RunFolder, node: Node) -> bool:
+def _was_held_for_memory(run: Run, node: Node) -> bool:
     """Whether a node's job was removed when it was held for its memory: it had asked for more as long as it could."""
-    hold = hold_at_removal(run, node)
+    hold = hold_at_removal(run.folder, node)
     return hold is not None and hold.kind is HoldKind.MEMORY
 
 
-def final(run: RunFolder, dag_status: int) -> int:
+def final(run: Run, dag_status: int) -> int:
     """At the end of the DAG: check the products, clean up, write the report; passes the state of the DAG on."""
-    from ccip_batch import report
+    # with matplotlib and scipy; before and after each node nobody wants to wait for those
+    from ccip_batch.engines.finish import finish
     from ccip_batch.stages.publish import pack_logs
 
-    job = run.read_job()
-    bad = bad_products(run) if dag_status == 0 else []
-    for name in bad:
-        print(f"{name} has changed since it was written", file=sys.stderr)
     _write_pool_records(run)
-    report.write(run)
+    bad = finish(run, done=dag_status == 0)
     if dag_status != 0:
-        pack_logs(job, run.path / "nodes", run.dag / "logs.tgz")
+        pack_logs(run.job, run.folder.path / "nodes", run.folder.dag / "logs.tgz")
         return int(ExitCode.PLANES_FAILED)
-    if bad:
-        return int(ExitCode.DATA)
-    if job.execution.keep == "products":
-        clean(run)
-    return 0
+    return int(ExitCode.DATA) if bad else 0
 
 
-def _is_transferred(run: RunFolder, node: Node) -> bool:
-    """Whether a node works in a sandbox; `publish` works on the access point."""
-    return planned_site(run).data == "transfer" and node.kind != "publish"
+def _is_transferred(run: Run, node: Node) -> bool:
+    """Whether a node works in a sandbox."""
+    return planned_site(run).data == "transfer" and not KINDS[node.kind].on_access_point
 
 
-def _code_of_done(run: RunFolder, node: Node) -> int:
-    result = read_result(run.node(node).result)
+def _code_of_done(run: Run, node: Node) -> int:
+    result = run.result(node)
     if result is None:
         print(f"{node.name} ended with 0 but left no result", file=sys.stderr)
         return NO_RETRY
@@ -164,65 +149,49 @@ def _code_of_done(run: RunFolder, node: Node) -> int:
     return 0
 
 
-def _write_failure(run: RunFolder, job: ResolvedJob, node: Node, code: int, cause: str) -> None:
+def _write_failure(run: Run, node: Node, code: int, cause: str) -> None:
     """Note a failure of which the node itself could not tell: it was killed or removed, or never started."""
     folder = run.node(node)
-    before = read_failure(folder.failure)
+    before = run.failure(node)
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.result.unlink(missing_ok=True)  # of other parameters
-    fingerprint = of_node(run, job, read_inputs(run), run.graph(), node)
-    same = before is not None and before.fingerprint == fingerprint
-    NodeFailure(
-        node=node.name,
+    fingerprint = run.fingerprint(node)
+    make_failure(
+        run.folder.path,
+        node,
+        code,
+        cause,
         fingerprint=fingerprint,
-        exit_code=code,
-        cause=cause,
-        stage=None,
-        started=time.time(),
-        ended=time.time(),
-        host=socket.gethostname(),
-        attempts=1 + (before.attempts if same and before is not None else 0),
-        usage=Usage(cpu_s=0, peak_memory_bytes=0, wall_s=0),
-        log_tail=_last_lines(run, node),
-        command=repeat_command(run.path, node.name),
+        attempts=attempts(before, fingerprint),
+        tail=_last_lines(run, node),
     ).save(folder.failure)
 
 
-def _cause(run: RunFolder, node: Node, returned: int) -> str:
+def _cause(run: Run, node: Node, returned: int) -> str:
     if returned <= _REMOVED:
         return "its job was removed from the queue or could not be submitted"
-    if returned < 0:
-        try:
-            name = signal.Signals(-returned).name
-        except ValueError:
-            name = f"signal {-returned}"
-        return f"its job was killed ({name}): by a person, or by the system for want of memory"
-    tail = _last_lines(run, node)
-    return tail[-1] if tail else f"its job ended with exit code {returned} and said nothing"
+    return cause_of_job(returned, _last_lines(run, node))
 
 
-def _last_lines(run: RunFolder, node: Node) -> list[str]:
+def _last_lines(run: Run, node: Node) -> list[str]:
     """The end of what the last job of a node wrote to its standard error."""
-    files = sorted((run.dag / LOGS).glob(f"{node.name}.*.err"), key=lambda path: path.stat().st_mtime)
-    if not files:
-        return []
-    lines = files[-1].read_text(encoding="utf-8", errors="replace").splitlines()
-    return [line for line in lines if line.strip()][-_LOG_LINES:]
+    files = sorted((run.folder.dag / LOGS).glob(f"{node.name}.*.err"), key=lambda path: path.stat().st_mtime)
+    return tail_of(files[-1]) if files else []
 
 
-def _write_pool_records(run: RunFolder) -> None:
+def _write_pool_records(run: Run) -> None:
     """Keep what the event logs tell of each node: where it ran, what it asked and used, how many bytes it moved."""
     try:
         records = pool_records(run)
     except CcipError as error:  # without the bindings the report does without
         print(error, file=sys.stderr)
         return
-    write_whole(run.dag / POOL_RECORDS, json.dumps(records, indent=1) + "\n")
+    write_whole(run.folder.dag / POOL_RECORDS, json.dumps(records, indent=1) + "\n")
 
 
 def main(verb: str, run_folder: str, *arguments: str) -> int:
     """Run a verb. Raises DataError if there is no such verb."""
-    run = RunFolder.existing(Path(run_folder))
+    run = Run.read(Path(run_folder))
     if verb == "pre":
         return pre(run, arguments[0])
     if verb == "post":

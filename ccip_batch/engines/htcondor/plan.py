@@ -21,9 +21,10 @@ from ccip_batch.job.config import ResolvedJob
 from ccip_batch.job.package_files import data_folder
 from ccip_batch.processes import CHECKPOINT_VARIABLE
 from ccip_batch.records import write_whole
-from ccip_batch.run.folder import RunFolder
+from ccip_batch.run.run import Run
 from ccip_batch.workflow import estimates
-from ccip_batch.workflow.graph import KINDS, build_graph
+from ccip_batch.workflow.graph import build_graph
+from ccip_batch.workflow.kinds import KINDS
 
 DAG = "ccip.dag"
 SCRIPT = "ccip-dag.sh"
@@ -52,24 +53,25 @@ def site_of(job: ResolvedJob) -> Site:
     return load_site(job.execution.site)
 
 
-def planned_site(run: RunFolder) -> Site:
+def planned_site(run: Run) -> Site:
     """The site profile that a run was planned with. Raises ConfigError if it was not planned."""
-    return read_site(run.dag / SITE)
+    return read_site(run.folder.dag / SITE)
 
 
-def write_plan(run: RunFolder, job: ResolvedJob) -> list[str]:
+def write_plan(run: Run) -> list[str]:
     """Write everything that HTCondor needs into dag/; gives warnings. The same job gives the same text.
 
     Raises ConfigError if the site is unknown or does not fit the job, ResourceError if no machine is large enough.
     """
+    job, dag = run.job, run.folder.dag
     site = check_site(job)
     container = job.execution.container or site.container
-    for folder in (run.dag / LOGS, run.dag / TRANSFER, run.dag / SKIP):
+    for folder in (dag / LOGS, dag / TRANSFER, dag / SKIP):
         folder.mkdir(parents=True, exist_ok=True)
-    for node in run.graph().nodes:
+    for node in run.graph.nodes:
         write_skip(run, node.name, False)
     for name in ("common.sub", "final.sub", *(f"{kind}.sub" for kind in KINDS)):
-        shutil.copyfile(data_folder("condor") / name, run.dag / name)
+        shutil.copyfile(data_folder("condor") / name, dag / name)
     here = _environment(site.environment)
     python = site.python or (IMAGE_PYTHON if container else sys.executable)
     there = here if python == sys.executable else _words(site.environment)
@@ -86,15 +88,15 @@ def write_plan(run: RunFolder, job: ResolvedJob) -> list[str]:
         "memory_limit": memory_limit_mb(site) or _NO_LIMIT_MB,
     }
     render = _templates()
-    write_whole(run.dag / SITE, yaml.safe_dump(site.model_dump(mode="json", exclude_none=True), sort_keys=False))
-    write_whole(run.dag / "site.sub", render("site.sub.j2", values))
-    write_whole(run.dag / "machines.sub", render("machines.sub.j2", values))
-    write_whole(run.dag / DAG, _dag_text(render, run, job, site))
-    _write_script(run.dag / SCRIPT, here)
+    write_whole(dag / SITE, yaml.safe_dump(site.model_dump(mode="json", exclude_none=True), sort_keys=False))
+    write_whole(dag / "site.sub", render("site.sub.j2", values))
+    write_whole(dag / "machines.sub", render("machines.sub.j2", values))
+    write_whole(dag / DAG, _dag_text(render, run, site))
+    _write_script(dag / SCRIPT, here)
     return estimates.extrapolated(job)
 
 
-def write_skip(run: RunFolder, name: str, skip: bool, more: int = 0) -> None:
+def write_skip(run: Run, name: str, skip: bool, more: int = 0) -> None:
     """Let a node's next job run, or end in the queue before it starts (with a log of its own: nothing happened).
 
     more: how often what it asks of memory and disk is doubled.
@@ -103,18 +105,18 @@ def write_skip(run: RunFolder, name: str, skip: bool, more: int = 0) -> None:
     write_whole(_skip_file(run, name), f"{lines}more = {more}\n")
 
 
-def is_skipped(run: RunFolder, name: str) -> bool:
+def is_skipped(run: Run, name: str) -> bool:
     """Whether a node's last job was not to run."""
     return _skip_file(run, name).read_text(encoding="utf-8").startswith("noop_job = true")
 
 
-def read_more(run: RunFolder, name: str) -> int:
+def read_more(run: Run, name: str) -> int:
     """How often it was doubled for a node's last job."""
     return int(_skip_file(run, name).read_text(encoding="utf-8").rpartition("=")[2])
 
 
-def _skip_file(run: RunFolder, name: str) -> Path:
-    return run.dag / SKIP / f"{name}.sub"
+def _skip_file(run: Run, name: str) -> Path:
+    return run.folder.dag / SKIP / f"{name}.sub"
 
 
 def check_site(job: ResolvedJob) -> Site:
@@ -144,7 +146,8 @@ def check_site(job: ResolvedJob) -> Site:
     return site
 
 
-def _dag_text(render: Callable[[str, Mapping[str, object]], str], run: RunFolder, job: ResolvedJob, site: Site) -> str:
+def _dag_text(render: Callable[[str, Mapping[str, object]], str], run: Run, site: Site) -> str:
+    job = run.job
     inputs = f"{job.inputs.vis}, {job.inputs.reimaging_resources}" if site.data == "transfer" else ""
     nodes = [
         {
@@ -152,9 +155,9 @@ def _dag_text(render: Callable[[str, Mapping[str, object]], str], run: RunFolder
             "kind": node.kind,
             "parents": node.parents,
             "request": request(job, site, node),
-            "inputs": inputs if node.kind == "restore" else "",
+            "inputs": inputs if "vis" in KINDS[node.kind].inputs else "",
         }
-        for node in run.graph().nodes
+        for node in run.graph.nodes
     ]
     return render(
         f"{DAG}.j2",

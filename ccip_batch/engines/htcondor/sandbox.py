@@ -14,11 +14,11 @@ from pathlib import Path
 
 from ccip_batch import processes
 from ccip_batch.engines.htcondor.transfer import INPUTS, pack_output, unpack_checkpoint, unpack_input
-from ccip_batch.errors import CcipError, ConfigError, ExitCode, says_disk_is_full
+from ccip_batch.errors import CcipError, ExitCode, says_disk_is_full
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.nodes import supervisor as node_runner
 from ccip_batch.records import write_whole
-from ccip_batch.run.folder import RunFolder
+from ccip_batch.run.run import Run
 
 RUN = Path("run")
 
@@ -49,24 +49,22 @@ def _main(name: str) -> ExitCode:
     try:
         return node_runner.main(run, name)
     finally:
-        pack_output(run, run.graph()[name], output)
+        pack_output(run, run.graph[name], output)
 
 
-def _unpack(archive: Path, name: str, saved: Path | None) -> RunFolder:
+def _unpack(archive: Path, name: str, saved: Path | None) -> Run:
     """Make the run folder, or find the one that is there: after exit code 85 a job goes on in its folder."""
     whole = RUN / ".unpacked"
     if not whole.exists():
         unpack_input(archive, RUN)
-        run = RunFolder.existing(RUN)
-        job = run.read_job()
-        if name not in run.graph():
-            raise ConfigError(f"the job has no node {name}")
-        write_whole(run.resolved, _with_inputs_here(job).to_yaml())
+        run = Run.read(RUN)
+        node = run.named(name)
+        write_whole(run.folder.resolved, _with_inputs_here(run.job).to_yaml())
         if saved is not None:
-            unpack_checkpoint(saved, run, run.graph()[name])
+            unpack_checkpoint(saved, run, node)
         archive.unlink()
         whole.touch()
-    return RunFolder.existing(RUN)
+    return Run.read(RUN)
 
 
 def _with_inputs_here(job: ResolvedJob) -> ResolvedJob:

@@ -19,7 +19,7 @@ from ccip_batch.job.package_files import data_folder
 from ccip_batch.job.problems import Problem, failure
 from ccip_batch.job.validation import validated
 from ccip_batch.job.yaml_file import YamlFile
-from ccip_batch.workflow.graph import Kind
+from ccip_batch.workflow.kinds import Kind
 
 SITES_VARIABLE = "CCIP_SITES"
 """Environment variable: folders with profiles of the user's, separated by colons."""

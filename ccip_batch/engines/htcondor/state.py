@@ -16,39 +16,37 @@ from ccip_batch.engines.htcondor.dagman import Dag, last_dag, query_jobs
 from ccip_batch.engines.htcondor.event_log import JobState, NodeRow, read_nodes
 from ccip_batch.engines.htcondor.holds import Hold
 from ccip_batch.engines.htcondor.plan import DAG, LOGS
-from ccip_batch.errors import CcipError, ConfigError, ExitCode
-from ccip_batch.run.failures import repeat_command
-from ccip_batch.run.fingerprint import is_done, read_inputs
+from ccip_batch.errors import CcipError, ExitCode
+from ccip_batch.run.failures import headline, last_lines, repeat_command
 from ccip_batch.run.folder import RunFolder
-from ccip_batch.run.results import NodeFailure, read_failure
+from ccip_batch.run.run import Run
 from ccip_batch.run.state import NodeStatus, present_stage, read_status
 from ccip_batch.workflow.graph import Node
 
-_LAST_LINES = 12
 _HELD_BEFORE = re.compile(r"^012 \((\d+)\.(\d+)\.\d+\).*\n\t(.*)\n\tCode (\d+) Subcode (\d+)", re.MULTILINE)
 
 
-def is_pool_run(run: RunFolder) -> bool:
+def is_pool_run(run: Run) -> bool:
     """Whether the run was submitted to a pool."""
-    return (run.dag / "jobs.log").is_file()
+    return (run.folder.dag / "jobs.log").is_file()
 
 
-def pool_rows(run: RunFolder) -> dict[str, NodeRow]:
+def pool_rows(run: Run) -> dict[str, NodeRow]:
     """What the event logs tell, by node; empty before the first job. Raises ConfigError without the bindings."""
-    log = run.dag / "jobs.log"
+    log = run.folder.dag / "jobs.log"
     if not log.is_file():
         return {}
-    return {row.node: row for row in read_nodes(log, run.dag / f"{DAG}.nodes.log")}
+    return {row.node: row for row in read_nodes(log, run.folder.dag / f"{DAG}.nodes.log")}
 
 
-def read_pool_status(run: RunFolder) -> list[NodeStatus]:
+def read_pool_status(run: Run) -> list[NodeStatus]:
     """The state of every node of a run in a pool: what its folder says, and what the event logs say beyond that."""
-    rows, dag = pool_rows(run), last_dag(run)
+    rows, dag = pool_rows(run), last_dag(run.folder)
     alive = dag is not None and dag.alive
     return [_joined(run, status, rows.get(status.node), alive) for status in read_status(run, locks=False)]
 
 
-def _joined(run: RunFolder, status: NodeStatus, row: NodeRow | None, alive: bool) -> NodeStatus:
+def _joined(run: Run, status: NodeStatus, row: NodeRow | None, alive: bool) -> NodeStatus:
     if row is None:
         return status
     seen: dict[str, Any] = {
@@ -66,7 +64,7 @@ def _joined(run: RunFolder, status: NodeStatus, row: NodeRow | None, alive: bool
         seen["text"] = f"{row.hold.words}: {row.hold.reason}" if row.hold else ""
         if row.state is JobState.RUNNING and row.started is not None:
             seen["elapsed_s"] = (datetime.now(UTC) - row.started).total_seconds()
-            seen["stage"] = present_stage(run, run.graph()[status.node])[0]
+            seen["stage"] = present_stage(run, run.graph[status.node])[0]
     elif status.state == "waiting" and row.state is JobState.REMOVED:
         seen["state"], seen["text"] = "removed", row.reason
     return status.model_copy(update=seen)
@@ -76,15 +74,15 @@ def _megabytes(number: int | None) -> int | None:
     return None if number is None else number * 2**20
 
 
-def dag_sentence(run: RunFolder) -> str:
+def dag_sentence(run: Run) -> str:
     """How the DAG stands: one query of the queue, if there is something to ask and somebody to answer."""
-    dag = last_dag(run)
+    dag = last_dag(run.folder)
     if dag is None:
-        return f"not submitted yet: ccip-batch submit {run.path}"
+        return f"not submitted yet: ccip-batch submit {run.folder.path}"
     if not dag.alive:
         return f"DAG {dag.cluster} has ended"
     try:
-        return _queue_sentence(dag, query_jobs(run, dag))
+        return _queue_sentence(dag, query_jobs(run.folder, dag))
     except CcipError as error:
         return f"DAG {dag.cluster} is in the queue by its log ({str(error).splitlines()[0][:120]})"
 
@@ -98,7 +96,7 @@ def _queue_sentence(dag: Dag, jobs: list[dict[str, object]]) -> str:
     return f"DAG {dag.cluster} {state}, {len(jobs) - 1} nodes in the queue"
 
 
-def pool_records(run: RunFolder) -> dict[str, dict[str, Any]]:
+def pool_records(run: Run) -> dict[str, dict[str, Any]]:
     """What the pool's logs tell of each node, as plain data."""
     return {
         name: {
@@ -114,18 +112,16 @@ def pool_records(run: RunFolder) -> dict[str, dict[str, Any]]:
             "bytes_sent": row.bytes_sent,
         }
         for name, row in pool_rows(run).items()
-        if name in run.graph()  # the FINAL node is at work when this is written
+        if name in run.graph  # the FINAL node is at work when this is written
     }
 
 
-def explain(run: RunFolder, name: str | None) -> ExitCode:
+def explain(run: Run, name: str | None) -> ExitCode:
     """Print what failed or is held: the cause, the last lines that matter, the command that repeats it here."""
-    graph = run.graph()
-    if name is not None and name not in graph:
-        raise ConfigError(f"{run.path} has no node {name}; it has {', '.join(node.name for node in graph.nodes)}.")
+    nodes = run.graph.nodes if name is None else [run.named(name)]
     rows = pool_rows(run) if is_pool_run(run) else {}
     told = 0
-    for node in graph.nodes if name is None else [graph[name]]:
+    for node in nodes:
         lines = list(_explanation(run, node, rows.get(node.name)))
         if lines:
             told += 1
@@ -135,11 +131,10 @@ def explain(run: RunFolder, name: str | None) -> ExitCode:
     return ExitCode.DONE
 
 
-def _explanation(run: RunFolder, node: Node, row: NodeRow | None) -> Iterator[str]:
-    failure = read_failure(run.node(node).failure)
+def _explanation(run: Run, node: Node, row: NodeRow | None) -> Iterator[str]:
+    failure = run.failure(node)
     held = row is not None and row.state is JobState.HELD
-    done = is_done(run, run.read_job(), read_inputs(run), run.graph(), node)
-    removed = row is not None and row.state is JobState.REMOVED and not done
+    removed = row is not None and row.state is JobState.REMOVED and not run.is_done(node)
     if failure is None and not held and not removed:
         return
     if held and row is not None and row.hold is not None:
@@ -148,10 +143,10 @@ def _explanation(run: RunFolder, node: Node, row: NodeRow | None) -> Iterator[st
         if row.hold.code == 1:
             yield f"  release it: condor_release {row.job}"
     elif failure is not None:
-        yield f"{node.name} failed in {failure.stage or 'its start'}: {failure.cause}"
+        yield headline(failure)
     else:
         yield f"{node.name} was removed from the queue: {row.reason if row else ''}"
-    holds = _earlier_holds(run, node)
+    holds = _earlier_holds(run.folder, node)
     if row is not None:
         facts = [f"host {row.host}"] if row.host else []
         facts += [f"{row.submissions} submissions, {row.attempts} starts"]
@@ -162,16 +157,12 @@ def _explanation(run: RunFolder, node: Node, row: NodeRow | None) -> Iterator[st
     if holds and not held:
         yield f"  it had been held {len(holds)} times, at last: {holds[-1].words} ({holds[-1].reason})"
     if failure is not None:
-        yield from (f"    {line}" for line in _lines_that_matter(failure))
-    of_jobs = f", {run.dag / LOGS}/{node.name}.*" if row is not None else ""
+        yield from last_lines(failure)
+    of_jobs = f", {run.folder.dag / LOGS}/{node.name}.*" if row is not None else ""
     yield f"  logs: {run.node(node).log}{of_jobs}"
-    yield f"  again here: {repeat_command(run.path, node.name)}"
+    yield f"  again here: {repeat_command(run.folder.path, node.name)}"
     if row is not None and not held:
-        yield f"  again in the pool: ccip-batch retry {run.path} {node.name}"
-
-
-def _lines_that_matter(failure: NodeFailure) -> list[str]:
-    return failure.log_tail[-_LAST_LINES:]
+        yield f"  again in the pool: ccip-batch retry {run.folder.path} {node.name}"
 
 
 def _earlier_holds(run: RunFolder, node: Node) -> list[Hold]:

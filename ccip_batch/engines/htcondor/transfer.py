@@ -13,30 +13,29 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from ccip_batch.errors import DataError
-from ccip_batch.job.config import ResolvedJob
-from ccip_batch.run.folder import RunFolder
+from ccip_batch.run.run import Run
 from ccip_batch.workflow.graph import Node
+from ccip_batch.workflow.kinds import KINDS
 
 INPUTS = "inputs"
 """Folder in the tar for the small input files, one folder each: two may have the same name."""
 _LARGE_INPUTS = ("vis", "reimaging_resources")
 """Inputs that HTCondor transfers by itself."""
-_NOT_FOR_EXPORT = ("samples.npz", "previews.npz")
 _RECORDS = ("error.json", "failure.json", "node.log", "casa.log", "casa_commands.py", "checkpoint", "result.json")
 """What a node gives back beside its output; the result comes last, as it says that all is there."""
 
 
-def input_name(run: RunFolder, node: Node) -> Path:
+def input_name(run: Run, node: Node) -> Path:
     """The tar that a node gets, in the run folder."""
-    return run.dag / "transfer" / f"{node.name}.in.tar"
+    return run.folder.dag / "transfer" / f"{node.name}.in.tar"
 
 
-def output_name(run: RunFolder, node: Node) -> Path:
+def output_name(run: Run, node: Node) -> Path:
     """The tar that a node gave, in the run folder."""
-    return run.dag / "transfer" / f"{node.name}.out.tar"
+    return run.folder.dag / "transfer" / f"{node.name}.out.tar"
 
 
-def pack_input(run: RunFolder, job: ResolvedJob, node: Node) -> None:
+def pack_input(run: Run, node: Node) -> None:
     """Write the tar for a node that is about to run."""
     target = input_name(run, node)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -44,43 +43,38 @@ def pack_input(run: RunFolder, job: ResolvedJob, node: Node) -> None:
     with tarfile.open(partial, "w") as tar:
         for path in needs(run, node):
             if path.exists():
-                tar.add(path, arcname=str(path.relative_to(run.path)))
-        if node.kind == "restore":
-            for key in type(job.inputs).model_fields:
-                given = getattr(job.inputs, key)
+                tar.add(path, arcname=str(path.relative_to(run.folder.path)))
+        if KINDS[node.kind].inputs:
+            for key in type(run.job.inputs).model_fields:
+                given = getattr(run.job.inputs, key)
                 if given is not None and key not in _LARGE_INPUTS:
                     tar.add(given, arcname=f"{INPUTS}/{key}/{given.name}")
     partial.replace(target)
 
 
-def needs(run: RunFolder, node: Node) -> Iterator[Path]:
+def needs(run: Run, node: Node) -> Iterator[Path]:
     """The files and folders of the run folder that a node may read; those that are not there are not needed."""
-    graph = run.graph()
     own = run.node(node)
-    yield run.resolved
-    yield run.inputs
+    yield run.folder.resolved
+    yield run.folder.inputs
     yield from (own.failure, own.casa_commands, own.casa_log, own.log, own.checkpoint)
     for name in node.parents:
-        parent = run.node(graph[name])
+        parent = run.node(name)
         yield parent.result
-        if node.kind == "image" and node.group is not None:
-            yield from (parent.out / f"{node.group.name}.ms", parent.out / "tier1.mask", parent.out / "tier2.mask")
-        elif node.kind == "analyze" and graph[name].kind == "image":
-            yield parent.out / "samples.npz"
-        elif node.kind == "export" and graph[name].kind == "image" and parent.out.is_dir():
-            yield from (path for path in sorted(parent.out.iterdir()) if path.name not in _NOT_FOR_EXPORT)
+        for pattern in node.reads_of(run.graph[name]):
+            yield from sorted(parent.out.glob(pattern))
 
 
-def pack_output(run: RunFolder, node: Node, target: Path) -> None:
+def pack_output(run: Run, node: Node, target: Path) -> None:
     """Write the tar that a node gives back: its output if it is done, its checkpoint if not, and its logs."""
     folder = run.node(node)
     partial = target.with_suffix(".part")
     with tarfile.open(partial, "w") as tar:
         if folder.result.is_file() and folder.out.is_dir():
-            tar.add(folder.out, arcname=str(folder.out.relative_to(run.path)))
+            tar.add(folder.out, arcname=str(folder.out.relative_to(run.folder.path)))
         for name in _RECORDS:
             if (folder.path / name).exists():
-                tar.add(folder.path / name, arcname=str((folder.path / name).relative_to(run.path)))
+                tar.add(folder.path / name, arcname=str((folder.path / name).relative_to(run.folder.path)))
     partial.replace(target)
 
 
@@ -89,13 +83,13 @@ def unpack_input(archive: Path, run: Path) -> None:
     _extract(archive, run, (PurePosixPath(),))
 
 
-def unpack_checkpoint(archive: Path, run: RunFolder, node: Node) -> None:
+def unpack_checkpoint(archive: Path, run: Run, node: Node) -> None:
     """Put what an earlier start of a node saved over its folder."""
     place = run.node(node).path
-    _extract(archive, run.path, (PurePosixPath(place.relative_to(run.path)),))
+    _extract(archive, run.folder.path, (PurePosixPath(place.relative_to(run.folder.path)),))
 
 
-def unpack_output(run: RunFolder, node: Node) -> bool:
+def unpack_output(run: Run, node: Node) -> bool:
     """Put what a node gave back into the run folder, whole or not at all; False if it gave nothing.
 
     Raises DataError if the tar is damaged or has something else in it than that node's files.
@@ -107,13 +101,13 @@ def unpack_output(run: RunFolder, node: Node) -> bool:
     shutil.rmtree(incoming, ignore_errors=True)
     incoming.mkdir()
     try:
-        inside = [PurePosixPath(place.relative_to(run.path)) for place in (folder.path, folder.out)]
+        inside = [PurePosixPath(place.relative_to(run.folder.path)) for place in (folder.path, folder.out)]
         if not archive.is_file() or not _extract(archive, incoming, inside):
             return False
-        came = incoming / folder.path.relative_to(run.path)
+        came = incoming / folder.path.relative_to(run.folder.path)
         for name in _RECORDS:
             _remove(folder.path / name)
-        output = incoming / folder.out.relative_to(run.path)
+        output = incoming / folder.out.relative_to(run.folder.path)
         if output.is_dir():
             _remove(folder.out)
             folder.out.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +120,7 @@ def unpack_output(run: RunFolder, node: Node) -> bool:
         shutil.rmtree(incoming, ignore_errors=True)
 
 
-def forget(run: RunFolder, node: Node) -> None:
+def forget(run: Run, node: Node) -> None:
     """Remove the tars of a node, whose content is in the run folder."""
     input_name(run, node).unlink(missing_ok=True)
     output_name(run, node).unlink(missing_ok=True)

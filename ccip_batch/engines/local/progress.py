@@ -14,12 +14,11 @@ from rich.text import Text
 
 from ccip_batch.engines.local.scheduler import State
 from ccip_batch.imaging.checkpoint import Checkpoint
-from ccip_batch.job.config import ResolvedJob
-from ccip_batch.run.fingerprint import of_node, read_inputs
-from ccip_batch.run.folder import RunFolder
+from ccip_batch.run.run import Run
 from ccip_batch.run.state import clock, present_stage
 from ccip_batch.workflow.estimates import seconds
 from ccip_batch.workflow.graph import Node
+from ccip_batch.workflow.kinds import KINDS
 
 _STYLES = {"waiting": "dim", "running": "bold cyan", "done": "green", "failed": "bold red", "blocked": "yellow"}
 _LINES_AROUND = 7
@@ -31,13 +30,12 @@ _LOOK_EVERY_S = 1.0
 class Progress:
     """Shows a run's nodes: a live table on a terminal, otherwise a line when a node or its stage changes."""
 
-    def __init__(self, run: RunFolder, job: ResolvedJob, workers: int) -> None:
+    def __init__(self, run: Run, workers: int) -> None:
         self._run = run
-        self._job = job
-        self._guesses = {node.name: seconds(job, node) for node in run.graph().nodes}
+        self._guesses = {node.name: seconds(run.job, node) for node in run.graph.nodes}
         self._workers = workers
         self._console = Console(stderr=True)
-        self._nodes = run.graph().nodes
+        self._nodes = run.graph.nodes
         self._states: dict[str, State] = {node.name: "waiting" for node in self._nodes}
         self._texts: dict[str, str] = {}
         self._since: dict[str, float] = {}
@@ -79,9 +77,9 @@ class Progress:
             self._line(f"{node.name}: {state}{': ' + more if more else ''}")
 
     def _has_checkpoint(self, node: Node) -> bool:
-        graph = self._run.graph()
-        fingerprint = of_node(self._run, self._job, read_inputs(self._run), graph, node)
-        return Checkpoint(self._run.node(node).checkpoint, fingerprint).load() is not None
+        if not KINDS[node.kind].checkpoints:
+            return False
+        return Checkpoint(self._run.node(node).checkpoint, self._run.fingerprint(node)).load() is not None
 
     def tick(self) -> None:
         """Some time has passed."""
@@ -136,7 +134,7 @@ class Progress:
             f"{done} done, {waiting} waiting; {clock(now - self._started)} elapsed, "
             f"some {clock(self._remaining())} to go"
         )
-        table = Table(title=self._job.imagename, caption=caption, expand=True)
+        table = Table(title=self._run.job.imagename, caption=caption, expand=True)
         widest = max(len(node.name) for node in self._nodes)
         for title, width in (("node", widest), ("state", 8), ("elapsed", 8), ("expected", 8)):
             table.add_column(title, no_wrap=True, width=width)

@@ -14,14 +14,13 @@ from typing import Literal, Protocol
 
 from ccip_batch import processes
 from ccip_batch.errors import ExitCode, ResourceError
-from ccip_batch.job.config import ResolvedJob
 from ccip_batch.nodes.supervisor import supervisor_failure
-from ccip_batch.run.fingerprint import is_done, read_inputs
+from ccip_batch.run.failures import NodeFailure
 from ccip_batch.run.folder import RunFolder
-from ccip_batch.run.results import NodeFailure, read_failure, read_result
+from ccip_batch.run.run import Run
 from ccip_batch.workflow import estimates
 from ccip_batch.workflow.estimates import memory_bytes
-from ccip_batch.workflow.graph import Graph, Node
+from ccip_batch.workflow.graph import Node
 from ccip_batch.workflow.machine import machine_cores, machine_memory
 
 POLL_S = 0.1
@@ -51,15 +50,12 @@ class _Running:
 
 @dataclass
 class _Engine:
-    run: RunFolder
-    job: ResolvedJob
+    run: Run
     observer: Observer
     workers: int
     memory: int
     stopped: Callable[[], bool]
     """Whether SIGINT or SIGTERM came."""
-    graph: Graph = field(init=False)
-    inputs: dict[str, str] = field(init=False)
     states: dict[str, State] = field(init=False)
     running: list[_Running] = field(default_factory=list)
     ready: set[str] = field(default_factory=set)
@@ -68,9 +64,7 @@ class _Engine:
     """Nodes that are done, but whose output was removed after the export and is needed again."""
 
     def __post_init__(self) -> None:
-        self.graph = self.run.graph()
-        self.inputs = read_inputs(self.run)
-        self.states = {node.name: "waiting" for node in self.graph.nodes}
+        self.states = {node.name: "waiting" for node in self.run.graph.nodes}
 
     def loop(self) -> ExitCode:
         try:
@@ -91,7 +85,7 @@ class _Engine:
 
     def _settle(self) -> None:
         """Find out which waiting nodes need not or cannot run."""
-        for node in self.graph.nodes:
+        for node in self.run.graph.nodes:
             if self.states[node.name] != "waiting" or node.name in self.ready or not self._parents_ended(node):
                 continue
             missing = [p for p in node.parents if self.states[p] != "done" and p not in node.may_fail]
@@ -108,12 +102,12 @@ class _Engine:
         """Whether a node is done. If a plane is not, its measurement set may have been removed: restore is repeated."""
         if node.name in self.repeated:
             return False
-        if is_done(self.run, self.job, self.inputs, self.graph, node):
+        if self.run.is_done(node):
             return True
-        for parent in node.parents if node.kind == "image" else ():
-            if self.states[parent] == "done" and self.run.node(self.graph[parent]).cleaned.exists():
-                self.repeated.add(parent)
-                self.states[parent] = "waiting"
+        for parent in self.run.lacks_output_of(node):
+            if self.states[parent.name] == "done":
+                self.repeated.add(parent.name)
+                self.states[parent.name] = "waiting"
         return False
 
     def _parents_ended(self, node: Node) -> bool:
@@ -121,23 +115,23 @@ class _Engine:
 
     def _start(self) -> None:
         """Start what is ready and fits into the memory."""
-        for node in self.graph.nodes:
+        for node in self.run.graph.nodes:
             if len(self.running) >= self.workers:
                 return
             if self.states[node.name] != "waiting" or node.name not in self.ready:
                 continue
             # restore runs alone: nothing else can start before it
-            cores = estimates.cores(self.job, node, self.workers, self.memory)
-            need = memory_bytes(self.job, node, cores)
+            cores = estimates.cores(self.run.job, node, self.workers, self.memory)
+            need = memory_bytes(self.run.job, node, cores)
             if self.running and need + sum(other.memory for other in self.running) > self.memory:
                 continue
             folder = self.run.node(node)
             folder.path.mkdir(parents=True, exist_ok=True)
             folder.progress.unlink(missing_ok=True)  # of a try that was killed
-            before = read_failure(folder.failure)
+            before = self.run.failure(node)
             with folder.supervisor_log.open("w") as log:
                 child = subprocess.Popen(
-                    [sys.executable, "-m", "ccip_batch", "node", str(self.run.path), node.name],
+                    [sys.executable, "-m", "ccip_batch", "node", str(self.run.folder.path), node.name],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -153,13 +147,12 @@ class _Engine:
             if entry.process.poll() is None:
                 continue
             self.running.remove(entry)
-            folder = self.run.node(entry.node)
-            result = read_result(folder.result)
+            result = self.run.result(entry.node)
             if entry.process.returncode == ExitCode.DONE and result is not None:
                 self.states[entry.node.name] = "done"
                 self.observer.changed(entry.node, "done", result.summary)
             else:
-                failure = read_failure(folder.failure)
+                failure = self.run.failure(entry.node)
                 if failure is None or failure == entry.before:
                     failure = supervisor_failure(self.run, entry.node, entry.process.returncode, entry.started)
                 self.states[entry.node.name] = "failed"
@@ -178,14 +171,12 @@ class _Engine:
     def _failure_code(self) -> ExitCode:
         """The code of the first failure if nothing could go on, otherwise that planes failed."""
         if self.states["restore"] == "failed":
-            failure = read_failure(self.run.node(self.graph["restore"]).failure)
+            failure = self.run.failure("restore")
             return ExitCode(failure.exit_code) if failure else ExitCode.INTERNAL
         return ExitCode.PLANES_FAILED
 
 
-def run_local(
-    run: RunFolder, job: ResolvedJob, observer: Observer, workers: int | None = None, memory: int | None = None
-) -> ExitCode:
+def run_local(run: Run, observer: Observer, workers: int | None = None, memory: int | None = None) -> ExitCode:
     """Run all nodes that are not done.
 
     workers: nodes side by side, by default one a core. memory: bytes that the nodes may take together, by default
@@ -193,7 +184,7 @@ def run_local(
     the nodes are ended first.
     """
     limit = memory or machine_memory()
-    needed = {node: memory_bytes(job, node) for node in run.graph().nodes}
+    needed = {node: memory_bytes(run.job, node) for node in run.graph.nodes}
     largest = max(needed, key=lambda node: needed[node])
     if needed[largest] > limit:
         raise ResourceError(
@@ -201,8 +192,8 @@ def run_local(
             "there are; set execution.memory higher, use a larger machine, or a smaller imaging.imsize."
         )
     workers = workers or machine_cores()
-    with _recorded(run), _stop_signals() as stopped:
-        return _Engine(run, job, observer, workers, limit, stopped).loop()
+    with _recorded(run.folder), _stop_signals() as stopped:
+        return _Engine(run, observer, workers, limit, stopped).loop()
 
 
 @contextlib.contextmanager

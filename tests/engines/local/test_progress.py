@@ -11,7 +11,7 @@ from helpers.job_folder import make_job
 from helpers.jobs import ccip_batch
 
 from ccip_batch.engines.local.progress import Progress
-from ccip_batch.run.folder import RunFolder
+from ccip_batch.run.run import Run
 
 
 def test_time_left_follows_a_node_that_takes_longer(
@@ -21,9 +21,9 @@ def test_time_left_follows_a_node_that_takes_longer(
     job = make_job(tmp_path / "job", "execution: {engine: htcondor, site: local}\n")
     done = ccip_batch("plan", job, "--run-dir", tmp_path / "run")  # it makes a run folder without CASA
     assert done.returncode == 0, done.stderr
-    run = RunFolder.existing(tmp_path / "run")
-    images = [node for node in run.graph().nodes if node.kind == "image"]
-    progress = Progress(run, run.read_job(), workers=1)
+    run = Run.read(tmp_path / "run")
+    images = [node for node in run.graph.nodes if node.kind == "image"]
+    progress = Progress(run, workers=1)
     progress.changed(images[0], "running", "")
     started = time.monotonic()
     monkeypatch.setattr("ccip_batch.engines.local.progress.time.monotonic", lambda: started + 3600)

@@ -1,0 +1,32 @@
+"""The end of a run, whichever engine ran it: are the products whole, the report, what is no longer needed."""
+
+from __future__ import annotations
+
+import sys
+
+from ccip_batch import report
+from ccip_batch.run.cleaning import bad_products, clean
+from ccip_batch.run.run import Run
+
+
+def finish(run: Run, done: bool) -> list[str]:
+    """Write the report and, of a run whose nodes are all done, verify the products and clean up (`execution.keep`).
+
+    Gives the names of products that have changed since they were written: nothing is cleaned then, and the next run
+    makes them again. A report that cannot be written is no failure of the run; it is said on standard error.
+    """
+    bad = bad_products(run) if done else []
+    for name in bad:
+        print(f"{name} has changed since it was written", file=sys.stderr)
+    write_report(run)
+    if done and not bad and run.job.execution.keep == "products":
+        clean(run)
+    return bad
+
+
+def write_report(run: Run) -> None:
+    """Write the report, and say where it is or why it is not there."""
+    try:
+        print(f"Report: {report.write(run)}", flush=True)
+    except Exception as error:
+        print(f"warning: the report could not be written: {type(error).__name__}: {error}", file=sys.stderr)

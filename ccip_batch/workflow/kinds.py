@@ -1,0 +1,71 @@
+"""The kinds of node, in one table: what each waits for, reads and leaves, where it runs, what is cleaned.
+
+restore -> image (one a spw group) -> analyze -> export (one a spw group) -> publish
+
+Everything that tells kinds apart by more than what they compute is read from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["restore", "image", "analyze", "export", "publish"]
+
+
+@dataclass(frozen=True)
+class NodeKind:
+    """What the nodes of a kind have in common."""
+
+    parents: tuple[Kind, ...] = ()
+    """Kinds whose nodes must have ended before. Of a kind with a node a group, a node of another such kind waits for
+    the one of its own group; a node for all groups waits for each of them."""
+    may_fail: tuple[Kind, ...] = ()
+    """Parents without which a node goes on, and says so."""
+    a_group: bool = False
+    """Whether there is one for each spw group."""
+    inputs: tuple[str, ...] = ()
+    """Inputs of the job whose content it reads, by their keys in the config."""
+    reads: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
+    """What it reads of its parents' output: names or patterns, in which `{group}` stands for the node's group. Of
+    parents that are not named it reads the results alone."""
+    leaves: str = "nodes/{node}/out"
+    """Where its output goes in the run folder, with `{node}` and `{group}` for the names."""
+    cleaned: bool = False
+    """Whether its output is removed when the products are verified (`execution.keep`)."""
+    on_access_point: bool = False
+    """Whether it works in the run folder also where files are transferred: it touches the files of all planes."""
+    checkpoints: bool = False
+    """Whether it saves its work on the way, and goes on from there."""
+    of_target: bool = False
+    """Whether it follows from its own target alone, and not from what else its parents made."""
+
+
+KINDS: dict[Kind, NodeKind] = {
+    "restore": NodeKind(inputs=("vis", "reimaging_resources", "flag_commands"), cleaned=True),
+    "image": NodeKind(
+        parents=("restore",),
+        a_group=True,
+        reads={"restore": ("{group}.ms", "tier1.mask", "tier2.mask")},
+        checkpoints=True,
+        of_target=True,
+    ),
+    "analyze": NodeKind(parents=("restore", "image"), may_fail=("image",), reads={"image": ("samples.npz",)}),
+    "export": NodeKind(
+        parents=("restore", "image", "analyze"),
+        a_group=True,
+        reads={"image": ("*.fits", "image.pbcor.subim")},
+        leaves="planes/{group}",
+    ),
+    "publish": NodeKind(
+        parents=("analyze", "export"),
+        may_fail=("export",),
+        # the job has in it what the lists say; the files themselves are products
+        inputs=("seip_parameter_list", "ccip_parameter_list"),
+        reads={"export": ("*.fits",)},
+        leaves="products",
+        on_access_point=True,
+    ),
+}
+"""In the order in which they run."""
