@@ -149,18 +149,9 @@ def validate(job: Path, run_dir: Path | None, container: str | None, overrides: 
 @_explained
 def status(run: Run, as_json: bool) -> int:
     """Show the state of every node of a run."""
-    from ccip_batch.engines.htcondor.state import dag_sentence, is_pool_run, read_pool_status
-    from ccip_batch.run.state import print_status, read_status
+    from ccip_batch.verbs.status import show_status
 
-    pool = is_pool_run(run)
-    rows = read_pool_status(run) if pool else read_status(run)
-    if as_json:
-        click.echo(json.dumps([row.model_dump() for row in rows], indent=1))
-    else:
-        print_status(rows)
-        if pool:
-            click.echo(dag_sentence(run))
-    return ExitCode.DONE
+    return show_status(run, as_json)
 
 
 @main.command()
@@ -233,7 +224,7 @@ def retry(run: Run, name: str) -> int:
 @_explained
 def explain(run: Run, name: str | None) -> int:
     """Tell of every node that failed or is held: the cause, the last lines, the command that repeats it here."""
-    from ccip_batch.engines.htcondor.state import explain as explain_run
+    from ccip_batch.verbs.explain import explain as explain_run
 
     return explain_run(run, name)
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from ccip_batch import processes
 from ccip_batch.job import flag_commands, resources_archive
+from ccip_batch.job.resources_archive import Resources
 from ccip_batch.job.spw_groups import SpwGroup
 from ccip_batch.nodes.workspace import Workspace, selection
 from ccip_batch.run.results import Outcome
-from ccip_batch.stages.editimlist import continuum_target, cube_targets
+from ccip_batch.stages.editimlist import ContinuumTarget, continuum_target, cube_targets
 from ccip_batch.stages.flagtargetsdata import flagtargetsdata
 from ccip_batch.stages.importdata import importdata
 from ccip_batch.stages.restoregroup import Restoring
@@ -47,21 +48,7 @@ def restore(work: Workspace) -> Outcome:
     )
     resources_archive.extract(inputs.reimaging_resources, Path(), found)
     work.casa.record(_unpacking(inputs.reimaging_resources, found.tables()))
-    prediction = {
-        **job.prediction(),
-        "imagename": f"{job.continuum_imagename}.I.iter0",
-        "spw": ",".join(map(str, continuum.science_spws)),
-        **selection(continuum.fields, continuum.scans, continuum.antennas),
-    }
-    commands = [] if inputs.flag_commands is None else flag_commands.read(inputs.flag_commands)
-    restoring = Restoring(
-        whole=vis,
-        prediction=prediction,
-        models=found.models,
-        selfcal_table=found.selfcal_table,
-        spwmap=spwmap(work.casa, vis),
-        commands=commands,
-    )
+    restoring = _restoring(work, vis, found, continuum)
     restored = work.stage(
         "restorepims",
         restorepims,
@@ -71,7 +58,7 @@ def restore(work: Workspace) -> Outcome:
         at_once=processes.cores(),
         log=work.folder.casa_log,
     )
-    flags = work.stage("flagtargetsdata", flagtargetsdata, commands, restored.groups)
+    flags = work.stage("flagtargetsdata", flagtargetsdata, restoring.commands, restored.groups)
     targets = work.stage(
         "editimlist_cube",
         cube_targets,
@@ -88,6 +75,25 @@ def restore(work: Workspace) -> Outcome:
         work.casa.move(mask, f"{work.out.name}/{name}")
     left_out = [f"spw {plane.spw} {plane.state}, {plane.reason}" for plane in targets.planes if plane.state != "imaged"]
     return Outcome(summary="; ".join([f"restored {len(imaged)} of {len(job.groups)} spw groups", *left_out]))
+
+
+def _restoring(work: Workspace, vis: str, found: Resources, continuum: ContinuumTarget) -> Restoring:
+    """What stage 4 restores, and with what."""
+    job = work.job
+    given = job.inputs.flag_commands
+    return Restoring(
+        whole=vis,
+        prediction={
+            **job.prediction(),
+            "imagename": f"{job.continuum_imagename}.I.iter0",
+            "spw": ",".join(map(str, continuum.science_spws)),
+            **selection(continuum.fields, continuum.scans, continuum.antennas),
+        },
+        models=found.models,
+        selfcal_table=found.selfcal_table,
+        spwmap=spwmap(work.casa, vis),
+        commands=[] if given is None else flag_commands.read(given),
+    )
 
 
 def _unpacking(archive: Path, tables: Sequence[str]) -> str:

@@ -5,11 +5,6 @@ from __future__ import annotations
 import json
 import time
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from ccip_batch.records import Model
 from ccip_batch.run.folder import is_locked
 from ccip_batch.run.run import Run
@@ -105,35 +100,6 @@ def _without_figures(node: Node, state: str) -> NodeStatus:
     )
 
 
-def print_status(rows: list[NodeStatus]) -> None:
-    """Print the nodes as a table that fits a terminal of 80 columns; figures that no node has are left out."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    in_pool = any(row.memory_asked_bytes is not None for row in rows)
-    repeated = any(row.attempts > 1 for row in rows)
-    table.add_column("node", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    for title in ("elapsed", "CPU", "GB/asked" if in_pool else "GB", *(["tries"] if repeated else [])):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("", overflow="fold")
-    for row in rows:
-        table.add_row(
-            row.node,
-            row.state,
-            clock(row.elapsed_s),
-            clock(row.cpu_s),
-            _memory(row),
-            *([str(row.attempts or "")] if repeated else []),
-            Text(_words(row, with_host=in_pool)),
-        )
-    Console(highlight=False).print(table)
-
-
-def _words(row: NodeStatus, with_host: bool) -> str:
-    """Where a node is, in which stage, and what became of it."""
-    host = f"on {row.host.rpartition('@')[2]}" if with_host and row.host else ""
-    return ": ".join(part for part in (host, row.stage, row.text) if part)
-
-
 def clock(seconds: float | None) -> str:
     """A time as `m:ss` or `h:mm:ss`; empty if there is none."""
     if seconds is None:
@@ -141,9 +107,3 @@ def clock(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def _memory(row: NodeStatus) -> str:
-    """Memory used, and in a pool what was asked for, in GB."""
-    used = f"{row.peak_memory_bytes / 1e9:.2f}" if row.peak_memory_bytes else ""
-    return f"{used or '-'}/{row.memory_asked_bytes / 1e9:.2f}" if row.memory_asked_bytes else used

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from ccip_batch.casa import checks
 from ccip_batch.casa.flag_statistics import FlagCounts
 from ccip_batch.casa.images import Beam, Statistics, read_plane
-from ccip_batch.casa.session import Casa, checks
+from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CcipError
 from ccip_batch.stages.restoregroup import RestoredGroup, Restoring
 from ccip_batch.stages.restorepims import check_all, restorepims

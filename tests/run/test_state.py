@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from helpers.jobs import ccip_batch
 
-from ccip_batch.run.state import NodeStatus, print_status
+from ccip_batch.run.state import NodeStatus
+from ccip_batch.verbs.status import print_status
 
 
 def test_a_finished_run_is_readable_at_80_columns(finished: Path) -> None:

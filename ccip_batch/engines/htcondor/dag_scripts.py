@@ -58,6 +58,9 @@ def pre(run: Run, name: str) -> int:
 def post(run: Run, name: str, returned: int, retry: int, retries: int) -> int:
     """After a node: what DAGMan shall take as its exit code.
 
+    returned: exit code of the job; negative: the signal that killed it, or that it was removed. retry: how often it
+    was tried again so far; retries: how often at most.
+
     The real one while there are retries left; NO_RETRY for what they cannot mend. A plane's node that failed for good
     counts as good here, so that the other planes go on: its failure stands in its folder, and `publish` tells of it.
     """
