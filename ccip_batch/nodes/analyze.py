@@ -14,7 +14,7 @@ from ccip_batch.stages.editimlist import CubeTargets
 def analyze(work: Workspace) -> Outcome:
     """Plane rejection after imaging, stage 11, the common beam. It goes on with the planes there are."""
     restored = work.parent("restore")
-    targets = CubeTargets.model_validate(restored.stage("editimlist_cube"))
+    targets = restored.of(CubeTargets)
     images: dict[str, tuple[NodeResult, Path]] = {}
     failed = []
     for plane in targets.planes:

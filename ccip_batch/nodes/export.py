@@ -9,6 +9,7 @@ from ccip_batch.products.provenance import cards
 from ccip_batch.run.results import Outcome
 from ccip_batch.stages.analyzeplanes import CubeAnalysis
 from ccip_batch.stages.exportvlassdata import NativeExport, PlaneExport, export_common, mark_rejection
+from ccip_batch.stages.makecutoutimages import CutoutResult
 
 
 def export(work: Workspace) -> Outcome:
@@ -19,8 +20,8 @@ def export(work: Workspace) -> Outcome:
 
     image_node = f"image_{work.group.name}"
     imaged = work.parent(image_node)
-    analysis = CubeAnalysis.model_validate(work.parent("analyze").stage("analyzestokescubes"))
-    native = NativeExport.model_validate(imaged.stage("exportnative"))
+    analysis = work.parent("analyze").of(CubeAnalysis)
+    native = imaged.of(NativeExport)
     judgement = next(one for one in analysis.judgements if one.spw == plane.spw)
     given = work.parent_out(image_node)
     trace = cards(work.job, work.fingerprint)
@@ -28,7 +29,7 @@ def export(work: Workspace) -> Outcome:
 
     def export_plane() -> PlaneExport:
         assert analysis.common_beam is not None
-        source = f"{Path(imaged.stage('makecutoutimages')['images']['image.pbcor']).name}"
+        source = Path(imaged.of(CutoutResult).images["image.pbcor"]).name
         work.casa.copy(f"{given}/image.pbcor.subim", source)
         common = export_common(
             work.casa,

@@ -153,6 +153,6 @@ def selection(fields: Sequence[int], scans: Sequence[int], antennas: int) -> dic
 def plane_target(work: Workspace) -> tuple[PlaneTarget, CubeTargets, MsSummary]:
     """The node's plane, all planes, and the measurement set of stage 3."""
     restored = work.parent("restore")
-    targets = CubeTargets.model_validate(restored.stage("editimlist_cube"))
+    targets = restored.of(CubeTargets)
     plane = next(plane for plane in targets.planes if plane.spw == work.group.selection)
     return plane, targets, MsSummary.model_validate(restored.stage("transformimagedata"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import Field, JsonValue, ValidationError
 
@@ -15,6 +15,7 @@ from ccip_batch.records import Model
 from ccip_batch.run.checksums import Output, ProductFile
 
 T = TypeVar("T", bound=Model)
+R = TypeVar("R", bound="StageResult")
 
 
 class StageRecord(Model):
@@ -29,6 +30,13 @@ class StageRecord(Model):
     """CPU seconds inside CASA calls."""
     result: JsonValue
     """What the stage returned, as its own type writes it."""
+
+
+class StageResult(Model):
+    """What a stage returns; the class says which stage, so that a result is looked up by its type."""
+
+    stage: ClassVar[str]
+    """Name of the stage in the records of nodes."""
 
 
 class Usage(Model):
@@ -94,6 +102,10 @@ class NodeResult(Model):
         if self.self_checks is None:  # older results do not have it
             del content["self_checks"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def of(self, kind: type[R]) -> R:
+        """What the stage that returns this type returned. Raises DataError if the node did not run it."""
+        return kind.model_validate(self.stage(kind.stage))
 
     def stage(self, name: str) -> Any:
         """What a stage returned, as JSON data. Raises DataError if the node did not run it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -14,8 +15,7 @@ from ccip_batch.imaging.flux_jumps import Flux, FluxJump, find_jumps
 from ccip_batch.imaging.plane_rejection import ImagedPlane, Judgement, judge
 from ccip_batch.imaging.samples import Samples
 from ccip_batch.job.config import RejectAfter
-from ccip_batch.records import Model
-from ccip_batch.run.results import NodeResult
+from ccip_batch.run.results import NodeResult, StageResult
 from ccip_batch.stages.analyzestokescubes import PlaneSamples, StokesAnalysis, analyzestokescubes
 from ccip_batch.stages.editimlist import CubeTargets
 from ccip_batch.stages.exportvlassdata import NativeExport
@@ -23,9 +23,10 @@ from ccip_batch.stages.makecutoutimages import CutoutResult
 from ccip_batch.stages.makeimages import PlaneImages
 
 
-class CubeAnalysis(Model):
+class CubeAnalysis(StageResult):
     """The cube as a whole."""
 
+    stage: ClassVar[str] = "analyzestokescubes"
     judgements: list[Judgement]
     """Of the planes that were imaged."""
     not_imaged: dict[str, str]
@@ -72,13 +73,13 @@ def analyze_planes(
             ImagedPlane(
                 spw=plane.spw,
                 frequency_hz=plane.reffreq_ghz * 1e9,
-                beam=PlaneImages.model_validate(result.stage("makeimages")).beam,
+                beam=result.of(PlaneImages).beam,
                 flagged_fraction=plane.flagged_fraction,
             )
         )
         samples[plane.spw] = Samples.load(path)
-        exports[plane.spw] = NativeExport.model_validate(result.stage("exportnative"))
-        cutouts[plane.spw] = CutoutResult.model_validate(result.stage("makecutoutimages"))
+        exports[plane.spw] = result.of(NativeExport)
+        cutouts[plane.spw] = result.of(CutoutResult)
 
     judgements = judge(facts, rejection)
     kept = {one.spw for one in judgements if one.kept}

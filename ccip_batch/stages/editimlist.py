@@ -7,7 +7,7 @@ coarse cube one target a spw group.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ccip_batch.casa.flag_statistics import FlagCounts
 from ccip_batch.casa.measurement_set import MsSummary
@@ -16,6 +16,7 @@ from ccip_batch.imaging.sky import fields_within, phase_centre
 from ccip_batch.job.config import RejectBefore
 from ccip_batch.job.spw_groups import SpwGroup
 from ccip_batch.records import Model
+from ccip_batch.run.results import StageResult
 
 SEARCH_ARCSEC = 1800.0
 """Half the side of a VLASS image, 1 degree."""
@@ -23,9 +24,10 @@ BUFFER_ARCSEC = 1000.0
 """How far beyond it a field still matters (half a primary beam, rounded up)."""
 
 
-class ContinuumTarget(Model):
+class ContinuumTarget(StageResult):
     """The target of the continuum imaging."""
 
+    stage: ClassVar[str] = "editimlist_continuum"
     imagename: str
     phasecenter: str
     fields: list[int]
@@ -69,9 +71,10 @@ class FieldFlags(Model):
     fraction: list[list[float | None]]
 
 
-class CubeTargets(Model):
+class CubeTargets(StageResult):
     """The planes of the cube, imaged or not."""
 
+    stage: ClassVar[str] = "editimlist_cube"
     fields: list[int]
     """Ids of the fields that are imaged."""
     planes: list[PlaneTarget]

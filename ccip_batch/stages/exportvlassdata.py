@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from astropy.io import fits
@@ -29,6 +30,7 @@ from ccip_batch.products.fits import (
 )
 from ccip_batch.records import Model
 from ccip_batch.run.checksums import ProductFile
+from ccip_batch.run.results import StageResult
 from ccip_batch.stages.editimlist import PlaneTarget
 
 _CELESTIAL = tuple(f"{key}{axis}" for axis in (1, 2) for key in ("CTYPE", "CRVAL", "CRPIX", "CDELT", "CUNIT"))
@@ -37,9 +39,10 @@ IMAGE_TYPE = "INTENSITY_PBCOR_TT0"
 RMS_TYPE = "RMS_TT0"
 
 
-class NativeExport(Model):
+class NativeExport(StageResult):
     """The native FITS files of a plane, VLASSRJ not yet decided."""
 
+    stage: ClassVar[str] = "exportnative"
     files: list[ProductFile]
     correction: PositionCorrection
     nominal_ra_deg: float

@@ -6,15 +6,17 @@ They are applied to each group where it is restored (`restoregroup`), before and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from ccip_batch.casa.flag_statistics import FlagCounts, merged
-from ccip_batch.records import Model
+from ccip_batch.run.results import StageResult
 from ccip_batch.stages.restoregroup import RestoredGroup
 
 
-class FlagResult(Model):
+class FlagResult(StageResult):
     """Flags before and after, and the commands between."""
 
+    stage: ClassVar[str] = "flagtargetsdata"
     commands: list[str]
     before: FlagCounts
     after: FlagCounts

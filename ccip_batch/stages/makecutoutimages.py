@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from ccip_batch.casa.images import STOKES, Beam, Mask, Pixels, box_text, madrms, read_plane, restoring_beam
@@ -9,6 +11,7 @@ from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CasaError
 from ccip_batch.imaging.cutout import Cutout
 from ccip_batch.records import Model
+from ccip_batch.run.results import StageResult
 
 LOW_RMS_JY = 800e-6
 """The table counts rms pixels from 0 to this value."""
@@ -40,9 +43,10 @@ class CutoutStatistics(Model):
     pb_median: float
 
 
-class CutoutResult(Model):
+class CutoutResult(StageResult):
     """The cutouts of a plane."""
 
+    stage: ClassVar[str] = "makecutoutimages"
     images: dict[str, str]
     """Keyed by kind (`image.pbcor`, `image.pbcor.rms`, ...)."""
     blc: list[int]

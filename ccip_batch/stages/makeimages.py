@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ccip_batch.casa.checks import check_beam, check_mask, check_planes
 from ccip_batch.casa.images import Beam, image_shape, restoring_beam
@@ -19,16 +19,17 @@ from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CasaError
 from ccip_batch.imaging.checkpoint import Checkpoint, State
 from ccip_batch.imaging.convergence import STOP_REASONS, Convergence, IterationResult, joined, read_convergence
-from ccip_batch.records import Model
+from ccip_batch.run.results import StageResult
 
 LAST_ITERATION = 3
 _LIMIT_OF_MAJOR_CYCLES = 9
 _LIMIT_OF_ITERATIONS = 1
 
 
-class PlaneImages(Model):
+class PlaneImages(StageResult):
     """The images of a plane."""
 
+    stage: ClassVar[str] = "makeimages"
     imagename: str
     """Name of the last iteration's images without `.image.tt0` and the like."""
     shape: list[int]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from ccip_batch.casa.checks import check_statistics
 from ccip_batch.casa.images import STOKES, Statistics, read_plane
 from ccip_batch.casa.session import Casa
 from ccip_batch.imaging.cutout import RMS_BOX_ARCSEC, RMS_GRID, Cutout
-from ccip_batch.records import Model
+from ccip_batch.run.results import StageResult
 
 
-class RmsResult(Model):
+class RmsResult(StageResult):
     """The rms image of a plane. Pixel statistics are of the cutout, keyed by Stokes."""
 
+    stage: ClassVar[str] = "makermsimages"
     image: str
     statistics: dict[str, Statistics]
     """Jy/beam."""

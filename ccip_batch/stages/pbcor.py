@@ -6,16 +6,19 @@ and its margin: at the survey's size a quarter of the pixels.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from ccip_batch.casa.checks import check_statistics
 from ccip_batch.casa.images import STOKES, Statistics, box_text, read_plane
 from ccip_batch.casa.session import Casa
 from ccip_batch.imaging.cutout import Cutout
-from ccip_batch.records import Model
+from ccip_batch.run.results import StageResult
 
 
-class PbcorResult(Model):
+class PbcorResult(StageResult):
     """Names and statistics of the corrected images."""
 
+    stage: ClassVar[str] = "pbcor"
     image: str
     residual: str
     statistics: dict[str, Statistics]

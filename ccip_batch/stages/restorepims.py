@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pydantic
@@ -20,13 +20,14 @@ from ccip_batch.casa.checks import check_flag_version
 from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CasaError, DataError
 from ccip_batch.job.spw_groups import SpwGroup
-from ccip_batch.records import Model
+from ccip_batch.run.results import StageResult
 from ccip_batch.stages.restoregroup import CONTINUUM_FLAGS, RestoredGroup, Restoring, restore_group
 
 
-class RestoreResult(Model):
+class RestoreResult(StageResult):
     """What the restoring did."""
 
+    stage: ClassVar[str] = "restorepims"
     model_config = pydantic.ConfigDict(extra="ignore")
     """The results of older versions have more keys, and are still to be read by the report."""
 

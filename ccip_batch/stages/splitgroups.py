@@ -9,17 +9,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from ccip_batch.casa.session import Casa
 from ccip_batch.job.data_size import folder_bytes
 from ccip_batch.job.spw_groups import SpwGroup
-from ccip_batch.records import Model
+from ccip_batch.run.results import StageResult
 from ccip_batch.stages.restoregroup import FOLDER
 
 
-class SplitResult(Model):
+class SplitResult(StageResult):
     """Bytes of each group's measurement set."""
 
+    stage: ClassVar[str] = "splitgroups"
     bytes: dict[str, int]
 
 
