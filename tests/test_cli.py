@@ -72,7 +72,7 @@ def test_the_run_folder_of_another_job_is_left_alone(small_job: Path, finished: 
 def test_a_folder_of_something_else_is_left_alone(small_job: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     done = ccip_batch("run", small_job, "--run-dir", tmp_path)
-    assert done.returncode == 12 and "no run folder" in done.stderr
+    assert done.returncode == 12 and "is not a run folder" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -127,7 +127,7 @@ def test_validate_finds_what_run_and_plan_refuse(tmp_path: Path) -> None:
     (tmp_path / "other" / "thesis.tex").touch()
     job = make_job(tmp_path / "second", "")
     done = ccip_batch("validate", job, "--run-dir", tmp_path / "other")
-    assert done.returncode == 12 and "is no run folder" in done.stderr
+    assert done.returncode == 12 and "is not a run folder" in done.stderr
 
 
 def test_a_run_whose_dag_is_in_the_queue_is_left_to_it(small_job: Path, tmp_path: Path) -> None:

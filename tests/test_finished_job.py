@@ -282,7 +282,7 @@ def test_killed_in_the_middle_it_goes_on(small_job: Path, finished: Path, copy: 
     _wait_for(lambda: not Path(f"/proc/{worker}").exists())
     second = ccip_batch("run", small_job, "--run-dir", copy, "--set", "execution.keep=all")
     assert second.returncode == 0, second.stderr
-    assert "restore: done: was done already" in second.stderr
+    assert "restore: done: already done" in second.stderr
     assert "image_spw17: running: from its checkpoint" in second.stderr
     assert pixel_sums(copy / "products") == pixel_sums(finished / "products")
     made = stage(copy, "image_spw17", "makeimages")["iterations"]

@@ -109,7 +109,7 @@ class Container:
         if not unpacks():
             return []
         return [
-            f"images cannot be mounted by you here (no access to /dev/fuse), so each node first unpacks it into "
+            f"you cannot mount images here (no access to /dev/fuse), so each node first unpacks the image into "
             f"{_unpack_folder()}: some 10 s and {UNPACKED_BYTES / 1e9:.1f} GB for each that runs"
         ]
 
@@ -205,7 +205,7 @@ def apptainer() -> str:
     if given:
         found = shutil.which(given)
         if found is None:
-            raise ConfigError(f"{APPTAINER_VARIABLE}={given} is no program; name the Apptainer command.")
+            raise ConfigError(f"{APPTAINER_VARIABLE}={given} is not a program; name the Apptainer command.")
         return found
     found = shutil.which("apptainer")
     own = data_folder("container").parent / "build" / "apptainer" / "ccip-apptainer"
@@ -276,14 +276,14 @@ def image_complaints(image: str) -> Iterator[tuple[str, str]]:
     if is_address(image):
         yield f"{image} is an address, which only a pool fetches", "Fetch it (apptainer pull) and name the file."
     elif not path.exists():
-        yield f"{image} is not there", right
+        yield f"{image} does not exist", right
     elif not path.is_file() or not os.access(path, os.R_OK):
-        yield f"{image} is no file that you can read", right
+        yield f"{image} is not a file that you can read", right
     else:
         with path.open("rb") as stream:
             stream.seek(_MAGIC_AT)
             if stream.read(len(_MAGIC)) != _MAGIC:
-                yield f"{image} is no Apptainer image (SIF)", right
+                yield f"{image} is not an Apptainer image (SIF)", right
 
 
 def _binds(job: ResolvedJob, run: Path) -> list[Bind]:
@@ -340,5 +340,5 @@ def _explain(image: str, code: int, said: str) -> str:
             "user.max_user_namespaces and, on Debian and Ubuntu, kernel.unprivileged_userns_clone and AppArmor's rule."
         )
     elif "No module named" in said or "python3" in said:
-        return f"execution.container: {image} is no image of ccip-batch {__version__} ({last}). `make image` makes one."
+        return f"execution.container: {image} is not an image of ccip-batch {__version__} ({last}). `make image` makes one."
     return f"execution.container: {image} cannot be started (exit code {code}): {last}. {right}"

@@ -42,7 +42,7 @@ def publish(work: Workspace) -> Outcome:
 
 
 def _report(work: Workspace) -> Path | None:
-    """The report as it is now, to go with the products. None if it cannot be made, which is no failure."""
+    """The report as it is now, to go with the products. None if it cannot be made; the node does not fail for that."""
     try:
         report.write_to(work.run, Path("report"))
     except Exception:

@@ -62,7 +62,7 @@ def run_node(run: Run, name: str) -> ExitCode:
         if descriptor is None:
             raise RunFolderError(f"node {name} is being run by another process.")
         if run.is_done(node) and not folder.cleaned.exists():
-            print(f"{name} is done already", flush=True)
+            print(f"{name} is already done", flush=True)
             return ExitCode.DONE
         for parent in node.parents:
             if parent not in node.may_fail and run.result(parent) is None:

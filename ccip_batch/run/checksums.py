@@ -14,7 +14,7 @@ from ccip_batch.records import Model
 def _plain(name: str) -> str:
     """A name that stays in the folder it is looked for in, whoever wrote the result that holds it."""
     if name in (".", ".."):
-        raise ValueError("is no name of a file")
+        raise ValueError("is not a file name")
     return name
 
 

@@ -22,7 +22,7 @@ SHOWN = 12
 
 _MEMORY_WORDS = ("bad_alloc", "MemoryError", "Cannot allocate memory", "out of memory")
 _DISK_WORDS = ("No space left on device", "Disk quota exceeded")
-_KILLED = "by a person, or by the system for want of memory"
+_KILLED = "by a person, or by the system because memory ran out"
 
 
 class NodeFailure(Model):
@@ -121,7 +121,7 @@ def judge(ending: Ending) -> tuple[ExitCode, str]:
     """Exit code and cause of a failure: what the worker said or, if it could not, what its end tells."""
     if ending.limit_s is not None:
         return ExitCode.CASA, (
-            f"it took longer than {ending.limit_s:.0f} s, so it was taken to hang and was killed; "
+            f"it took longer than {ending.limit_s:.0f} s, so it was assumed to hang and was killed; "
             "execution.time_limit sets another limit"
         )
     exit_code, cause = ending.said or (ExitCode.INTERNAL, "")
@@ -144,7 +144,7 @@ def judge(ending: Ending) -> tuple[ExitCode, str]:
         return ExitCode.CASA, f"the process was killed (SIGKILL): {_KILLED}"
     if code < 0:
         return ExitCode.CASA, f"CASA aborted the process ({_signal(-code)})"
-    return ExitCode.INTERNAL, f"the process ended with exit code {code} and said nothing"
+    return ExitCode.INTERNAL, f"the process ended with exit code {code} and no message"
 
 
 def judge_supervisor(code: int, tail: Sequence[str], disk_is_full: bool) -> tuple[ExitCode, str]:
@@ -161,7 +161,7 @@ def cause_of_job(code: int, tail: Sequence[str]) -> str:
     """Why a job of a pool failed that could not tell itself. code: as `Ending` has it; tail: of its standard error."""
     if code < 0:
         return f"its job was killed ({_signal(-code)}): {_KILLED}"
-    return tail[-1] if tail else f"its job ended with exit code {code} and said nothing"
+    return tail[-1] if tail else f"its job ended with exit code {code} and no message"
 
 
 def _signal(number: int) -> str:

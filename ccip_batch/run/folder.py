@@ -74,7 +74,7 @@ class RunFolder:
 
     @classmethod
     def existing(cls, path: Path) -> RunFolder:
-        """A run folder that is there. Raises RunFolderError if it is none."""
+        """An existing run folder. Raises RunFolderError if `path` is not one."""
         run = cls(path)
         if not run.resolved.is_file():
             raise RunFolderError(f"{path} is not a run folder: it has no {run.resolved.name}.")
@@ -101,7 +101,7 @@ class RunFolder:
         except OSError as error:
             raise RunFolderError(f"{self.path} cannot be made: {error}. Give another folder with --run-dir.") from error
         if not os.access(self.path, os.W_OK | os.X_OK):
-            raise RunFolderError(f"{self.path} cannot be written to by you. Give another folder with --run-dir.")
+            raise RunFolderError(f"you may not write to {self.path}. Give another folder with --run-dir.")
         with lock_file(self.path / ".lock") as held:
             if held is None:
                 raise RunFolderError(f"{self.path} is in use by another run. Wait for it, or stop it, and try again.")
@@ -119,7 +119,7 @@ def lock_file(path: Path, wait_s: float = 0.0) -> Iterator[int | None]:
     except OSError as error:
         if says_disk_is_full(error):
             raise
-        raise RunFolderError(f"{path} cannot be opened: {error.strerror}. Whose run folder is it?") from error
+        raise RunFolderError(f"{path} cannot be opened: {error.strerror}. Does the run folder belong to somebody else?") from error
     try:
         yield descriptor if _lock(descriptor, wait_s) else None
     finally:

@@ -27,7 +27,7 @@ class Run:
 
     @classmethod
     def read(cls, folder: RunFolder | Path) -> Run:
-        """Read a run folder. Raises RunFolderError if it is none or is damaged."""
+        """Read a run folder. Raises RunFolderError if it is not a run folder, or is damaged."""
         folder = RunFolder.existing(folder) if isinstance(folder, Path) else folder
         job = folder.read_job()
         return cls(folder, job, build_graph(job.groups), read_inputs(folder))

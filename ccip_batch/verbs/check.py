@@ -36,7 +36,7 @@ class Findings:
     problems: list[Problem] = field(default_factory=list)
     """All that is wrong."""
     warnings: list[str] = field(default_factory=list)
-    """What was noticed, and is no error."""
+    """What was noticed but is not an error."""
 
     def only_resources_missing(self) -> bool:
         """Whether all that is wrong is that resources are missing in the archive."""
@@ -125,13 +125,13 @@ def _check_fits_site(resolved: ResolvedJob, problems: list[Problem]) -> None:
 
 
 def _check_files(read: JobFile, problems: list[Problem]) -> dict[str, Path]:
-    """Complain of files that are not there or cannot be read; returns the inputs that are there."""
+    """Report files that do not exist or cannot be read; gives the inputs that exist."""
     there = {}
     for key, path in read.inputs.items():
         reason = _unreadable(path, is_folder=key == "vis")
         if reason:
             place = read.where(("inputs", key))
-            problems.append(Problem(place, f"inputs.{key}", f"{path} {reason}", "Correct the path, or put it there."))
+            problems.append(Problem(place, f"inputs.{key}", f"{path} {reason}", "Correct the path, or put the file there."))
         else:
             there[key] = path
     lists = [read.inputs[key] for key in ("seip_parameter_list", "ccip_parameter_list") if key in read.inputs]
@@ -144,10 +144,10 @@ def _check_files(read: JobFile, problems: list[Problem]) -> dict[str, Path]:
 
 def _unreadable(path: Path, is_folder: bool) -> str:
     if not path.exists():
-        return "is not there"
+        return "does not exist"
     if path.is_dir() != is_folder:
-        return "is no folder" if is_folder else "is no file"
-    return "" if os.access(path, os.R_OK | (os.X_OK if is_folder else 0)) else "cannot be read by you"
+        return "is not a folder" if is_folder else "is not a file"
+    return "" if os.access(path, os.R_OK | (os.X_OK if is_folder else 0)) else "is not readable for you"
 
 
 def _check_vis(vis: Path, where: str, problems: list[Problem]) -> None:
@@ -156,7 +156,7 @@ def _check_vis(vis: Path, where: str, problems: list[Problem]) -> None:
         problems.append(Problem(where, "inputs.vis", f"{vis.name} is not named <root>.ms", right))
     missing = [name for name in ("", *SUBTABLES) if not (vis / name / "table.dat").is_file()]
     if missing:
-        wrong = f"{vis} is no measurement set, it lacks {', '.join(str(Path(name) / 'table.dat') for name in missing)}"
+        wrong = f"{vis} is not a measurement set: it lacks {', '.join(str(Path(name) / 'table.dat') for name in missing)}"
         problems.append(Problem(where, "inputs.vis", wrong, "Give the folder of the PIMS, whole.", DataError))
 
 

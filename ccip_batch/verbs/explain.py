@@ -54,7 +54,7 @@ def _explanation(run: Run, node: Node, row: NodeRow | None) -> Iterator[str]:
         facts += [f"memory {used} MB used, {asked} MB asked"] if used and asked else []
         yield "  " + ", ".join(facts)
     if holds and not held:
-        yield f"  it had been held {len(holds)} times, at last: {holds[-1].words} ({holds[-1].reason})"
+        yield f"  held {len(holds)} times before, most recently: {holds[-1].words} ({holds[-1].reason})"
     if failure is not None:
         yield from last_lines(failure)
     of_jobs = f", {run.folder.dag / LOGS}/{node.name}.*" if row is not None else ""

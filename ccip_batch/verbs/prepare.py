@@ -91,7 +91,7 @@ def _check_same_job(run: RunFolder, job: ResolvedJob) -> None:
     elif run.path.exists() and not run.path.is_dir():
         raise RunFolderError(f"{run.path} is a file. Give a folder with --run-dir.")
     elif run.path.exists() and any(not _is_beginning(entry.name) for entry in run.path.iterdir()):
-        raise RunFolderError(f"{run.path} is there and is no run folder. Give another one with --run-dir.")
+        raise RunFolderError(f"{run.path} exists and is not a run folder. Give another folder with --run-dir.")
 
 
 def _is_beginning(name: str) -> bool:

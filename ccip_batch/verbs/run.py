@@ -77,7 +77,7 @@ def _report_missing_resources(config: Path, job: ResolvedJob, run_dir: Path | No
 
 
 def _with_image(folder: RunFolder, job: ResolvedJob) -> ResolvedJob:
-    """The job with the versions of its image, after a try of it. Raises ConfigError if nodes cannot run in it."""
+    """The job with the versions in its image, after starting it once. Raises ConfigError if nodes cannot run in it."""
     image = apptainer.of_job(job, folder.path)
     if image is None:
         return job

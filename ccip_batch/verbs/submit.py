@@ -68,7 +68,7 @@ def cancel(folder: RunFolder) -> ExitCode:
     """Take the DAG and all its nodes out of the queue."""
     dag = last_dag(folder)
     if dag is None or not dag.alive:
-        click.echo("Nothing of it is in the queue.")
+        click.echo("The run has nothing in the queue.")
         return ExitCode.DONE
     remove_dag(folder, dag.cluster)
     click.echo(f"Removed job {dag.cluster}. Go on later: ccip-batch resume {folder.path}")
@@ -113,7 +113,7 @@ def retry(run: Run, name: str) -> ExitCode:
 def _planned(run: Run) -> None:
     if not (run.folder.dag / DAG).is_file():
         raise RunFolderError(
-            f"{run.folder.path} was not planned for HTCondor. A run of the engine local goes on with `ccip-batch run`."
+            f"{run.folder.path} was not planned for HTCondor. Continue a run of the local engine with `ccip-batch run`."
         )
 
 

@@ -40,7 +40,7 @@ class Verification:
 
     def sentence(self) -> str:
         """All of it in a sentence."""
-        verdict = f"{len(self.wrong)} of them do not fit" if self.wrong else "all fit"
+        verdict = f"{len(self.wrong)} do not match" if self.wrong else "all match"
         return f"{self.checked} checksums computed: {verdict}"
 
 
@@ -56,7 +56,7 @@ def verify(source: Path) -> Verification:
         _verify_products(source, found)
     else:
         raise RunFolderError(
-            f"{source} is no run folder (job.resolved.yaml) and no products folder ({CHECKSUMS}); name one."
+            f"{source} is neither a run folder (job.resolved.yaml) nor a products folder ({CHECKSUMS}); name one of these."
         )
     return found
 
@@ -70,7 +70,7 @@ def _verify_run(run: Run, found: Verification) -> None:
             if folder.result.exists():
                 found.wrong.append(f"{folder.result}: is damaged; run the job again, which repeats {node.name}")
             else:
-                found.notes.append(f"{node.name} is not done: nothing of it was compared")
+                found.notes.append(f"{node.name} is not done, so nothing was compared")
             continue
         try:
             files = _files(folder, result)
@@ -83,7 +83,7 @@ def _verify_run(run: Run, found: Verification) -> None:
         for output in () if folder.cleaned.exists() else result.outputs:
             found.checked += 1
             if not output.is_whole_in(folder.out):
-                found.wrong.append(f"{folder.out / output.name}: is not as {node.name} made it")
+                found.wrong.append(f"{folder.out / output.name}: has changed since {node.name} made it")
     if (run.folder.products / CHECKSUMS).is_file():
         _verify_products(run.folder.products, found, seen)
     _verify_inputs(run, found)
@@ -102,12 +102,12 @@ def _verify_products(folder: Path, found: Verification, seen: Iterable[Path] = (
     """Hold a folder against its SHA256SUMS. seen: files that have been compared already."""
     sums = folder / CHECKSUMS
     if sums.stat().st_size > MAX_BYTES:
-        raise DataError(f"{sums} is larger than {MAX_BYTES} bytes: no list of checksums.")
+        raise DataError(f"{sums} is larger than {MAX_BYTES} bytes, too large for a list of checksums.")
     listed = {CHECKSUMS}
     for number, line in enumerate(sums.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         match = _LINE.fullmatch(line)
         if match is None or match[2] in (".", ".."):
-            found.wrong.append(f"{sums}:{number}: is no line of checksum, two blanks, and the name of a file beside it")
+            found.wrong.append(f"{sums}:{number}: is not a checksum, two blanks, and the name of a file beside it")
             continue
         listed.add(match[2])
         if folder / match[2] not in seen:
@@ -125,11 +125,11 @@ def _verify_inputs(run: Run, found: Verification) -> None:
         if key not in kept:
             found.wrong.append(f"inputs.{key}: the run folder has no fingerprint of it; run the job again")
         elif not path.exists():
-            found.notes.append(f"inputs.{key}: {path} is not there: not compared")
+            found.notes.append(f"inputs.{key}: {path} is missing, so it was not compared")
         else:
             found.checked += 1
             if of_path(path) != kept[key]:
-                found.wrong.append(f"inputs.{key}: {path} is not what it was when the run was started")
+                found.wrong.append(f"inputs.{key}: {path} has changed since the run was started")
 
 
 def _compare(path: Path, sha256: str, found: Verification) -> None:

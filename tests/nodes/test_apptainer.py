@@ -118,9 +118,9 @@ def test_bad_images(tmp_path: Path) -> None:
     text = tmp_path / "text.sif"
     text.write_text("no image")
     for image, said in (
-        ("absent.sif", f"{Path.cwd() / 'absent.sif'} is not there"),
-        (str(text), "is no Apptainer image"),
-        (str(tmp_path), "is no file"),
+        ("absent.sif", f"{Path.cwd() / 'absent.sif'} does not exist"),
+        (str(text), "is not an Apptainer image"),
+        (str(tmp_path), "is not a file"),
         ("docker://debian", "apptainer pull"),
     ):
         done = ccip_batch("validate", job, "--container", image)
@@ -131,9 +131,9 @@ def test_bad_images(tmp_path: Path) -> None:
 def test_without_apptainer(tmp_path: Path, sif: Path) -> None:
     job = make_job(tmp_path / "data")
     done = ccip_batch("validate", job, "--container", sif, CCIP_APPTAINER="no-such-program")
-    assert done.returncode == 10 and "CCIP_APPTAINER=no-such-program is no program" in done.stderr
+    assert done.returncode == 10 and "CCIP_APPTAINER=no-such-program is not a program" in done.stderr
     done = ccip_batch("run", job, "--container", sif, "--run-dir", tmp_path / "run", CCIP_APPTAINER="no-such-program")
-    assert done.returncode == 10 and "CCIP_APPTAINER=no-such-program is no program" in done.stderr
+    assert done.returncode == 10 and "CCIP_APPTAINER=no-such-program is not a program" in done.stderr
 
 
 def test_an_apptainer_that_fails_is_quoted(tmp_path: Path, sif: Path) -> None:

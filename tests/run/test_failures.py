@@ -46,10 +46,10 @@ NODE = build_graph([SpwGroup((2,))])["image_spw02"]
         (Ending(-signal.SIGSEGV), ExitCode.CASA, "CASA aborted the process (SIGSEGV)"),
         (Ending(128 + signal.SIGABRT, image="a.sif"), ExitCode.CASA, "CASA aborted the process (SIGABRT)"),
         (Ending(128 + signal.SIGKILL, image="a.sif"), ExitCode.CASA, "killed (SIGKILL)"),
-        (Ending(128 + signal.SIGABRT), ExitCode.INTERNAL, "exit code 134 and said nothing"),
+        (Ending(128 + signal.SIGABRT), ExitCode.INTERNAL, "exit code 134 and no message"),
         (Ending(255, ["no image"], image="a.sif", not_started=True), ExitCode.CONFIG, "not be started: no image"),
         (Ending(255, image="a.sif", not_started=True), ExitCode.CONFIG, "could not be started"),
-        (Ending(0), ExitCode.INTERNAL, "exit code 0 and said nothing"),
+        (Ending(0), ExitCode.INTERNAL, "exit code 0 and no message"),
     ],
 )  # fmt: skip
 def test_judgement_of_a_worker(ending: Ending, code: ExitCode, words: str) -> None:
@@ -84,7 +84,7 @@ def test_what_a_supervisor_said_of_a_full_disk_is_said_once() -> None:
         (-9, ["x"], "its job was killed (SIGKILL)"),
         (-99, [], "its job was killed (signal 99)"),
         (3, ["first", "last"], "last"),
-        (3, [], "exit code 3 and said nothing"),
+        (3, [], "exit code 3 and no message"),
     ],
 )
 def test_cause_of_a_job(code: int, tail: list[str], words: str) -> None:

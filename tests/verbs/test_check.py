@@ -45,9 +45,9 @@ def test_everything_wrong_is_in_one_error(tmp_path: Path) -> None:
         check(job).raise_if_wrong()
     for part in (
         "5 problems:",
-        f"{job}:3: inputs.reimaging_resources: {tmp_path}/reimaging_resources.tgz is not there",
-        f"{job}:8: execution.container: {tmp_path}/image.sif is not there",
-        f"{job}:2: inputs.vis: {tmp_path}/{ROOT}.ms is no measurement set, it lacks FIELD/table.dat",
+        f"{job}:3: inputs.reimaging_resources: {tmp_path}/reimaging_resources.tgz does not exist",
+        f"{job}:8: execution.container: {tmp_path}/image.sif does not exist",
+        f"{job}:2: inputs.vis: {tmp_path}/{ROOT}.ms is not a measurement set: it lacks FIELD/table.dat",
         f"{tmp_path}/flags.txt:2: 'please flag this' is no flag command",
         f"{tmp_path}/CCIP_parameter.list:7: a: is a call",
     ):
@@ -59,15 +59,15 @@ def test_a_missing_file_is_named_with_its_key(tmp_path: Path, key: str) -> None:
     job = make_job(tmp_path)
     found = check(job, [f"inputs.{key}=gone"])
     assert [str(problem) for problem in found.problems] == [
-        f"command line: inputs.{key}: {tmp_path}/gone is not there. Correct the path, or put it there."
+        f"command line: inputs.{key}: {tmp_path}/gone does not exist. Correct the path, or put the file there."
     ]
 
 
 def test_a_file_where_a_folder_is_due_and_the_other_way_round(tmp_path: Path) -> None:
     found = check(make_job(tmp_path), ["inputs.vis=job.yaml", f"inputs.ccip_parameter_list={ROOT}.ms"])
     assert [problem.wrong for problem in found.problems] == [
-        f"{tmp_path}/job.yaml is no folder",
-        f"{tmp_path}/{ROOT}.ms is no file",
+        f"{tmp_path}/job.yaml is not a folder",
+        f"{tmp_path}/{ROOT}.ms is not a file",
     ]
 
 

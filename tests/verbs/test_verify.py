@@ -31,7 +31,7 @@ def damage(path: Path) -> None:
 def test_a_whole_run_fits(finished: Path) -> None:
     done = ccip_batch("verify", finished)
     assert done.returncode == 0, done.stderr
-    assert "all fit" in done.stdout and not done.stderr
+    assert "all match" in done.stdout and not done.stderr
 
 
 def test_a_copied_products_folder_fits_without_the_run(finished: Path, tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_copied_products_folder_fits_without_the_run(finished: Path, tmp_path:
     shutil.copytree(finished / "products", copy)
     done = ccip_batch("verify", copy)
     assert done.returncode == 0, done.stderr
-    assert f"{len(list(copy.iterdir())) - 1} checksums computed: all fit" in done.stdout
+    assert f"{len(list(copy.iterdir())) - 1} checksums computed: all match" in done.stdout
 
 
 def test_a_changed_and_a_missing_product_are_named(finished: Path, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_changed_input_is_found(small_job: Path, tmp_path: Path) -> None:
     assert "inputs.ccip_parameter_list" in done.stderr and "publish is not done" in done.stdout
     parameters.unlink()
     done = ccip_batch("verify", run.path)
-    assert done.returncode == 0 and "is not there: not compared" in done.stdout
+    assert done.returncode == 0 and "is missing, so it was not compared" in done.stdout
 
 
 def test_damaged_results_are_told(run: Path) -> None:
@@ -113,9 +113,9 @@ def test_damaged_results_are_told(run: Path) -> None:
 def test_lines_that_name_no_file_beside_it(tmp_path: Path, line: str) -> None:
     (tmp_path / "SHA256SUMS").write_bytes(f"{line}\n".encode("utf-8", "surrogateescape"))
     done = ccip_batch("verify", tmp_path)
-    assert done.returncode == CHANGED and "SHA256SUMS:1: is no line" in done.stderr
+    assert done.returncode == CHANGED and "SHA256SUMS:1: is not a checksum" in done.stderr
 
 
 def test_what_is_neither_run_nor_products(tmp_path: Path) -> None:
     done = ccip_batch("verify", tmp_path)
-    assert done.returncode == 12 and "is no run folder" in done.stderr
+    assert done.returncode == 12 and "is neither a run folder" in done.stderr

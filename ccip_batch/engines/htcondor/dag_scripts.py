@@ -74,7 +74,7 @@ def post(run: Run, name: str, returned: int, retry: int, retries: int) -> int:
         except CcipError as error:
             came, code, cause = False, code or int(error.exit_code), str(error)
         except OSError as error:  # of this machine's disk: what came stays where it is, for the next PRE script
-            print(f"{name}: what it gave back could not be unpacked: {error}", file=sys.stderr)
+            print(f"{name}: its output could not be unpacked: {error}", file=sys.stderr)
             return int(ExitCode.RESOURCES) if retry < retries else NO_RETRY
         if not came and code == 0:
             code = int(ExitCode.DATA)
@@ -83,7 +83,7 @@ def post(run: Run, name: str, returned: int, retry: int, retries: int) -> int:
         return _code_of_done(run, node)
     too_large = returned <= _REMOVED and _was_held_for_memory(run, node)
     if too_large:
-        code, cause = int(ExitCode.RESOURCES), "it needs more memory than the site has (memory_limit of its profile)"
+        code, cause = int(ExitCode.RESOURCES), "it needs more memory than the site offers (memory_limit in its profile)"
     if returned < 0 or not came or run.failure(node) is None:
         _write_failure(run, node, code, cause or _cause(run, node, returned))
     if code >= _FIRST_MENDABLE and retry < retries and not too_large:
@@ -103,7 +103,7 @@ def _unpack_what_waits(run: Run, node: Node) -> bool:
         print(error, file=sys.stderr)
         came = False
     except OSError as error:
-        raise ResourceError(f"{node.name}: what it gave back could not be unpacked: {error}") from error
+        raise ResourceError(f"{node.name}: its output could not be unpacked: {error}") from error
     transfer.forget(run, node)
     return came
 
@@ -202,7 +202,7 @@ def main(verb: str, run_folder: str, *arguments: str) -> int:
         return post(run, name, int(returned), int(retry), int(retries))
     if verb == "final":
         return final(run, int(arguments[0]))
-    raise DataError(f"there is no verb {verb}")
+    raise DataError(f"unknown verb {verb}")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def main(name: str) -> ExitCode:
         if not says_disk_is_full(error):
             raise
         shutil.rmtree(RUN, ignore_errors=True)  # makes room for what is said here
-        print(f"{name}: the disk of its machine is full ({error})", file=sys.stderr, flush=True)
+        print(f"{name}: the disk of the machine is full ({error})", file=sys.stderr, flush=True)
         return ExitCode.RESOURCES
 
 

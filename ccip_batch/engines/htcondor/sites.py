@@ -83,7 +83,7 @@ def known_sites() -> dict[str, Path]:
     own = [Path(part) for part in reversed(os.environ.get(SITES_VARIABLE, "").split(":")) if part]
     for folder in own:
         if not folder.is_dir():
-            raise ConfigError(f"{SITES_VARIABLE}: {folder} is no folder; correct it, or unset the variable.")
+            raise ConfigError(f"{SITES_VARIABLE}: {folder} is not a folder; correct it, or unset the variable.")
     folders += own
     return {
         path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml")) if _NAME.fullmatch(path.stem)
@@ -91,11 +91,11 @@ def known_sites() -> dict[str, Path]:
 
 
 def load_site(name: str) -> Site:
-    """The profile of a site. Raises ConfigError: there is none, with the list of those there are, or it is wrong."""
+    """The profile of a site. Raises ConfigError if it is wrong, or unknown: the error lists the sites that are known."""
     sites = known_sites()
     if name not in sites:
         raise ConfigError(
-            f"execution.site: there is no site {name!r}. Known: {', '.join(sorted(sites))}. "
+            f"execution.site: unknown site {name!r}. Known sites: {', '.join(sorted(sites))}. "
             f"A profile of your own is a file {name}.yaml in a folder that {SITES_VARIABLE} names."
         )
     return read_site(sites[name])

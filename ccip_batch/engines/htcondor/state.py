@@ -86,7 +86,7 @@ def dag_sentence(run: Run) -> str:
 def _queue_sentence(dag: Dag, jobs: list[dict[str, object]]) -> str:
     own = next((job for job in jobs if job.get("ClusterId") == dag.cluster), None)
     if own is None:
-        return f"DAG {dag.cluster} has left the queue without a word; go on with: ccip-batch resume"
+        return f"DAG {dag.cluster} has left the queue without a record; go on with: ccip-batch resume"
     words = {1: "waits to start", 2: "runs", 3: "is being removed", 5: "is held"}
     state = words.get(int(str(own.get("JobStatus", 0))), "is in the queue")
     return f"DAG {dag.cluster} {state}, {len(jobs) - 1} nodes in the queue"

@@ -1,4 +1,4 @@
-"""Progress on a terminal, or plain lines where there is none."""
+"""Progress on a terminal, or plain lines without one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ccip_batch.workflow.kinds import KINDS
 
 _STYLES = {"waiting": "dim", "running": "bold cyan", "done": "green", "failed": "bold red", "blocked": "yellow"}
 _LINES_AROUND = 7
-"""Lines of the table that are no nodes, and one for the prompt."""
+"""Lines of the table besides the nodes, and one for the prompt."""
 _LOOK_EVERY_S = 1.0
 """How often it is looked what running nodes do."""
 

@@ -94,7 +94,7 @@ class _Engine:
                 self.observer.changed(node, "blocked", f"needs {missing[0]}")
             elif self._may_be_skipped(node):
                 self.states[node.name] = "done"
-                self.observer.changed(node, "done", "was done already")
+                self.observer.changed(node, "done", "already done")
             elif self._parents_ended(node):
                 self.ready.add(node.name)
 

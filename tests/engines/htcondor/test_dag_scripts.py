@@ -98,9 +98,9 @@ def test_the_failure_is_that_of_the_last_try(run: Path, script: Script) -> None:
     known = run / "nodes" / NODE / "failure.json"
     known.write_text(known.read_text().replace(str(failure(run)["cause"]), "that of the first try"))
     give(run, {})
-    (run / "dag" / "logs" / f"{NODE}.7.err").write_text("the disk of its machine is full\n")
+    (run / "dag" / "logs" / f"{NODE}.7.err").write_text("the disk of the machine is full\n")
     assert script("post", NODE, 30, 1, 2) == 30
-    assert failure(run)["cause"] == "the disk of its machine is full"
+    assert failure(run)["cause"] == "the disk of the machine is full"
     assert failure(run)["attempts"] == 2
 
 
@@ -119,7 +119,7 @@ def test_no_machine_has_enough_memory(run: Path, script: Script) -> None:
     log = (LOGS / "held_memory.jobs.log").read_text()
     (run / "dag" / "jobs.log").write_text(log + "009 (010.000.000) 2026-11-22 11:40:13 Job was aborted.\n...\n")
     assert script("post", NODE, -1001, 0, 2) == 0
-    assert failure(run)["exit_code"] == 30 and "more memory than the site has" in str(failure(run)["cause"])
+    assert failure(run)["exit_code"] == 30 and "more memory than the site offers" in str(failure(run)["cause"])
 
 
 @pytest.mark.parametrize("data", ["shared"], indirect=True)

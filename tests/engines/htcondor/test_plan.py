@@ -64,7 +64,7 @@ def test_unknown_site_leaves_no_run_folder(tmp_path: Path) -> None:
     job = make_job(tmp_path / "job", execution("lofar"))
     done = ccip_batch("plan", job, "--run-dir", tmp_path / "run")
     assert done.returncode == 10
-    assert "Known: local, nrao, ospool" in done.stderr and "job.yaml:" in done.stderr
+    assert "Known sites: local, nrao, ospool" in done.stderr and "job.yaml:" in done.stderr
     assert ccip_batch("validate", job).returncode == 10
     assert not (tmp_path / "run").exists()
 

@@ -27,7 +27,7 @@ def test_a_site_of_the_users_needs_no_code(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_unknown_site_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"no site 'lofar'.*local, nrao, ospool.*lofar\.yaml.*CCIP_SITES"):
+    with pytest.raises(ConfigError, match=r"unknown site 'lofar'.*local, nrao, ospool.*lofar\.yaml.*CCIP_SITES"):
         load_site("lofar")
 
 
@@ -55,5 +55,5 @@ def test_what_is_wrong_is_named(line: str, said: str, tmp_path: Path, monkeypatc
 
 def test_a_folder_of_profiles_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CCIP_SITES", str(tmp_path / "mistyped"))
-    with pytest.raises(ConfigError, match="mistyped is no folder"):
+    with pytest.raises(ConfigError, match="mistyped is not a folder"):
         load_site("nrao")
