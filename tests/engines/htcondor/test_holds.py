@@ -1,0 +1,28 @@
+"""Hold codes of HTCondor in words."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from ccip_batch.engines.htcondor.holds import Hold, HoldKind
+
+
+@pytest.mark.parametrize(
+    ("hold", "kind", "words"),
+    [
+        (Hold(34, 102, ""), HoldKind.MEMORY, "more memory than it had asked for"),
+        (Hold(34, 0, "Memory usage exceeded a limit"), HoldKind.MEMORY, "more memory"),
+        (Hold(34, 104, ""), HoldKind.DISK, "disk space"),
+        (Hold(21, 0, "disk usage exceeded request_disk"), HoldKind.DISK, "disk space"),
+        (Hold(21, 7, "of no known kind"), HoldKind.OTHER, ""),
+        (Hold(12, errno.ENOSPC, ""), HoldKind.DISK, "disk space"),
+        (Hold(13, errno.ENOENT, ""), HoldKind.INPUT, "no such file or directory"),
+        (Hold(12, errno.ENOENT, ""), HoldKind.OUTPUT, "no such file or directory"),
+        (Hold(1, 0, ""), HoldKind.USER, "held by its user"),
+        (Hold(4711, 3, ""), HoldKind.OTHER, "hold code 4711/3"),
+    ],
+)
+def test_kinds_and_words(hold: Hold, kind: HoldKind, words: str) -> None:
+    assert hold.kind is kind and words in hold.words
