@@ -16,8 +16,6 @@ def finish(run: Run, done: bool) -> list[str]:
     makes them again. A report that cannot be written is no failure of the run; it is said on standard error.
     """
     bad = bad_products(run) if done else []
-    for name in bad:
-        print(f"{name} has changed since it was written", file=sys.stderr)
     write_report(run)
     if done and not bad and run.job.execution.keep == "products":
         clean(run)

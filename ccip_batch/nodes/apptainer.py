@@ -340,5 +340,8 @@ def _explain(image: str, code: int, said: str) -> str:
             "user.max_user_namespaces and, on Debian and Ubuntu, kernel.unprivileged_userns_clone and AppArmor's rule."
         )
     elif "No module named" in said or "python3" in said:
-        return f"execution.container: {image} is not an image of ccip-batch {__version__} ({last}). `make image` makes one."
+        return (
+            f"execution.container: {image} is not an image of ccip-batch {__version__} ({last}). "
+            "`make image` makes one."
+        )
     return f"execution.container: {image} cannot be started (exit code {code}): {last}. {right}"

@@ -119,7 +119,9 @@ def lock_file(path: Path, wait_s: float = 0.0) -> Iterator[int | None]:
     except OSError as error:
         if says_disk_is_full(error):
             raise
-        raise RunFolderError(f"{path} cannot be opened: {error.strerror}. Does the run folder belong to somebody else?") from error
+        raise RunFolderError(
+            f"{path} cannot be opened: {error.strerror}. Does the run folder belong to somebody else?"
+        ) from error
     try:
         yield descriptor if _lock(descriptor, wait_s) else None
     finally:

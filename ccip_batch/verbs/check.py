@@ -131,7 +131,8 @@ def _check_files(read: JobFile, problems: list[Problem]) -> dict[str, Path]:
         reason = _unreadable(path, is_folder=key == "vis")
         if reason:
             place = read.where(("inputs", key))
-            problems.append(Problem(place, f"inputs.{key}", f"{path} {reason}", "Correct the path, or put the file there."))
+            right = "Correct the path, or put the file there."
+            problems.append(Problem(place, f"inputs.{key}", f"{path} {reason}", right))
         else:
             there[key] = path
     lists = [read.inputs[key] for key in ("seip_parameter_list", "ccip_parameter_list") if key in read.inputs]
@@ -156,7 +157,8 @@ def _check_vis(vis: Path, where: str, problems: list[Problem]) -> None:
         problems.append(Problem(where, "inputs.vis", f"{vis.name} is not named <root>.ms", right))
     missing = [name for name in ("", *SUBTABLES) if not (vis / name / "table.dat").is_file()]
     if missing:
-        wrong = f"{vis} is not a measurement set: it lacks {', '.join(str(Path(name) / 'table.dat') for name in missing)}"
+        lacking = ", ".join(str(Path(name) / "table.dat") for name in missing)
+        wrong = f"{vis} is not a measurement set: it lacks {lacking}"
         problems.append(Problem(where, "inputs.vis", wrong, "Give the folder of the PIMS, whole.", DataError))
 
 

@@ -42,11 +42,11 @@ def open_checked(findings: Findings, run_dir: Path | None) -> tuple[RunFolder, R
 
 def run_folder_of(job: ResolvedJob, run_dir: Path | None) -> RunFolder:
     """The run folder of a job; there is nothing written yet. Raises as `open_run`."""
-    run = RunFolder(run_dir or default_run_folder(job))
-    _check_same_job(run, job)
-    if not run.resolved.exists():
-        check.check_disk(run.path, disk_bytes(job, _planes_at_once(job)))
-    return run
+    folder = RunFolder(run_dir or default_run_folder(job))
+    _check_same_job(folder, job)
+    if not folder.resolved.exists():
+        check.check_disk(folder.path, disk_bytes(job, _planes_at_once(job)))
+    return folder
 
 
 def _planes_at_once(job: ResolvedJob) -> int:
@@ -56,16 +56,16 @@ def _planes_at_once(job: ResolvedJob) -> int:
     return 0 if load_site(job.execution.site).data == "transfer" else len(job.groups)
 
 
-def write_job(run: RunFolder, config: Path, job: ResolvedJob) -> list[str]:
+def write_job(folder: RunFolder, config: Path, job: ResolvedJob) -> list[str]:
     """Write the job into its run folder, which the caller has locked; names what has changed since the last time."""
-    inputs, before = of_inputs(job), read_inputs(run)
+    inputs, before = of_inputs(job), read_inputs(folder)
     changes = [f"inputs.{name}" for name in {**before, **inputs} if before and before.get(name) != inputs.get(name)]
-    if run.resolved.is_file():
-        changes += _changed_options(run.read_job(), job)
-    write_whole(run.resolved, job.to_yaml())  # first: with it, the folder is a run folder
-    save_inputs(run, inputs)
-    if config.resolve() != run.job.resolve():
-        shutil.copyfile(config, run.job)
+    if folder.resolved.is_file():
+        changes += _changed_options(folder.read_job(), job)
+    write_whole(folder.resolved, job.to_yaml())  # first: with it, the folder is a run folder
+    save_inputs(folder, inputs)
+    if config.resolve() != folder.job.resolve():
+        shutil.copyfile(config, folder.job)
     return changes
 
 
@@ -80,18 +80,18 @@ def _changed_options(before: ResolvedJob, now: ResolvedJob) -> list[str]:
     return [_WORDS.get(name, name) for name in new if name not in _NO_PRODUCT and old[name] != new[name]]
 
 
-def _check_same_job(run: RunFolder, job: ResolvedJob) -> None:
-    if run.resolved.is_file():
-        there = run.read_job()
+def _check_same_job(folder: RunFolder, job: ResolvedJob) -> None:
+    if folder.resolved.is_file():
+        there = folder.read_job()
         if (there.root, there.imagename) != (job.root, job.imagename):
             raise RunFolderError(
-                f"{run.path} is the run folder of another job ({there.imagename} from {there.root}.ms, not "
+                f"{folder.path} is the run folder of another job ({there.imagename} from {there.root}.ms, not "
                 f"{job.imagename} from {job.root}.ms). Give another one with --run-dir."
             )
-    elif run.path.exists() and not run.path.is_dir():
-        raise RunFolderError(f"{run.path} is a file. Give a folder with --run-dir.")
-    elif run.path.exists() and any(not _is_beginning(entry.name) for entry in run.path.iterdir()):
-        raise RunFolderError(f"{run.path} exists and is not a run folder. Give another folder with --run-dir.")
+    elif folder.path.exists() and not folder.path.is_dir():
+        raise RunFolderError(f"{folder.path} is a file. Give a folder with --run-dir.")
+    elif folder.path.exists() and any(not _is_beginning(entry.name) for entry in folder.path.iterdir()):
+        raise RunFolderError(f"{folder.path} exists and is not a run folder. Give another folder with --run-dir.")
 
 
 def _is_beginning(name: str) -> bool:

@@ -25,7 +25,7 @@ from ccip_batch.workflow.machine import machine_cores
 
 
 def run_job(config: Path, overrides: Sequence[str], run_dir: Path | None) -> ExitCode:
-    """Run a job, or go on with it. Raises the errors of `jobs.open_run`; failures of nodes give an exit code.
+    """Run a job, or go on with it. Raises the errors of `prepare.open_run`; failures of nodes give an exit code.
 
     If resources are missing, nothing runs, but the run folder has a report that names them.
     """
@@ -34,7 +34,7 @@ def run_job(config: Path, overrides: Sequence[str], run_dir: Path | None) -> Exi
         _report_missing_resources(config, findings.resolved, run_dir)
     folder, job, warnings = open_checked(findings, run_dir)
     if job.execution.engine != "local":
-        raise ConfigError(f"{config}: execution.engine is {job.execution.engine}; `run` is for the engine local.")
+        raise ConfigError(f"{config}: execution.engine is {job.execution.engine}; `run` is for the engine `local`.")
     if job.execution.container is None and not casa_is_installed():
         raise ConfigError(f"{config}: {CASA_MISSING}, or give an image with --container.")
     for warning in warnings:

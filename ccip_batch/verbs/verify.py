@@ -56,7 +56,7 @@ def verify(source: Path) -> Verification:
         _verify_products(source, found)
     else:
         raise RunFolderError(
-            f"{source} is neither a run folder (job.resolved.yaml) nor a products folder ({CHECKSUMS}); name one of these."
+            f"{source} is neither a run folder (job.resolved.yaml) nor a products folder ({CHECKSUMS}). Name one."
         )
     return found
 

@@ -131,6 +131,8 @@ def final(run: Run, dag_status: int) -> int:
 
     _write_pool_records(run)
     bad = finish(run, done=dag_status == 0)
+    for name in bad:
+        print(f"{name} has changed since it was written", file=sys.stderr)
     if dag_status != 0:
         pack_logs(run.job, run.folder.path / "nodes", run.folder.dag / "logs.tgz")
         return int(ExitCode.PLANES_FAILED)

@@ -91,7 +91,7 @@ def known_sites() -> dict[str, Path]:
 
 
 def load_site(name: str) -> Site:
-    """The profile of a site. Raises ConfigError if it is wrong, or unknown: the error lists the sites that are known."""
+    """The profile of a site. Raises ConfigError if it is wrong or unknown; the error lists the known sites."""
     sites = known_sites()
     if name not in sites:
         raise ConfigError(
