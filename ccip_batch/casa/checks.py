@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
 
-from ccip_batch.casa.images import STOKES, Beam, Statistics, image_shape, read_plane
+from ccip_batch.casa.images import STOKES, RestoringBeam, Statistics, image_shape, read_plane
 from ccip_batch.casa.measurement_set import row_chunks
 from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CasaError, DataError
@@ -84,7 +84,7 @@ def check_fits(path: Path, stokes: str) -> None:
             _check_values(plane, f"Stokes {letter} of {path.name}")
 
 
-def check_beam(casa: Casa, psf: str, beam: Beam) -> None:
+def check_beam(casa: Casa, psf: str, beam: RestoringBeam) -> None:
     """That a beam is one, and is that of the psf: CASA goes on with a default where its fit fails. Raises CasaError."""
     if not (math.isfinite(beam.pa_deg) and math.inf > beam.major_arcsec >= beam.minor_arcsec > 0):
         raise CasaError(f"the beam of {psf} was not fitted: {beam}. {_LOG}")

@@ -22,8 +22,8 @@ Box = tuple[tuple[int, int], tuple[int, int]]
 """(x, y) of the bottom left and of the top right pixel, both inside."""
 
 
-class Beam(Model):
-    """A restoring beam."""
+class RestoringBeam(Model):
+    """A beam as CASA fitted it, unchecked; results record it. `cube.beams.GaussianBeam` is one in degrees."""
 
     major_arcsec: float
     minor_arcsec: float
@@ -93,7 +93,7 @@ def image_shape(casa: Casa, image: str) -> list[int]:
         return [int(n) for n in tool.shape()]
 
 
-def restoring_beam(casa: Casa, image: str) -> Beam:
+def restoring_beam(casa: Casa, image: str) -> RestoringBeam:
     """The restoring beam of Stokes I. Raises CasaError if there is none."""
     with casa.image(image) as tool:
         beam = tool.restoringbeam(polarization=0) if _has_many_beams(tool) else tool.restoringbeam()
@@ -103,7 +103,9 @@ def restoring_beam(casa: Casa, image: str) -> Beam:
         raise CasaError(f"{image} has no beam: tclean fitted none.") from None
     if (major["unit"], minor["unit"], angle["unit"]) != ("arcsec", "arcsec", "deg"):
         raise CasaError(f"the beam of {image} has unexpected units: {beam}")
-    return Beam(major_arcsec=float(major["value"]), minor_arcsec=float(minor["value"]), pa_deg=float(angle["value"]))
+    return RestoringBeam(
+        major_arcsec=float(major["value"]), minor_arcsec=float(minor["value"]), pa_deg=float(angle["value"])
+    )
 
 
 def _has_many_beams(tool: Any) -> bool:

@@ -15,7 +15,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy import fft
 
-from ccip_batch.cube.beams import Beam, kernel
+from ccip_batch.cube.beams import GaussianBeam, kernel
 from ccip_batch.cube.planes import Plane, celestial
 from ccip_batch.errors import DataError
 
@@ -92,7 +92,7 @@ class Transfer:
     """
 
     def __init__(
-        self, old: Beam, new: Beam, shape: tuple[int, int], grid: Grid, shift: Shift, interpolation: str
+        self, old: GaussianBeam, new: GaussianBeam, shape: tuple[int, int], grid: Grid, shift: Shift, interpolation: str
     ) -> None:
         moments = kernel(old, new)
         if moments is None:

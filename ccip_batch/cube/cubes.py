@@ -12,7 +12,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from ccip_batch.cube.beams import Beam, BeamReport, common_beam, compare_common_beams, kernel
+from ccip_batch.cube.beams import BeamReport, GaussianBeam, common_beam, compare_common_beams, kernel
 from ccip_batch.cube.convolve import Grid, Shift, Transfer, nominal_grid, shift_of
 from ccip_batch.cube.planes import Plane, find_planes, selected_groups
 from ccip_batch.cube.write import CubeFile, base_header, free_space, frequency_table
@@ -33,7 +33,7 @@ _SAMPLES = 1_000_000
 class Options:
     """How a cube is made."""
 
-    beam: Beam | None = None
+    beam: GaussianBeam | None = None
     """Beam of the cube; the smallest common beam of its planes if None."""
     blank_missing: bool = False
     """Give rejected and missing spectral windows (of 2 to 17) a blank plane."""
@@ -75,7 +75,7 @@ class CubeResult:
     frequencies: Path
     noise: Path
     """Noise of Q and U, one line a channel, as RM-Tools takes it with -n."""
-    beam: Beam
+    beam: GaussianBeam
     channels: list[Channel]
     beams: BeamReport
     left_out: dict[str, str]
@@ -165,7 +165,7 @@ def _choose(found: list[Plane], include_rejected: bool) -> tuple[BeamReport, lis
     return report, found if include_rejected else kept, warnings
 
 
-def _beam_for(planes: list[Plane], given: Beam | None) -> Beam:
+def _beam_for(planes: list[Plane], given: GaussianBeam | None) -> GaussianBeam:
     smallest = common_beam([plane.beam for plane in planes])
     if given is None:
         return smallest
@@ -253,7 +253,7 @@ def _header(
     planes: list[Plane],
     grid: Grid,
     stokes: str,
-    beam: Beam,
+    beam: GaussianBeam,
     axis: NDArray[np.float64],
     options: Options,
     channels: list[Channel],
@@ -287,17 +287,19 @@ def _header(
     return header
 
 
-def set_beam(header: fits.Header, beam: Beam) -> None:
+def set_beam(header: fits.Header, beam: GaussianBeam) -> None:
     """BMAJ, BMIN, BPA (deg)."""
-    header.set("BMAJ", beam.bmaj, after="EXTEND")
-    header.set("BMIN", beam.bmin, after="BMAJ")
-    header.set("BPA", beam.bpa, after="BMIN")
+    header.set("BMAJ", beam.major_deg, after="EXTEND")
+    header.set("BMIN", beam.minor_deg, after="BMAJ")
+    header.set("BPA", beam.pa_deg, after="BMIN")
 
 
 class _ChannelWork:
     """One channel's planes: read, convolve, shift, write, measure. `write` may run in several threads."""
 
-    def __init__(self, channel: Channel, beam: Beam, grid: Grid, shifts: dict[str, Shift], interpolation: str) -> None:
+    def __init__(
+        self, channel: Channel, beam: GaussianBeam, grid: Grid, shifts: dict[str, Shift], interpolation: str
+    ) -> None:
         self._plane, self._grid = channel.plane, grid
         if channel.plane is not None:
             plane = channel.plane
@@ -355,9 +357,9 @@ def _planes_table(
         number("FREQ", "Hz", [channel.frequency for channel in channels]),
         text("SPW", [channel.group.replace("_", ",") for channel in channels]),
         text("STATE", [channel.state for channel in channels]),
-        number("BMAJ", "deg", [beam.bmaj if beam else nan for beam in beams]),
-        number("BMIN", "deg", [beam.bmin if beam else nan for beam in beams]),
-        number("BPA", "deg", [beam.bpa if beam else nan for beam in beams]),
+        number("BMAJ", "deg", [beam.major_deg if beam else nan for beam in beams]),
+        number("BMIN", "deg", [beam.minor_deg if beam else nan for beam in beams]),
+        number("BPA", "deg", [beam.pa_deg if beam else nan for beam in beams]),
         number("RMS", "Jy/beam", [before for before, _ in rms]),
         number("RMSCUBE", "Jy/beam", noise),
         number("WEIGHT", "beam2/Jy2", weight),

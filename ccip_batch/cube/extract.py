@@ -17,7 +17,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ccip_batch.cube.beams import Beam, common_beam
+from ccip_batch.cube.beams import GaussianBeam, common_beam
 from ccip_batch.cube.convolve import Grid, Shift, Transfer
 from ccip_batch.cube.planes import Plane, find_planes
 from ccip_batch.errors import DataError
@@ -81,7 +81,7 @@ def read_catalogue(path: Path) -> list[Position]:
 
 
 def extract(
-    source: Path, positions: Sequence[Position], *, in_common_beam: bool = False, beam: Beam | None = None
+    source: Path, positions: Sequence[Position], *, in_common_beam: bool = False, beam: GaussianBeam | None = None
 ) -> Table:
     """I, Q, U, V at each position in each plane of a run folder or a folder of planes: a row a position and plane.
 
@@ -162,7 +162,7 @@ def _v_planes(source: Path) -> dict[str, Plane]:
         raise
 
 
-def _row(position: Position, plane: Plane, v_plane: Plane | None, target: Beam | None) -> dict[str, Any]:
+def _row(position: Position, plane: Plane, v_plane: Plane | None, target: GaussianBeam | None) -> dict[str, Any]:
     x, y = (float(value) for value in plane.wcs.all_world2pix(position.ra, position.dec, 0))
     rows, columns = plane.shape
     inside = math.isfinite(x) and math.isfinite(y) and -0.5 <= x < columns - 0.5 and -0.5 <= y < rows - 0.5
@@ -181,10 +181,10 @@ def _row(position: Position, plane: Plane, v_plane: Plane | None, target: Beam |
     return row
 
 
-def _value(plane: Plane, stokes: str, x: float, y: float, target: Beam | None) -> float:
+def _value(plane: Plane, stokes: str, x: float, y: float, target: GaussianBeam | None) -> float:
     reach = 8
     if target is not None:
-        reach += math.ceil(_BEAMS_AROUND * target.bmaj / abs(float(plane.header["CDELT2"])))
+        reach += math.ceil(_BEAMS_AROUND * target.major_deg / abs(float(plane.header["CDELT2"])))
     left, low = max(0, math.floor(x) - reach), max(0, math.floor(y) - reach)
     box = _box(plane.path, plane.stokes.index(stokes), left, low, 2 * reach + 2)
     if target is not None:
@@ -230,7 +230,7 @@ def _box(path: Path, index: int, left: int, low: int, size: int) -> NDArray[np.f
         raise DataError(f"{path.name}: the pixels cannot be read ({error}). Copy the file again.") from error
 
 
-def _table(rows: list[dict[str, Any]], planes: list[Plane], target: Beam | None) -> Table:
+def _table(rows: list[dict[str, Any]], planes: list[Plane], target: GaussianBeam | None) -> Table:
     for row in rows:
         del row["inside"]
     table = Table(rows=rows)

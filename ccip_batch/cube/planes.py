@@ -17,7 +17,7 @@ from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from ccip_batch.cube.beams import Beam
+from ccip_batch.cube.beams import GaussianBeam
 from ccip_batch.errors import DataError
 
 STOKES = {"IQU": "IQU", "V": "V"}
@@ -50,9 +50,9 @@ class Plane:
         return float(self.header["CRVAL3"])
 
     @property
-    def beam(self) -> Beam:
+    def beam(self) -> GaussianBeam:
         """The beam of the plane's header."""
-        return Beam(*(float(self.header[key]) for key in ("BMAJ", "BMIN", "BPA")))
+        return GaussianBeam(*(float(self.header[key]) for key in ("BMAJ", "BMIN", "BPA")))
 
     @property
     def rejected(self) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from ccip_batch.cube.beams import Beam, common_beam
+from ccip_batch.cube.beams import GaussianBeam, common_beam
 from ccip_batch.cube.convolve import Grid, Transfer, nominal_grid, shift_of
 from ccip_batch.cube.cubes import scatter, set_beam
 from ccip_batch.cube.planes import Plane, find_planes
@@ -32,7 +32,12 @@ def mean_v_of(source: Path, out: Path, *, overwrite: bool = False) -> Path:
 
 
 def mean_v(
-    planes: list[Plane], out: Path, *, beam: Beam | None = None, overwrite: bool = False, interpolation: str = "linear"
+    planes: list[Plane],
+    out: Path,
+    *,
+    beam: GaussianBeam | None = None,
+    overwrite: bool = False,
+    interpolation: str = "linear",
 ) -> None:
     """Write the mean of the kept planes' V to the file `out`: axes RA, DEC, FREQ, STOKES, Jy/beam.
 
@@ -84,7 +89,7 @@ class _MinMaxRejectedMean:
         return result
 
 
-def _header(kept: list[Plane], rejected: int, grid: Grid, beam: Beam, noise: float) -> fits.Header:
+def _header(kept: list[Plane], rejected: int, grid: Grid, beam: GaussianBeam, noise: float) -> fits.Header:
     header = base_header(kept, grid, "V")
     set_beam(header, beam)
     low, high = kept[0].frequency, kept[-1].frequency

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ccip_batch.casa.images import Beam
+from ccip_batch.casa.images import RestoringBeam
 from ccip_batch.job.config import RejectAfter
 from ccip_batch.job.spw_groups import SpwGroup
 from ccip_batch.records import Model
@@ -15,7 +15,7 @@ class ImagedPlane(Model):
 
     spw: str
     frequency_hz: float
-    beam: Beam
+    beam: RestoringBeam
     flagged_fraction: float
 
 

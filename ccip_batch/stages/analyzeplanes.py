@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ccip_batch.casa.images import Beam
+from ccip_batch.casa.images import RestoringBeam
 from ccip_batch.casa.session import Casa
-from ccip_batch.imaging.common_beam import common_beam
+from ccip_batch.imaging.common_beam import casa_common_beam
 from ccip_batch.imaging.flux_jumps import Flux, FluxJump, find_jumps
 from ccip_batch.imaging.plane_rejection import ImagedPlane, Judgement, judge
 from ccip_batch.imaging.samples import Samples
@@ -33,9 +33,9 @@ class CubeAnalysis(Model):
     failed: list[str]
     """Planes that are missing because their imaging failed."""
     stokes: StokesAnalysis
-    common_beam: Beam | None
+    common_beam: RestoringBeam | None
     """Of all imaged planes, rejected ones too; None if there are none."""
-    kept_common_beam: Beam | None
+    kept_common_beam: RestoringBeam | None
     """Of the kept planes alone, which can be smaller."""
     flux_jumps: tuple[FluxJump, ...] = ()
     """Kept planes whose Stokes I does not follow from the other kept planes. They stay kept; look at them."""
@@ -102,8 +102,8 @@ def analyze_planes(
         failed=list(failed),
         stokes=stokes,
         flux_jumps=_flux_jumps(stokes),
-        common_beam=common_beam(casa(), list(beams.values())) if beams else None,
-        kept_common_beam=common_beam(casa(), kept_beams) if kept_beams else None,
+        common_beam=casa_common_beam(casa(), list(beams.values())) if beams else None,
+        kept_common_beam=casa_common_beam(casa(), kept_beams) if kept_beams else None,
     )
 
 

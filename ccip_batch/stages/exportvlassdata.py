@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from ccip_batch.casa.images import Beam, read_plane
+from ccip_batch.casa.images import RestoringBeam, read_plane
 from ccip_batch.casa.measurement_set import MsSummary
 from ccip_batch.casa.session import Casa
 from ccip_batch.errors import DataError
@@ -98,7 +98,7 @@ def export_native(
 def export_common(
     casa: Casa,
     image: str,
-    beam: Beam,
+    beam: RestoringBeam,
     native: NativeExport,
     cards_of: tuple[PlaneTarget, MsSummary, str],
     rejected: bool,

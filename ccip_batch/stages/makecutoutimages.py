@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ccip_batch.casa.images import STOKES, Beam, Mask, Pixels, box_text, madrms, read_plane, restoring_beam
+from ccip_batch.casa.images import STOKES, Mask, Pixels, RestoringBeam, box_text, madrms, read_plane, restoring_beam
 from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CasaError
 from ccip_batch.imaging.cutout import Cutout
@@ -49,7 +49,7 @@ class CutoutResult(Model):
     """(x, y) of the bottom left pixel in the whole image."""
     trc: list[int]
     """Of the top right pixel, which is inside."""
-    beam: Beam
+    beam: RestoringBeam
     statistics: dict[str, CutoutStatistics]
     """Keyed by Stokes."""
 

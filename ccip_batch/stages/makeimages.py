@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ccip_batch.casa.checks import check_beam, check_mask, check_planes
-from ccip_batch.casa.images import Beam, image_shape, restoring_beam
+from ccip_batch.casa.images import RestoringBeam, image_shape, restoring_beam
 from ccip_batch.casa.memory import spared
 from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CasaError
@@ -32,7 +32,7 @@ class PlaneImages(Model):
     imagename: str
     """Name of the last iteration's images without `.image.tt0` and the like."""
     shape: list[int]
-    beam: Beam
+    beam: RestoringBeam
     """Of Stokes I of the psf."""
     iterations: list[IterationResult]
 

@@ -16,7 +16,7 @@ from helpers.jobs import ccip_batch
 from numpy.typing import NDArray
 from skies import FREQUENCIES, NAME, Sky, Source, beam_at, write_plane
 
-from ccip_batch.cube.beams import Beam, common_beam, parse_beam
+from ccip_batch.cube.beams import GaussianBeam, common_beam, parse_beam
 from ccip_batch.cube.convolve import Transfer, nominal_grid, shift_of
 from ccip_batch.cube.cubes import CubeResult, Options, make_cube
 from ccip_batch.cube.planes import find_planes
@@ -77,7 +77,7 @@ def test_the_common_beam_set_of_the_reference(case_a: Path) -> None:
             continue
         with fits.open(com) as hdus:
             header, wanted = hdus[0].header, hdus[0].data[:, 0]
-            beam = Beam(header["BMAJ"], header["BMIN"], header["BPA"])
+            beam = GaussianBeam(header["BMAJ"], header["BMIN"], header["BPA"])
             transfer = Transfer(plane.beam, beam, plane.shape, grid, shift_of(plane.wcs, grid), "linear")
             for index, stokes in enumerate("IQU"):
                 made = transfer.apply(plane.read(stokes))
@@ -111,7 +111,7 @@ def test_frequencies_states_and_beams(planes: Path, tmp_path: Path) -> None:
         assert table["BMAJ"] == pytest.approx([beam_at(f, Sky())[0] for f in kept])
         assert table["RMS"] == pytest.approx([2e-3] * 4, rel=1e-6)
         assert table["WEIGHT"] == pytest.approx(table["RMSCUBE"] ** -2)
-        assert header["BMAJ"] == pytest.approx(result.beam.bmaj) and header["CRVAL4"] == 2
+        assert header["BMAJ"] == pytest.approx(result.beam.major_deg) and header["CRVAL4"] == 2
         assert header["VLASSSPW"] == "2,9,10,17" and header["VLASSRJ"] is False and header["OBJECT"] == "J005000-023000"
         assert header["DATE-OBS"] == "2020-08-05T10:13:08.85" and header["DATE-END"] == "2020-08-05T10:53:43.8"
 
@@ -183,7 +183,7 @@ def test_a_rejected_plane_that_widens_the_beam_is_told(planes: Path, tmp_path: P
     result = make_cube(planes, tmp_path / "out")
     assert result.beams.widened_by == ("4",) and result.beams.everything.area > 2 * result.beams.kept.area
     assert any("spw 4 widen" in line for line in result.warnings)
-    assert result.beam.bmaj < 1.01 * beam_at(FREQUENCIES[2], Sky())[0]
+    assert result.beam.major_deg < 1.01 * beam_at(FREQUENCIES[2], Sky())[0]
 
 
 def test_planes_of_different_size(tmp_path: Path) -> None:
