@@ -18,6 +18,7 @@ from astropy.io import fits
 from ccip_batch.casa.images import STOKES, RestoringBeam, Statistics, image_shape, read_plane
 from ccip_batch.casa.measurement_set import row_chunks
 from ccip_batch.casa.session import Casa
+from ccip_batch.cube.planes import STOKES_NUMBERS
 from ccip_batch.errors import CasaError, DataError
 
 BEAM_AREA_FACTOR = 3.0
@@ -28,7 +29,6 @@ one row they unflag 15% in a simulation, in random order 90%."""
 SAMPLED = 16
 """Every n-th pixel of a row and of a column is read first, which takes a fiftieth of the time of the whole plane. One
 pixel with a value is enough; the whole plane is read only if none of these has one."""
-_FITS_STOKES = {"I": 1, "Q": 2, "U": 3, "V": 4}
 _LOG = "See casa.log of the node, and run it again; if it stays, leave this spw group out."
 
 
@@ -74,11 +74,10 @@ def check_fits(path: Path, stokes: str) -> None:
             header[f"CDELT{axis}"],
         )
         found = [first + step * n for n in range(header[f"NAXIS{axis}"])]
-        if found != [_FITS_STOKES[letter] for letter in stokes]:
+        if found != [STOKES_NUMBERS[letter] for letter in stokes]:
             numbers = ", ".join(f"{number:g}" for number in found)
-            raise CasaError(
-                f"{path.name} has the Stokes planes {numbers} (I=1, Q=2, U=3, V=4) instead of {stokes}. {_LOG}"
-            )
+            legend = ", ".join(f"{letter}={number}" for letter, number in STOKES_NUMBERS.items())
+            raise CasaError(f"{path.name} has the Stokes planes {numbers} ({legend}) instead of {stokes}. {_LOG}")
         planes = np.moveaxis(data, header["NAXIS"] - axis, 0)
         for letter, plane in zip(stokes, planes, strict=True):
             _check_values(plane, f"Stokes {letter} of {path.name}")

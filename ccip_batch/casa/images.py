@@ -8,13 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ccip_batch.casa.session import Casa
+from ccip_batch.cube.noise import madrms
 from ccip_batch.errors import CasaError
 from ccip_batch.records import Model
 
 STOKES = ("I", "Q", "U", "V")
-
-MAD_TO_SIGMA = 1.4826
-"""Standard deviation of normal noise over its median absolute deviation, to the digits that NRAO's tables use."""
 
 Pixels = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -58,13 +56,6 @@ class Statistics(Model):
             sigma=float(good.std(ddof=1)) if good.size > 1 else 0.0,
             madrms=madrms(good),
         )
-
-
-def madrms(values: npt.NDArray[Any]) -> float:
-    """Robust standard deviation: 1.4826 x median absolute deviation from the median. nan for an empty array."""
-    if not values.size:
-        return float("nan")
-    return float(MAD_TO_SIGMA * np.median(np.abs(values - np.median(values))))
 
 
 def read_plane(casa: Casa, image: str, stokes: int = 0, box: Box | None = None, step: int = 1) -> tuple[Pixels, Mask]:

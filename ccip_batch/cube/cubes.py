@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ccip_batch.cube.beams import BeamReport, GaussianBeam, common_beam, compare_common_beams, kernel
 from ccip_batch.cube.convolve import Grid, Shift, Transfer, nominal_grid, shift_of
+from ccip_batch.cube.noise import scatter
 from ccip_batch.cube.planes import Plane, find_planes, selected_groups
 from ccip_batch.cube.write import CubeFile, base_header, free_space, frequency_table
 from ccip_batch.errors import DataError, ResourceError
@@ -25,8 +26,6 @@ _REGULAR = 1e-4
 """A frequency this share of the step off a linear axis is on it."""
 _FAR_OFF = 0.05
 """A shift that changes by more than this many pixels over the image is worth a warning."""
-_SAMPLES = 1_000_000
-"""About as many pixels serve to measure a plane's scatter."""
 
 
 @dataclass(frozen=True)
@@ -324,16 +323,6 @@ class _ChannelWork:
         good = rms[rms > 0]
         median = float(np.median(good)) if good.size else np.nan
         return median, median * after / before if before > 0 else np.nan
-
-
-def scatter(image: NDArray[np.float32]) -> float:
-    """1.4826 x the median deviation from the median, of a sample of the pixels; NaN if all are blank."""
-    step = max(1, int(np.sqrt(image.size / _SAMPLES)))
-    sample = image[::step, ::step]
-    sample = sample[np.isfinite(sample)]
-    if not sample.size:
-        return float("nan")
-    return float(1.4826 * np.median(np.abs(sample - np.median(sample))))
 
 
 def _planes_table(

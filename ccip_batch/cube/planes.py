@@ -22,6 +22,8 @@ from ccip_batch.errors import DataError
 
 STOKES = {"IQU": "IQU", "V": "V"}
 """The two kinds of plane file, by the component of their name, and the Stokes parameters in them."""
+STOKES_NUMBERS = {"I": 1, "Q": 2, "U": 3, "V": 4}
+"""What stands for each Stokes parameter on the STOKES axis of a FITS file (FITS standard, table 29)."""
 _NAME = re.compile(
     r"(?P<image>.+)\.spw(?P<group>\d+(?:_\d+)*)\.(?P<pol>IQU|V)\.iter3\.image\.pbcor\.tt0(?P<rms>\.rms)?"
     r"\.subim(?P<com>\.com)?\.fits"

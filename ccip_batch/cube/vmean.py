@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ccip_batch.cube.beams import GaussianBeam, common_beam
 from ccip_batch.cube.convolve import Grid, Transfer, nominal_grid, shift_of
-from ccip_batch.cube.cubes import scatter, set_beam
+from ccip_batch.cube.cubes import SPACING, set_beam
+from ccip_batch.cube.noise import scatter
 from ccip_batch.cube.planes import Plane, find_planes
 from ccip_batch.cube.write import CubeFile, base_header
 from ccip_batch.errors import DataError
@@ -93,7 +94,7 @@ def _header(kept: list[Plane], rejected: int, grid: Grid, beam: GaussianBeam, no
     header = base_header(kept, grid, "V")
     set_beam(header, beam)
     low, high = kept[0].frequency, kept[-1].frequency
-    width = float(kept[0].header.get("CDELT3", 128e6))
+    width = float(kept[0].header.get("CDELT3", SPACING))
     header.set("CRVAL3", float(np.mean([plane.frequency for plane in kept])), after="CTYPE3")
     header.set("CDELT3", high - low + width, after="CRVAL3")
     header.set("CRPIX3", 1.0, after="CDELT3")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ccip_batch.cube.noise import MAD_TO_SIGMA
 from ccip_batch.records import Model
 
 SIGNIFICANCE = 5.0
@@ -88,7 +89,7 @@ def _compare(place: str, plane: Flux, others: Sequence[Flux]) -> FluxJump | None
         return None
     expected = float(np.exp(solution[-1]))
     # planes that scatter more than that among themselves let expect no better
-    scatter = max(1.0, 1.4826 * float(np.median(np.abs(design @ solution - y / sigma))))
+    scatter = max(1.0, MAD_TO_SIGMA * float(np.median(np.abs(design @ solution - y / sigma))))
     relative = float(np.linalg.inv(design.T @ design)[-1, -1]) * scatter**2 + (SCALE * scatter) ** 2
     spread = float(np.sqrt(plane.noise**2 + expected**2 * relative))
     return FluxJump(

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from astropy.wcs import WCS
 from PIL import Image
 
-from ccip_batch.casa.images import STOKES, RestoringBeam, madrms
+from ccip_batch.casa.images import STOKES, RestoringBeam
+from ccip_batch.cube.noise import madrms
 from ccip_batch.imaging.previews import Previews
 
 THUMB_SIDE = 200

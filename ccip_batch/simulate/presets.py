@@ -52,7 +52,7 @@ class Preset:
     flagged: dict[int, Flagged] = field(default_factory=dict)
     """What is flagged, by spw."""
     rfi: tuple[int, ...] = (3, 4, 10)
-    """Spws with interference, whose flags are in the flag version statwt_1 only."""
+    """Spws with interference. Only the flag version `FLAG_VERSION` of SE-CONT has it flagged."""
     nfield_thresh: int | None = None
     """Threshold of the plane rejection before imaging, where it must differ from the survey's 12 fields."""
     imaging: dict[str, float] = field(default_factory=dict)

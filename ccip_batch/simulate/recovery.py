@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from ccip_batch.cube.noise import MAD_TO_SIGMA
 from ccip_batch.errors import DataError
 from ccip_batch.simulate.beam import primary_beam
 from ccip_batch.simulate.observation import INTEGRATION, SPW_WIDTH
@@ -34,7 +35,6 @@ _APERTURE = 0.9  # radius in major axes (FWHM) of the source as the common beam 
 # lies below the threshold of the clean adds to the flux in units of the dirty beam
 _RM_LIMIT = 500.0  # rad/m2; planes 128 MHz wide at 2 GHz depolarise beyond
 _CORRELATIONS = 2  # that make one Stokes parameter
-_MAD = 1.482602218505602
 
 Floats = NDArray[np.float64]
 
@@ -158,7 +158,7 @@ def _read_plane(path: Path, facts: dict[str, Any]) -> _Plane:
     sensitivity = _sensitivity(header, spws, facts)
     inside = _inside(sensitivity) & np.isfinite(stokes).all(axis=0)
     flat = stokes[:, inside] * sensitivity[inside]
-    scatter = _MAD * np.median(np.abs(flat - np.median(flat, axis=1, keepdims=True)), axis=1)
+    scatter = MAD_TO_SIGMA * np.median(np.abs(flat - np.median(flat, axis=1, keepdims=True)), axis=1)
     major, minor = header["BMAJ"] * 3600.0, header["BMIN"] * 3600.0
     cell = abs(header["CDELT2"]) * 3600.0
     pixels = math.pi / (4 * math.log(2)) * major * minor / cell**2

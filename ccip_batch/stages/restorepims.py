@@ -19,9 +19,10 @@ from ccip_batch.casa import side_by_side
 from ccip_batch.casa.checks import check_flag_version
 from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CasaError, DataError
+from ccip_batch.job.resources_archive import FLAG_VERSION
 from ccip_batch.job.spw_groups import SpwGroup
 from ccip_batch.records import Model
-from ccip_batch.stages.restoregroup import CONTINUUM_FLAGS, RestoredGroup, Restoring, restore_group
+from ccip_batch.stages.restoregroup import RestoredGroup, Restoring, restore_group
 
 
 class RestoreResult(Model):
@@ -61,7 +62,7 @@ def restorepims(
             raise DataError(
                 f"{vis} has a MODEL_DATA column: it was changed by something else. Start again from the PIMS."
             )
-    lost = check_flag_version(casa, vis, CONTINUUM_FLAGS)
+    lost = check_flag_version(casa, vis, FLAG_VERSION)
     casa.task("delmod", vis=vis, otf=True, scr=False)
     _make_weights(casa, vis, restoring.prediction)
     processes.give_memory_back()
