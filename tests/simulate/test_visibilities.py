@@ -46,7 +46,7 @@ def test_a_source_at_the_centre_is_its_stokes_parameters() -> None:
 def test_a_source_off_the_centre_turns_the_phase() -> None:
     given, north = rows(50), 100.0
     seen = model((Source("A", 0, north, 1.0, 0.0),), 10, 2, [CENTRE_FIELD], given)
-    m = np.sin(np.radians(north / 3600))
+    m = np.radians(north / 3600)  # offsets are direction cosines
     path = given.uvw[1] * m + given.uvw[2] * (np.sqrt(1 - m * m) - 1)
     expected = 2 * np.pi * path[None] * (spw_frequencies(10, 2) / LIGHT_SPEED)[:, None]
     assert np.abs(seen[0] / np.abs(seen[0]) - np.exp(1j * expected)).max() < 1e-6
