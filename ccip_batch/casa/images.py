@@ -29,7 +29,7 @@ class RestoringBeam(Model):
 
 
 class Statistics(Model):
-    """Statistics of the valid pixels of one Stokes plane, in the image's unit; None if there is no valid pixel."""
+    """Statistics of the valid pixels of one Stokes plane, in the image's unit; None if no pixel is valid."""
 
     pixels: int
     max: float | None
@@ -61,7 +61,8 @@ class Statistics(Model):
 def read_plane(casa: Casa, image: str, stokes: int = 0, box: Box | None = None, step: int = 1) -> tuple[Pixels, Mask]:
     """One Stokes plane of an image and its mask (True: valid), both indexed [y, x].
 
-    box: the part that is read, by default all of it. step: only every n-th pixel of a row and of a column.
+    stokes: index of the plane. box: the part that is read, by default all of it. step: only every n-th pixel of a row
+    and of a column.
     """
     with casa.image(image) as tool:
         width, height = (int(n) for n in tool.shape()[:2])

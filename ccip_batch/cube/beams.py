@@ -18,7 +18,7 @@ _VARIANCE = 8 * math.log(2)
 _OUTLINE = 360
 """Directions at which the outline of several beams is taken."""
 _SLACK = 1e-4
-"""A kernel variance this far below zero, as a share of the beam's own, is rounding of header values: zero."""
+"""A kernel variance this far below zero, as a share of the beam's own, is rounding of headers and counts as zero."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class GaussianBeam:
 
 
 def parse_beam(text: str) -> GaussianBeam:
-    """A beam from `BMAJ,BMIN,BPA` in arcsec, arcsec, degrees (`4.5,3.6,-10`). Raises DataError if it is none."""
+    """A beam from `BMAJ,BMIN,BPA` in arcsec, arcsec, degrees (`4.5,3.6,-10`). Raises DataError if it is not a beam."""
     parts = [part for part in re.split(r"[,\s]+", text.strip()) if part]
     try:
         major, minor, angle = (float(part) for part in parts)
@@ -86,11 +86,11 @@ def common_beam(beams: Sequence[GaussianBeam]) -> GaussianBeam:
     """The smallest beam that all of `beams` can be convolved to, enlarged by `ENLARGE`.
 
     Where one beam holds all others it is that beam, as in CASA. Else it is the ellipse of least area around all, a
-    convex problem solved on the outline of their union: milliseconds, where radio-beam's search takes 10 s for 16 beams
-    and ends a little larger. Raises DataError if there are no beams.
+    convex problem solved on the outline of their union. That takes milliseconds; radio-beam's search takes 10 s for 16
+    beams and ends a little larger. Raises DataError if there are no beams.
     """
     if not beams:
-        raise DataError("There is no beam to find a common beam of.")
+        raise DataError("There are no beams to find a common beam for.")
     largest = max(beams, key=lambda beam: beam.area)
     if all(kernel(beam, largest) is not None for beam in beams):
         return largest.enlarged(ENLARGE)

@@ -49,7 +49,7 @@ class Options:
     overwrite: bool = False
     """Replace cubes that are there."""
     states: Mapping[str, str] | None = None
-    """What whoever made the planes says of each group of its, such as `rejected: beam`; None: only the files tell."""
+    """What became of each group in the run of the planes, such as `rejected: beam`; None: only the files tell."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,10 @@ def make_cube(
     """Write `<imagename>.{I,Q,U}.cube.fits`, `.frequencies.txt` (Hz) and `.noise.txt` (Jy/beam) into folder `out`.
 
     source: a run folder, or any folder with its planes or the archive's (`find_planes`). Each cube has its image in the
-    primary HDU, axes RA, DEC, FREQ, STOKES; blanks are NaN. Frequencies are an array (CTYPE3 `FREQ-TAB`, table WCS-TAB)
-    unless `options.regular`. Table PLANES has a row a channel: frequency (Hz), spw, state, beam before convolution
-    (deg), rms (Jy/beam; median of the rms image), rms in the cube, weight (1/rms^2), shift (pixels), file.
-    `rms in the cube` is the rms times what the convolution made of the image's scatter (MAD).
+    primary HDU, axes RA, DEC, FREQ, STOKES; blank pixels are NaN. Frequencies are an array (CTYPE3 `FREQ-TAB`, table
+    WCS-TAB) unless `options.regular`. Table PLANES has a row a channel: frequency (Hz), spw, state, beam before
+    convolution (deg), rms (Jy/beam; median of the rms image), rms in the cube, weight (1/rms^2), shift (pixels), file.
+    `rms in the cube` is the rms times the factor by which the convolution changed the image's scatter (MAD).
     One plane and Stokes a thread is in memory at a time. Raises DataError if the planes make no cube, if no plane
     is kept or if outputs exist; ResourceError if there is no space on the disk.
     """
@@ -105,14 +105,8 @@ def make_cube(
     channels, more = _channels(found, planes, options)
     warnings += more
     grid = nominal_grid(planes)
-    shifts = {plane.group: shift_of(plane.wcs, grid) for plane in planes}
-    spread = max(shift.spread for shift in shifts.values())
-    if spread > _FAR_OFF:
-        warnings.append(
-            "Position corrections are taken as constant over the image; "
-            f"in the corners they differ by {spread:.2f} pixels."
-        )
-
+    shifts, more = _shifts(planes, grid)
+    warnings += more
     name = planes[0].imagename
     cubes = {stokes: out / f"{name}.{stokes}.cube.fits" for stokes in "IQU"}
     frequencies, noise = out / f"{name}.frequencies.txt", out / f"{name}.noise.txt"
@@ -124,7 +118,7 @@ def make_cube(
     rms: dict[str, list[tuple[float, float]]] = {stokes: [] for stokes in "IQU"}
     with ExitStack() as stack:
         files = {
-            stokes: stack.enter_context(CubeFile(path, _header(planes, grid, stokes, beam, axis, options, channels)))
+            stokes: stack.enter_context(CubeFile(path, _header(planes, grid, stokes, beam, options, channels)))
             for stokes, path in cubes.items()
         }
         pool = stack.enter_context(ThreadPoolExecutor(max(1, min(options.workers, 3))))
@@ -146,6 +140,17 @@ def make_cube(
         warnings.append("Planes without an rms image: their noise is the scatter (MAD) of the image itself.")
     left_out = _left_out(found, planes, options)
     return CubeResult(cubes, frequencies, noise, beam, channels, report, left_out, warnings)
+
+
+def _shifts(planes: list[Plane], grid: Grid) -> tuple[dict[str, Shift], list[str]]:
+    """The shift of each plane, by group, and what to tell the user about them."""
+    shifts = {plane.group: shift_of(plane.wcs, grid) for plane in planes}
+    spread = max(shift.spread for shift in shifts.values())
+    if spread <= _FAR_OFF:
+        return shifts, []
+    return shifts, [
+        f"Position corrections are taken as constant over the image; in the corners they differ by {spread:.2f} pixels."
+    ]
 
 
 def _choose(found: list[Plane], include_rejected: bool) -> tuple[BeamReport, list[Plane], list[str]]:
@@ -231,7 +236,7 @@ def _on_linear_axis(channels: list[Channel]) -> list[Channel]:
     if off.max() > _REGULAR:
         bad = int(np.argmax(off > _REGULAR))
         raise DataError(
-            f"No regular cube: spw {channels[bad].group} ({axis[bad] / 1e6:g} MHz) is no multiple of "
+            f"No regular cube: spw {channels[bad].group} ({axis[bad] / 1e6:g} MHz) is not a multiple of "
             f"{step / 1e6:g} MHz above {axis[0] / 1e6:g} MHz. The two basebands (spw 2-9 and 10-17) are regular each: "
             "choose one by spw, or leave the axis uneven."
         )
@@ -253,10 +258,15 @@ def _header(
     grid: Grid,
     stokes: str,
     beam: GaussianBeam,
-    axis: NDArray[np.float64],
     options: Options,
     channels: list[Channel],
 ) -> fits.Header:
+    """The header of one cube.
+
+    planes: those in it, whose observation it tells. grid, beam, stokes: of the cube. options: as for `make_cube`.
+    channels: in the order of the frequency axis; blank ones are named in the history.
+    """
+    axis = np.array([channel.frequency for channel in channels])
     header = base_header(planes, grid, stokes)
     header["NAXIS3"] = len(axis)
     set_beam(header, beam)
@@ -299,6 +309,8 @@ class _ChannelWork:
     def __init__(
         self, channel: Channel, beam: GaussianBeam, grid: Grid, shifts: dict[str, Shift], interpolation: str
     ) -> None:
+        """channel: the one to make. beam, grid: the cube's. shifts: of the planes, by group. interpolation: `linear` or
+        `exact`."""
         self._plane, self._grid = channel.plane, grid
         if channel.plane is not None:
             plane = channel.plane
@@ -319,7 +331,7 @@ class _ChannelWork:
         rms = self._plane.read_rms(stokes)
         if rms is None:
             return np.nan, after
-        # imdev's cubic interpolation can give rms values of zero and below, which are no noise.
+        # imdev's cubic interpolation can give rms values of zero and below, which are not noise levels.
         good = rms[rms > 0]
         median = float(np.median(good)) if good.size else np.nan
         return median, median * after / before if before > 0 else np.nan

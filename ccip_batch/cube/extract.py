@@ -28,7 +28,7 @@ _RA = ("ra", "raj2000", "ra_icrs", "_raj2000", "ra_deg", "alpha_j2000")
 _DEC = ("dec", "dej2000", "de_icrs", "_dej2000", "dec_deg", "delta_j2000")
 _NAME = ("name", "source_name", "component_name", "source", "id", "object")
 _BEAMS_AROUND = 6
-"""For the common beam a box of this many of its beams to each side is convolved."""
+"""For the common beam, a box that reaches this many beams to each side is convolved."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Position:
 def parse_position(ra: str, dec: str) -> Position:
     """A position from degrees (`203.4 16.7`) or sexagesimal (`13:33:35.8 +16:44:04`, hours and degrees).
 
-    Raises DataError if it is none.
+    Raises DataError if it is not a position.
     """
     sexagesimal = any(mark in ra for mark in ":hms ")
     try:
@@ -56,14 +56,14 @@ def parse_position(ra: str, dec: str) -> Position:
 def read_catalogue(path: Path) -> list[Position]:
     """Positions from a table (ECSV, CSV, FITS, VOTable): columns ra and dec (degrees or with units), perhaps a name.
 
-    Raises DataError if the file is no table, has no such columns, or a row has no position.
+    Raises DataError if the file is not a table, lacks these columns, or has a row without a position.
     """
     try:
         table = Table.read(path, format=_format(path))
     except DataError:
         raise
     except Exception as error:  # each reader raises its own kinds
-        raise DataError(f"{path.name}: cannot be read as a table ({error}).") from error
+        raise DataError(f"{path.name} is not a table that can be read ({error}).") from error
     columns = {name.lower(): name for name in table.colnames}
     ra, dec = (_first(columns, names) for names in (_RA, _DEC))
     if ra is None or dec is None:
@@ -88,11 +88,11 @@ def extract(
     Values (Jy/beam) are interpolated (cubic) at the position in the plane's own, corrected WCS; errors are the rms
     image's value there (which is large next to a bright source). NaN where a plane is blank, where the position is
     outside it, and for errors where the rms image has no positive value. V is NaN for planes without a V file. Rejected
-    planes have a row too, see column `state`. A position outside of all planes is an error (DataError): a slip.
+    planes have a row too, see column `state`. A position outside all planes is taken for a slip: DataError.
 
     in_common_beam: convolve a box around each position to the common beam of the kept planes, or to `beam`, first; the
-    errors are then scaled by what the convolution makes of noise that is correlated over a beam, the square root of the
-    beams' ratio of areas.
+    errors are then scaled by what the convolution does to noise that is correlated over a beam: the square root of the
+    ratio of the beams' areas.
     """
     planes = find_planes(source, "IQU")
     v_planes = _v_planes(source)
@@ -103,7 +103,7 @@ def extract(
     for position in positions:
         values = [_row(position, plane, v_planes.get(plane.group), target) for plane in planes]
         if not any(row["inside"] for row in values):
-            raise DataError(f"{position.name} ({position.ra:.6f} {position.dec:+.6f}) lies outside of all planes.")
+            raise DataError(f"{position.name} ({position.ra:.6f} {position.dec:+.6f}) lies outside all planes.")
         rows += values
     return _table(rows, planes, target)
 
@@ -118,7 +118,7 @@ def write_table(table: Table, path: Path, *, overwrite: bool = False) -> None:
 
 
 def check_picture(path: Path) -> None:
-    """Raise DataError if the ending of the name is of no kind of picture that `plot` writes."""
+    """Raise DataError if `plot` cannot write a picture with this ending of the name."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     kinds = FigureCanvasAgg.get_supported_filetypes()
@@ -182,6 +182,8 @@ def _row(position: Position, plane: Plane, v_plane: Plane | None, target: Gaussi
 
 
 def _value(plane: Plane, stokes: str, x: float, y: float, target: GaussianBeam | None) -> float:
+    """A Stokes parameter of a plane at column x, row y (from 0). target: convolve a box around the place to this beam
+    first; None: take the plane as it is."""
     reach = 8
     if target is not None:
         reach += math.ceil(_BEAMS_AROUND * target.major_deg / abs(float(plane.header["CDELT2"])))
@@ -217,11 +219,13 @@ def _rms(plane: Plane, stokes: str, x: float, y: float) -> float:
     rows, columns = plane.shape
     column, row = min(max(round(x), 0), columns - 1), min(max(round(y), 0), rows - 1)
     value = _box(plane.rms_path, plane.stokes.index(stokes), column, row, 1)
-    # imdev's cubic interpolation can give zero and less, which is no noise.
+    # imdev's cubic interpolation can give zero and less, which is not a noise level.
     return float(value[0, 0]) if value.size and value[0, 0] > 0 else math.nan
 
 
 def _box(path: Path, index: int, left: int, low: int, size: int) -> NDArray[np.float32]:
+    """A square part of the file `path`. index: of the Stokes parameter in it. left, low: the first column and row, from
+    0. size: of a side, pixels; less at the image's edge. Raises DataError if it cannot be read."""
     try:
         with fits.open(path, memmap=True) as hdus:
             section = hdus[0].section[index, 0, low : low + size, left : left + size]
@@ -263,7 +267,7 @@ def _cell(table: Table, row: Any, column: str) -> str:
         try:
             return repr(float((value * units.Unit(unit) if not hasattr(value, "unit") else value).to_value(units.deg)))
         except units.UnitConversionError:
-            raise DataError(f"Column {column} is in {unit}, which is no angle.") from None
+            raise DataError(f"Column {column} is in {unit}, which is not an angle.") from None
     return str(value)
 
 

@@ -1,4 +1,4 @@
-"""Plane rejection after imaging (`vlass_plane_reject_im`): planes whose beam or flags are not as expected."""
+"""Plane rejection after imaging (`vlass_plane_reject_im`): planes with an unexpected beam or too many flags."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ccip_batch.records import Model
 
 
 class ImagedPlane(Model):
-    """What the judgement needs of a plane."""
+    """What the judgement needs to know about a plane."""
 
     spw: str
     frequency_hz: float

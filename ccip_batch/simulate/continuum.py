@@ -40,7 +40,11 @@ _GRID = "se.grid"
 def make_products(
     casa: Casa, preset: Preset, fields: list[Field], bursts: list[Interference], progress: Callable[[str], None]
 ) -> list[str]:
-    """Make the SE-CONT products in the current folder, which holds the measurement set; returns their names."""
+    """Make the SE-CONT products in the current folder, which holds the measurement set; returns their names.
+
+    preset: what is simulated. fields: of the mosaic. bursts: the interference in the data, which the last flag version
+    flags. progress: called with a line for each step.
+    """
     progress("the measurement set of the target fields")
     spws = ",".join(str(spw) for spw in SCIENCE_SPWS)
     ids = ",".join(str(field.id) for field in fields)

@@ -1,4 +1,4 @@
-"""What a finished job recovers of the sky that was simulated. Needs no CASA.
+"""How much of the simulated sky a finished job recovers. Needs no CASA.
 
 Point sources are measured by their peak in the common-beam planes, resolved ones by their flux density in an aperture.
 Kept planes only. Noise is measured in each image as the robust scatter of the pixels times the mosaic's sensitivity.
@@ -70,7 +70,7 @@ class _Plane:
 
 
 def recover(products: Path, truth: Path) -> list[Row]:
-    """Hold the FITS files of a finished job against the truth.
+    """Compare the FITS files of a finished job with the truth.
 
     products: a folder with the exported FITS files, or a parent of it. truth: truth.json of the simulation. Returns
     rows for I at 3 GHz (Jy), spectral index, fraction of linear polarisation, rotation measure (rad/m2; polarised
@@ -133,7 +133,7 @@ def _facts(truth: Path) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads(truth.read_text())
     except (OSError, ValueError) as error:
-        raise DataError(f"{truth} cannot be read as the truth of a simulation: {error}") from error
+        raise DataError(f"{truth} is not the truth.json of a simulation: {error}") from error
     return facts
 
 
@@ -251,18 +251,17 @@ def _recover_source(source: Source, planes: list[_Plane], facts: dict[str, Any])
     weight = (i / sigmas[:, 3]) ** 2
     circular, circular_sigma = float(np.average(v / i, weights=weight)), float(weight.sum() ** -0.5)
 
-    def row(quantity: str, true: float, found: float, sigma: float, least: float) -> Row:
-        return Row(source.name, quantity, true, found, sigma, max(_SIGMAS * sigma, least))
-
-    rows = [
-        row("I", source.i0, flux, flux_sigma, _I_TOLERANCE * source.i0),
-        row("alpha", source.alpha, float(alpha), alpha_sigma, _ALPHA_TOLERANCE),
-        row("p", source.p, p, p_sigma, _FRACTION_TOLERANCE),
+    figures = [  # quantity, truth, found, sigma, tolerance at least
+        ("I", source.i0, flux, flux_sigma, _I_TOLERANCE * source.i0),
+        ("alpha", source.alpha, float(alpha), alpha_sigma, _ALPHA_TOLERANCE),
+        ("p", source.p, p, p_sigma, _FRACTION_TOLERANCE),
+        *([("RM", source.rm, rm, rm_sigma, 0.0)] if source.p > 0 else []),
+        ("V/I", source.v, circular, circular_sigma, _FRACTION_TOLERANCE),
     ]
-    if source.p > 0:
-        rows.append(row("RM", source.rm, rm, rm_sigma, 0.0))
-    rows.append(row("V/I", source.v, circular, circular_sigma, _FRACTION_TOLERANCE))
-    return rows
+    return [
+        Row(source.name, quantity, truth, found, sigma, max(_SIGMAS * sigma, least))
+        for quantity, truth, found, sigma, least in figures
+    ]
 
 
 def _line(x: Floats, y: Floats, sigma: Floats) -> tuple[Floats, Floats]:

@@ -42,7 +42,7 @@ class Restoring(Model):
 
 
 class RestoredGroup(Model):
-    """What the restoring of a group found."""
+    """A group that was restored."""
 
     spw: str
     """As CASA selects it: `'3,4'`."""
@@ -54,7 +54,7 @@ class RestoredGroup(Model):
     """Before the user's flag commands."""
     after: FlagCounts
     commands_selected: bool
-    """Whether there are flag commands of the user, and not just one that selects none of its data."""
+    """Whether the user gave flag commands; False also if the only command selects none of the group's data."""
 
 
 def restore_group(
@@ -115,7 +115,7 @@ def restore_group(
 
 
 def _predict(casa: Casa, vis: str, spw: str, restoring: Restoring) -> float:
-    """Fill MODEL_DATA from the continuum model; gives its largest absolute value, Jy.
+    """Fill MODEL_DATA from the continuum model; returns its largest absolute value, Jy.
 
     The weight image is that of all spws. tclean takes images as they are only if their spectral axis is that of the
     data it reads: it makes an image of these first, which costs next to nothing, to copy the axis from. It also wants a
@@ -145,7 +145,7 @@ def _predict(casa: Casa, vis: str, spw: str, restoring: Restoring) -> float:
 
 
 def _apply(casa: Casa, vis: str, commands: Sequence[str]) -> bool:
-    """Apply the user's flag commands; tells whether they select any data of this measurement set.
+    """Apply the user's flag commands; returns whether they select any data of this measurement set.
 
     CASA says that they do not only of a single command; of several, it passes over those that select nothing.
     """

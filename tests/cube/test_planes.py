@@ -91,7 +91,7 @@ def test_a_run_folder(planes: Path, tmp_path: Path) -> None:
     [
         (lambda path: path.write_bytes(path.read_bytes()[:20000]), "cut short"),
         (lambda path: path.write_text("no FITS"), "not a FITS file"),
-        (lambda path: fits.setval(path, "CRVAL3", value=0.0), "no frequency"),
+        (lambda path: fits.setval(path, "CRVAL3", value=0.0), "not a frequency"),
         (lambda path: fits.setval(path, "BMAJ", value="wide"), "BMAJ"),
         (lambda path: fits.delval(path, "CRPIX1"), "CRPIX1"),
         (lambda path: fits.setval(path, "CTYPE3", value="VRAD"), "axes"),

@@ -22,7 +22,7 @@ def test_planes_are_judged_and_the_missing_ones_told(stage_cases: dict[str, Any]
     assert [(one["spw"], one["kept"]) for one in made["judgements"]] == [("12,13", False), ("17", True)]
     assert made["failed"] == ["10"] and made["not_imaged"] == {"9": "empty: completely flagged"}
     sentence = stage_cases["analyzeplanes"]["sentence"]
-    for part in ("1 planes kept", "1 rejected after imaging (spw 12,13)", "1 not imaged (spw 9)", "1 failed (spw 10)"):
+    for part in ("1 plane kept", "1 rejected after imaging (spw 12,13)", "1 not imaged (spw 9)", "1 failed (spw 10)"):
         assert part in sentence
 
 
