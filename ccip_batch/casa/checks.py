@@ -1,4 +1,4 @@
-"""Checks that CASA did its work: it can return without a word and leave zeros, NaN, or a beam that it never fitted.
+"""Checks that CASA did its work: it can return without an error and leave zeros, NaN, or a beam that it never fitted.
 
 Each check only reads, and raises what is wrong, where, and what to do. What is only suspicious stops nothing; see
 `flux_jumps`.
@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
 
-from ccip_batch.casa.images import STOKES, Beam, Statistics, image_shape, read_plane
+from ccip_batch.casa.images import STOKES, RestoringBeam, Statistics, image_shape, read_plane
 from ccip_batch.casa.measurement_set import row_chunks
 from ccip_batch.casa.session import Casa
+from ccip_batch.cube.planes import STOKES_NUMBERS
 from ccip_batch.errors import CasaError, DataError
 
 BEAM_AREA_FACTOR = 3.0
@@ -28,7 +29,6 @@ one row they unflag 15% in a simulation, in random order 90%."""
 SAMPLED = 16
 """Every n-th pixel of a row and of a column is read first, which takes a fiftieth of the time of the whole plane. One
 pixel with a value is enough; the whole plane is read only if none of these has one."""
-_FITS_STOKES = {"I": 1, "Q": 2, "U": 3, "V": 4}
 _LOG = "See casa.log of the node, and run it again; if it stays, leave this spw group out."
 
 
@@ -74,18 +74,17 @@ def check_fits(path: Path, stokes: str) -> None:
             header[f"CDELT{axis}"],
         )
         found = [first + step * n for n in range(header[f"NAXIS{axis}"])]
-        if found != [_FITS_STOKES[letter] for letter in stokes]:
+        if found != [STOKES_NUMBERS[letter] for letter in stokes]:
             numbers = ", ".join(f"{number:g}" for number in found)
-            raise CasaError(
-                f"{path.name} has the Stokes planes {numbers} (I=1, Q=2, U=3, V=4) instead of {stokes}. {_LOG}"
-            )
+            legend = ", ".join(f"{letter}={number}" for letter, number in STOKES_NUMBERS.items())
+            raise CasaError(f"{path.name} has the Stokes planes {numbers} ({legend}) instead of {stokes}. {_LOG}")
         planes = np.moveaxis(data, header["NAXIS"] - axis, 0)
         for letter, plane in zip(stokes, planes, strict=True):
             _check_values(plane, f"Stokes {letter} of {path.name}")
 
 
-def check_beam(casa: Casa, psf: str, beam: Beam) -> None:
-    """That a beam is one, and is that of the psf: CASA goes on with a default where its fit fails. Raises CasaError."""
+def check_beam(casa: Casa, psf: str, beam: RestoringBeam) -> None:
+    """That a beam is valid and that of the psf: where its fit fails, CASA goes on with a default. Raises CasaError."""
     if not (math.isfinite(beam.pa_deg) and math.inf > beam.major_arcsec >= beam.minor_arcsec > 0):
         raise CasaError(f"the beam of {psf} was not fitted: {beam}. {_LOG}")
     values, _ = read_plane(casa, psf)
@@ -105,7 +104,7 @@ def check_beam(casa: Casa, psf: str, beam: Beam) -> None:
 
 
 def _pixels_of_main_lobe(psf: npt.NDArray[np.float32], peak: float) -> int:
-    """Number of pixels above half the peak that hang together with it."""
+    """Number of pixels above half the peak that are connected with it."""
     from scipy import ndimage
 
     labels, _ = ndimage.label(psf > peak / 2)
@@ -141,7 +140,7 @@ def _offset(casa: Casa, image: str, template: str) -> float:
             for corner, place in zip(corners, world, strict=True):
                 pixel = tool.topixel([*place, *rest])["numeric"][:2]
                 offset = max(offset, math.dist(corner, pixel))
-    except CasaError:  # so far off that the place has no pixel in the projection
+    except CasaError:  # so far off that the projection has no pixel for the place
         return math.inf
     return offset
 
@@ -174,7 +173,7 @@ def check_model(casa: Casa, vis: str, model: str) -> float:
 
 
 def weight_sum(casa: Casa, vis: str) -> float:
-    """Sum of all weights, by which is seen whether statwt has changed any."""
+    """Sum of all weights, which shows whether statwt has changed any."""
     total = 0.0
     with casa.table(vis) as table:
         for start, number in row_chunks(table.nrows()):
@@ -206,10 +205,10 @@ def check_weights(casa: Casa, vis: str) -> None:
 
 
 def check_flag_version(casa: Casa, vis: str, version: str) -> float:
-    """That a flag version is of the rows of a measurement set, and of their order; CASA applies it row by row.
+    """That a flag version has the rows of a measurement set, in their order; CASA applies it row by row.
 
-    Gives the fraction of the flags so far that it takes away. A version has no column by which its rows could be known,
-    but it was made from the same data, so what is flagged in them already is flagged in it. Raises DataError.
+    Returns the fraction of the flags so far that it takes away. No column of a version identifies its rows, but it was
+    made from the same data, so what is flagged in them already is flagged in it. Raises DataError.
     """
     name = f"flags.{version}"
     flags = f"{vis}.flagversions/{name}"
@@ -230,6 +229,11 @@ def check_flag_version(casa: Casa, vis: str, version: str) -> float:
 
 
 def _lost_flags(casa: Casa, vis: str, there: Any, name: str, remedy: str) -> float:
+    """The fraction of the flags in `vis` that a flag version takes away.
+
+    there: the version's table, open. name: of the version, and remedy: what to do, both for messages. Raises DataError
+    if the rows are not in order, of another shape, or if the fraction is too large.
+    """
     flagged = lost = 0
     order: tuple[float, ...] = (-1.0,)
     with casa.table(vis) as here:

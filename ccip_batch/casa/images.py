@@ -8,13 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ccip_batch.casa.session import Casa
+from ccip_batch.cube.noise import madrms
 from ccip_batch.errors import CasaError
 from ccip_batch.records import Model
 
 STOKES = ("I", "Q", "U", "V")
-
-MAD_TO_SIGMA = 1.4826
-"""Standard deviation of normal noise over its median absolute deviation, to the digits that NRAO's tables use."""
 
 Pixels = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -22,8 +20,8 @@ Box = tuple[tuple[int, int], tuple[int, int]]
 """(x, y) of the bottom left and of the top right pixel, both inside."""
 
 
-class Beam(Model):
-    """A restoring beam."""
+class RestoringBeam(Model):
+    """A beam as CASA fitted it, unchecked; results record it. `cube.beams.GaussianBeam` is one in degrees."""
 
     major_arcsec: float
     minor_arcsec: float
@@ -31,7 +29,7 @@ class Beam(Model):
 
 
 class Statistics(Model):
-    """Statistics of the valid pixels of one Stokes plane, in the image's unit; None if there is no valid pixel."""
+    """Statistics of the valid pixels of one Stokes plane, in the image's unit; None if no pixel is valid."""
 
     pixels: int
     max: float | None
@@ -60,17 +58,11 @@ class Statistics(Model):
         )
 
 
-def madrms(values: npt.NDArray[Any]) -> float:
-    """Robust standard deviation: 1.4826 x median absolute deviation from the median. nan for an empty array."""
-    if not values.size:
-        return float("nan")
-    return float(MAD_TO_SIGMA * np.median(np.abs(values - np.median(values))))
-
-
 def read_plane(casa: Casa, image: str, stokes: int = 0, box: Box | None = None, step: int = 1) -> tuple[Pixels, Mask]:
     """One Stokes plane of an image and its mask (True: valid), both indexed [y, x].
 
-    box: the part that is read, by default all of it. step: only every n-th pixel of a row and of a column.
+    stokes: index of the plane. box: the part that is read, by default all of it. step: only every n-th pixel of a row
+    and of a column.
     """
     with casa.image(image) as tool:
         width, height = (int(n) for n in tool.shape()[:2])
@@ -93,7 +85,7 @@ def image_shape(casa: Casa, image: str) -> list[int]:
         return [int(n) for n in tool.shape()]
 
 
-def restoring_beam(casa: Casa, image: str) -> Beam:
+def restoring_beam(casa: Casa, image: str) -> RestoringBeam:
     """The restoring beam of Stokes I. Raises CasaError if there is none."""
     with casa.image(image) as tool:
         beam = tool.restoringbeam(polarization=0) if _has_many_beams(tool) else tool.restoringbeam()
@@ -103,7 +95,9 @@ def restoring_beam(casa: Casa, image: str) -> Beam:
         raise CasaError(f"{image} has no beam: tclean fitted none.") from None
     if (major["unit"], minor["unit"], angle["unit"]) != ("arcsec", "arcsec", "deg"):
         raise CasaError(f"the beam of {image} has unexpected units: {beam}")
-    return Beam(major_arcsec=float(major["value"]), minor_arcsec=float(minor["value"]), pa_deg=float(angle["value"]))
+    return RestoringBeam(
+        major_arcsec=float(major["value"]), minor_arcsec=float(minor["value"]), pa_deg=float(angle["value"])
+    )
 
 
 def _has_many_beams(tool: Any) -> bool:

@@ -91,7 +91,7 @@ def casa_libraries() -> dict[str, ctypes.CDLL]:
             if ".so" in Path(path).name
         }
     except OSError as error:  # a file was replaced or removed since it was loaded
-        raise RefusedError(f"CASA's libraries are no longer as they were loaded ({error})") from error
+        raise RefusedError(f"CASA's libraries have changed since they were loaded ({error})") from error
 
 
 def _mappings() -> Iterator[_Mapping]:
@@ -104,7 +104,7 @@ def _mappings() -> Iterator[_Mapping]:
 
 
 def exported(libraries: Iterable[ctypes.CDLL], name: str) -> Iterator[Function]:
-    """The functions of a name that the libraries export. Raises RefusedError if it names something else."""
+    """The functions of this name that the libraries export. Raises RefusedError if the name is something else there."""
     for library in libraries:
         address = _address(library, name)
         if address is None:
@@ -116,7 +116,7 @@ def exported(libraries: Iterable[ctypes.CDLL], name: str) -> Iterator[Function]:
 
 
 def _address(library: ctypes.CDLL, name: str) -> int | None:
-    """Where a library, or one that it needs, has something."""
+    """The address of a name in a library or one that it needs; None if they lack it."""
     try:
         return ctypes.cast(library[name], ctypes.c_void_p).value
     except AttributeError:
@@ -139,7 +139,7 @@ def clones(libraries: Mapping[str, ctypes.CDLL], name: str, table: str) -> Itera
         from elftools.common.exceptions import ELFError
         from elftools.elf.elffile import ELFFile
     except ImportError as error:
-        raise RefusedError(f"the package pyelftools is missing, by which {name} could be found") from error
+        raise RefusedError(f"the package pyelftools is missing, which is needed to find {name}") from error
 
     clone = re.compile(rf"{re.escape(name)}\.isra\.\d+")
     for path, library in libraries.items():
@@ -159,7 +159,7 @@ def clones(libraries: Mapping[str, ctypes.CDLL], name: str, table: str) -> Itera
 
 
 def _named(symbols: Any, name: re.Pattern[str]) -> list[int]:
-    """Numbers of the symbols of a name. There are a hundred thousand, too many to look at one by one."""
+    """Numbers of the symbols with this name. There are a hundred thousand, too many to look at one by one."""
     names = symbols.stringtable.data()
     starts = [match.start(1) for match in re.finditer(rb"\0(%b)(?=\0)" % name.pattern.encode(), names)]
     entries = np.frombuffer(symbols.data(), np.dtype([("name", "<u4"), ("rest", "V20")]))
@@ -181,9 +181,10 @@ def original(function: Function, name: str) -> bytes:
 
 
 def place(function: Function, name: str, before: bytes, code: bytes, at: int = 0) -> Place:
-    """Where code is to stand, from byte `at` of a function on, `before` being what its file has.
+    """The place of new code in a function, to be overwritten later.
 
-    Raises RefusedError if the function was changed.
+    name: of the function, for messages. before: its code as its file has it. code: what is to stand there, from byte
+    `at` of the function on. Raises RefusedError if the function was changed.
     """
     if at + len(code) > function.size:
         raise RefusedError(f"{name} is too short")
@@ -197,7 +198,7 @@ def place(function: Function, name: str, before: bytes, code: bytes, at: int = 0
 def may_be_entered(code: bytes, start: int, end: int) -> bool:
     """Whether a jump or call in the code of a function may lead behind `start` and before `end` of it (bytes).
 
-    Every byte is taken for the beginning of an instruction, so that no jump is missed; some that are none are seen.
+    Every byte is taken for the beginning of an instruction: no jump is missed, and some bytes are mistaken for one.
     """
     for at in range(len(code) - 6):
         one, two = code[at], code[at + 1]

@@ -1,4 +1,4 @@
-"""What a measurement set says of itself, read with the table tool."""
+"""What is in a measurement set, read with the table tool."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Field(Model):
 
 
 class MsSummary(Model):
-    """What stages need to know of a measurement set. Only fields that have rows are listed."""
+    """What stages need to know about a measurement set. Only fields that have rows are listed."""
 
     name: str
     telescope: str
@@ -74,7 +74,7 @@ def row_chunks(rows: int) -> Iterator[tuple[int, int]]:
 
 
 def summarize(casa: Casa, vis: Path) -> MsSummary:
-    """Read a measurement set. Raises DataError if it is none."""
+    """Read a measurement set. Raises DataError if it is not a measurement set."""
     if not (vis / "table.dat").is_file() or not (vis / "SPECTRAL_WINDOW" / "table.dat").is_file():
         raise DataError(
             f"{vis} is not a measurement set (it has no table.dat or no SPECTRAL_WINDOW); check inputs.vis."
@@ -100,7 +100,7 @@ def summarize(casa: Casa, vis: Path) -> MsSummary:
 
     beyond = sorted({field for field, _, _ in seen if not 0 <= field < len(names)})
     if beyond:
-        raise DataError(f"{vis} has rows of field {beyond[0]}, but its FIELD table has {len(names)} fields only.")
+        raise DataError(f"{vis} has rows of field {beyond[0]}, but its FIELD table has only {len(names)} fields.")
     is_target = [_is_target(mode) for mode in modes]
 
     def on_target(state: int) -> bool:

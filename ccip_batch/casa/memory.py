@@ -1,10 +1,10 @@
 """Has CASA take less memory for the tclean calls of a plane, without changing a bit.
 
 A plane needs most in the first major cycle of a cleaning call, where CASA grids the weights once more. It keeps two
-things there that it need not:
+things then that it does not need:
 
 - The deconvolver, some 110 bytes a pixel, which waits for the major cycle to end. It is closed before that cycle and
-  set up again after it, from the images on disk, as a new call of tclean would; they hold all that it knows.
+  set up again after it, from the images on disk, as a new call of tclean would; they hold all it needs.
 - Lattices, which casacore puts into memory or into a file of the working folder, by the memory that it believes to be
   free. For large planes it is told a constant few bytes a pixel, so that they are in files. Their pixels are the same
   there. Two functions compute otherwise if little is free, and both have a part in restored images alone; while tclean
@@ -36,7 +36,7 @@ from ccip_batch.casa.machine_code import RefusedError
 from ccip_batch.workflow import estimates
 
 MEMORY_FREE = "_ZN8casacore8HostInfo10memoryFreeEv"
-"""What says how much is free: `static ssize_t HostInfo::memoryFree()`, in kB."""
+"""The function that says how much memory is free: `static ssize_t HostInfo::memoryFree()`, in kB."""
 _TOLD_BYTES_A_PIXEL = 12
 _MUCH_KB = 0x7FFFFFFF
 _IMAGER = "casatasks.private.imagerhelpers.imager_base"
@@ -55,7 +55,7 @@ class Spared:
 
 @contextlib.contextmanager
 def spared(pixels: int) -> Iterator[Spared]:
-    """Have the tclean calls that are made herein take less memory. They must be as those of job/tclean_table.py.
+    """Have the tclean calls made inside take less memory. Their arguments must be those of job/tclean_table.py.
 
     pixels: of one Stokes plane.
     """
@@ -118,7 +118,7 @@ def _deconvolvers_closed(imager: Any, done: Spared) -> contextlib.AbstractContex
 
 @contextlib.contextmanager
 def _told(imager: Any, free_kb: int, done: Spared) -> Iterator[None]:
-    """Tell casacore how much memory is free, and while it restores images, that much is."""
+    """Tell casacore that this much memory is free, and while it restores images, that much is."""
     functions = set(machine_code.exported(machine_code.casa_libraries().values(), MEMORY_FREE))
     if not functions:
         raise RefusedError(f"this CASA has no function {MEMORY_FREE}")

@@ -1,7 +1,7 @@
-"""What a node would find here: versions, paths that cannot be used, how far the measures tables and the data reach.
+"""What a node would find here: versions, unusable paths, how far the measures tables and the data reach.
 
 Run as `python -m ccip_batch.casa.probe MS [rPATH|wPATH ...]` by this Python or that of an image; it prints a line of
-JSON. MS may be empty: then CASA is not imported. r: is to be read, w: is to be written.
+JSON. MS may be empty: then CASA is not imported. r: to be read, w: to be written.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Finding(Model):
     versions: dict[str, str]
     """Of ccip_batch, Python and CASA."""
     unusable: tuple[str, ...] = ()
-    """Those of the paths, with their sign, that are not there or cannot be used as asked."""
+    """The paths, with their r or w, that are missing or cannot be used so."""
     reach: Reach | None = None
-    """How far the measures tables reach; None if that was not asked, or see `trouble`."""
+    """How far the measures tables reach; None if that was not asked or could not be read (`trouble`)."""
     observed: date | None = None
     """Last day of the measurement set."""
     self_checks: SelfChecks | None = None
@@ -44,7 +44,7 @@ class Finding(Model):
 
     @classmethod
     def read(cls, output: str) -> Finding | None:
-        """From what the process printed; None if it did not come to its end."""
+        """Read what the process printed; None if it did not finish."""
         for line in output.splitlines():
             if line.startswith(_MARK):
                 try:
@@ -54,7 +54,7 @@ class Finding(Model):
         return None
 
     def warnings(self) -> list[str]:
-        """What a user should know of CASA's speed and of the measures tables."""
+        """What a user should know about CASA's speed and the measures tables."""
         slow = []
         if self.self_checks and self.self_checks.why_on:
             checks = self.self_checks.sentence()
@@ -63,7 +63,7 @@ class Finding(Model):
 
     def _of_measures(self) -> list[str]:
         if self.trouble:
-            return [f"it could not be found out whether the measures tables cover the observations: {self.trouble}"]
+            return [f"whether the measures tables cover the observations could not be checked: {self.trouble}"]
         if self.reach is None or self.observed is None or self.observed <= self.reach.measured:
             return []
         kind = (
@@ -93,7 +93,7 @@ def probe_here(vis: Path) -> Finding | None:
 
 
 def main(vis: str, paths: list[str]) -> None:
-    """Print what there is to find."""
+    """Print what is found."""
     usable = {"r": os.R_OK, "w": os.R_OK | os.W_OK}
     unusable = tuple(text for text in paths if not os.access(text[1:], usable[text[0]]))
     found = Finding(versions=versions(), unusable=unusable)

@@ -34,7 +34,7 @@ _SHOWN = re.compile(r"^casatasks\.(\w+)\(", re.MULTILINE)
 
 
 class PartError(CcipError):
-    """A part failed; the exit code is of the kind of its failure."""
+    """A part failed; the exit code tells the kind of failure."""
 
     def __init__(self, cause: str, exit_code: ExitCode) -> None:
         super().__init__(cause)
@@ -42,7 +42,7 @@ class PartError(CcipError):
 
 
 class _Done(Model):
-    """What a process leaves of a part that is done."""
+    """What a process leaves when a part is done."""
 
     result: dict[str, Any]
     commands: str
@@ -51,7 +51,7 @@ class _Done(Model):
 
 
 class _Now(Model):
-    """What a process leaves of the part that it is at."""
+    """What a process says about the part that it is working on."""
 
     part: str
     commands_from: int
@@ -66,9 +66,10 @@ def run(
     parts: Mapping[str, Mapping[str, Any]],
     at_once: int,
 ) -> list[T]:
-    """Call `function(casa, **arguments)` for each part, by its name, `at_once` of them at a time; gives the results.
+    """Call `function(casa, **arguments)` for each part, by its name, `at_once` of them at a time; returns the results.
 
-    function: one of a module, not a method; arguments and result must go through JSON. casa: the session of this
+    function: one of a module, not a method; its arguments and its result, of type `kind`, must go through JSON. parts:
+    the arguments of each part. casa: the session of this
     process, whose record gets the calls of all parts, in order. log: gets what the sessions of the parts logged.
     Raises PartError, naming the part and where it was, when the first of them fails; the others are ended then, and the
     record ends with what each process had called for a part that it left undone, last the one that failed.
@@ -108,7 +109,7 @@ def run(
 
 
 def _record_undone(casa: Casa, folder: Path) -> None:
-    """Record the calls that a process made for the part that it was at when it ended."""
+    """Record the calls that a process made for the part that it was working on when it ended."""
     try:
         now = _Now.model_validate_json((folder / "now.json").read_bytes())
         commands = (folder / _COMMANDS).read_bytes()[now.commands_from :].decode(errors="replace")
@@ -130,7 +131,7 @@ def _start(folder: Path, task: Mapping[str, Any]) -> subprocess.Popen[bytes]:
 
 
 def _wait(children: Sequence[subprocess.Popen[bytes]]) -> int | None:
-    """Wait for all; gives the number of the first one that fails, as soon as it does."""
+    """Wait for all; returns the number of the first one that fails, as soon as it does."""
     while True:
         codes = [child.poll() for child in children]
         for number, code in enumerate(codes):
@@ -142,7 +143,7 @@ def _wait(children: Sequence[subprocess.Popen[bytes]]) -> int | None:
 
 
 def _failure(folder: Path, code: int) -> PartError:
-    """What a process has to say that ended with a code, negative if by a signal."""
+    """Why a process ended with this code, which is negative for a signal."""
     try:
         said = json.loads((folder / "error.json").read_bytes())
         return PartError(str(said["cause"]), ExitCode(said["exit_code"]))
@@ -155,7 +156,7 @@ def _failure(folder: Path, code: int) -> PartError:
     where = _last_call(folder / _COMMANDS)
     if code == -signal.SIGKILL:
         return PartError(
-            f"{name}: its process was killed (SIGKILL){where}: by a person, or by the system for want of memory",
+            f"{name}: its process was killed (SIGKILL){where}: by a person, or by the system because memory ran out",
             ExitCode.CASA,
         )
     how = f"CASA aborted its process ({signal.Signals(-code).name})" if code < 0 else f"it ended with exit code {code}"

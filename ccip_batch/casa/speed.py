@@ -1,4 +1,4 @@
-"""Makes CASA faster without changing a bit: what takes time and has no effect is overwritten in this process.
+"""Makes CASA faster without changing a bit: code that takes time and has no effect is overwritten in this process.
 
 **casacore's checks of its own iterators are switched off.** It asks its lattice iterators whether they are in order
 (`ok()`) at every line of every image. The answer takes longer than the work: 61% of tclean's CPU at 2048 pixels goes
@@ -95,7 +95,7 @@ def keep_memory() -> None:
 
 
 def _quicken_products() -> bool:
-    """Have the product of complex numbers return in fewer steps; tells whether it does."""
+    """Have the product of complex numbers return in fewer steps; returns whether it does."""
     try:
         library = ctypes.CDLL("libgcc_s.so.1", mode=os.RTLD_LAZY | os.RTLD_NOLOAD)
         (function,) = machine_code.exported([library], _PRODUCT)

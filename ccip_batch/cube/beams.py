@@ -13,54 +13,55 @@ from numpy.typing import NDArray
 from ccip_batch.errors import DataError
 
 ENLARGE = 1.00001
-"""The common beam is made larger by this, so that no plane's kernel vanishes by rounding (stage 12)."""
+"""The common beam is made larger by this factor, so that rounding never asks for a deconvolution (stage 12)."""
 _VARIANCE = 8 * math.log(2)
 _OUTLINE = 360
 """Directions at which the outline of several beams is taken."""
 _SLACK = 1e-4
-"""A kernel variance this far below zero, as a share of the beam's own, is rounding of header values: zero."""
+"""A kernel variance this far below zero, as a share of the beam's own, is rounding of headers and counts as zero."""
 
 
 @dataclass(frozen=True)
-class Beam:
-    """An elliptical Gaussian beam: full widths at half maximum and position angle (north through east), degrees."""
+class GaussianBeam:
+    """An elliptical Gaussian beam as FITS headers give it: full widths at half maximum and position angle (north
+    through east), all in degrees. `casa.images.RestoringBeam` is what CASA fitted, in arcsec, as results record it."""
 
-    bmaj: float
-    bmin: float
-    bpa: float
+    major_deg: float
+    minor_deg: float
+    pa_deg: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.bpa) and 0 < self.bmin <= self.bmaj < math.inf):
+        if not (math.isfinite(self.pa_deg) and 0 < self.minor_deg <= self.major_deg < math.inf):
             raise DataError(
-                f"Not a beam: major {self.bmaj} deg, minor {self.bmin} deg, angle {self.bpa} deg; "
+                f"Not a beam: major {self.major_deg} deg, minor {self.minor_deg} deg, angle {self.pa_deg} deg; "
                 "both axes must be positive and the major one the larger."
             )
 
     @property
     def area(self) -> float:
         """Solid angle in square degrees."""
-        return 2 * math.pi / _VARIANCE * self.bmaj * self.bmin
+        return 2 * math.pi / _VARIANCE * self.major_deg * self.minor_deg
 
     def covariance(self) -> NDArray[np.float64]:
         """Second moments, square degrees, shape (2, 2), axes east and north."""
-        angle = math.radians(self.bpa)
+        angle = math.radians(self.pa_deg)
         sine, cosine = math.sin(angle), math.cos(angle)
-        major, minor = self.bmaj**2 / _VARIANCE, self.bmin**2 / _VARIANCE
+        major, minor = self.major_deg**2 / _VARIANCE, self.minor_deg**2 / _VARIANCE
         cross = (major - minor) * sine * cosine
         return np.array(
             [[major * sine**2 + minor * cosine**2, cross], [cross, major * cosine**2 + minor * sine**2]],
         )
 
-    def enlarged(self, factor: float) -> Beam:
+    def enlarged(self, factor: float) -> GaussianBeam:
         """The same beam with both axes times `factor`."""
-        return Beam(self.bmaj * factor, self.bmin * factor, self.bpa)
+        return GaussianBeam(self.major_deg * factor, self.minor_deg * factor, self.pa_deg)
 
     def __str__(self) -> str:
-        return f"{self.bmaj * 3600:.4f} x {self.bmin * 3600:.4f} arcsec, {self.bpa:.2f} deg"
+        return f"{self.major_deg * 3600:.4f} x {self.minor_deg * 3600:.4f} arcsec, {self.pa_deg:.2f} deg"
 
 
-def parse_beam(text: str) -> Beam:
-    """A beam from `BMAJ,BMIN,BPA` in arcsec, arcsec, degrees (`4.5,3.6,-10`). Raises DataError if it is none."""
+def parse_beam(text: str) -> GaussianBeam:
+    """A beam from `BMAJ,BMIN,BPA` in arcsec, arcsec, degrees (`4.5,3.6,-10`). Raises DataError if it is not a beam."""
     parts = [part for part in re.split(r"[,\s]+", text.strip()) if part]
     try:
         major, minor, angle = (float(part) for part in parts)
@@ -68,32 +69,32 @@ def parse_beam(text: str) -> Beam:
         raise DataError(
             f"Not a beam: {text!r}. Give BMAJ,BMIN,BPA in arcsec, arcsec and degrees, such as 4.5,3.6,-10."
         ) from None
-    return Beam(major / 3600, minor / 3600, angle)
+    return GaussianBeam(major / 3600, minor / 3600, angle)
 
 
-def kernel(old: Beam, new: Beam) -> NDArray[np.float64] | None:
+def kernel(old: GaussianBeam, new: GaussianBeam) -> NDArray[np.float64] | None:
     """Second moments (square degrees, east and north) of the Gaussian that takes `old` to `new`; None if none can."""
     moments = new.covariance() - old.covariance()
     values, vectors = np.linalg.eigh(moments)
-    if values[0] < -_SLACK * old.bmin**2 / _VARIANCE:
+    if values[0] < -_SLACK * old.minor_deg**2 / _VARIANCE:
         return None
     result: NDArray[np.float64] = vectors @ np.diag(np.clip(values, 0, None)) @ vectors.T
     return result
 
 
-def common_beam(beams: Sequence[Beam]) -> Beam:
+def common_beam(beams: Sequence[GaussianBeam]) -> GaussianBeam:
     """The smallest beam that all of `beams` can be convolved to, enlarged by `ENLARGE`.
 
     Where one beam holds all others it is that beam, as in CASA. Else it is the ellipse of least area around all, a
-    convex problem solved on the outline of their union: milliseconds, where radio-beam's search takes 10 s for 16 beams
-    and ends a little larger. Raises DataError if there are no beams.
+    convex problem solved on the outline of their union. That takes milliseconds; radio-beam's search takes 10 s for 16
+    beams and ends a little larger. Raises DataError if there are no beams.
     """
     if not beams:
-        raise DataError("There is no beam to find a common beam of.")
+        raise DataError("There are no beams to find a common beam for.")
     largest = max(beams, key=lambda beam: beam.area)
     if all(kernel(beam, largest) is not None for beam in beams):
         return largest.enlarged(ENLARGE)
-    scale = largest.bmaj**2 / _VARIANCE
+    scale = largest.major_deg**2 / _VARIANCE
     moments = [beam.covariance() / scale for beam in beams]
     shape = _least_ellipse(moments)
     # The outline is sampled: enlarge until every beam is inside, which takes some 1e-5.
@@ -101,7 +102,7 @@ def common_beam(beams: Sequence[Beam]) -> Beam:
     values, vectors = np.linalg.eigh(shape * factor * scale * _VARIANCE)
     east, north = vectors[:, 1]
     angle = (math.degrees(math.atan2(east, north)) + 90) % 180 - 90
-    return Beam(math.sqrt(values[1]), math.sqrt(values[0]), angle).enlarged(ENLARGE)
+    return GaussianBeam(math.sqrt(values[1]), math.sqrt(values[0]), angle).enlarged(ENLARGE)
 
 
 def _least_ellipse(moments: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -138,9 +139,9 @@ def _least_ellipse(moments: Sequence[NDArray[np.float64]]) -> NDArray[np.float64
 class BeamReport:
     """The common beam with and without the rejected planes, for the report."""
 
-    kept: Beam
+    kept: GaussianBeam
     """Of the kept planes."""
-    everything: Beam
+    everything: GaussianBeam
     """Of all planes, as in the `.com` set."""
     widened_by: tuple[str, ...]
     """Groups of the rejected planes that, added to the kept ones, enlarge the beam's area by more than 1%."""
@@ -155,7 +156,7 @@ class BeamReport:
         )
 
 
-def compare_common_beams(kept: Mapping[str, Beam], rejected: Mapping[str, Beam]) -> BeamReport:
+def compare_common_beams(kept: Mapping[str, GaussianBeam], rejected: Mapping[str, GaussianBeam]) -> BeamReport:
     """The common beams of kept planes and of all; both arguments map a plane's group to its beam.
 
     Raises DataError if no plane is kept.

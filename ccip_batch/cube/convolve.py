@@ -15,14 +15,14 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy import fft
 
-from ccip_batch.cube.beams import Beam, kernel
+from ccip_batch.cube.beams import GaussianBeam, kernel
 from ccip_batch.cube.planes import Plane, celestial
 from ccip_batch.errors import DataError
 
 _REACH = 6.0
 """A kernel is zero beyond this many of its standard deviations (1.5e-8 of its centre)."""
 _STILL = 1e-6
-"""Shifts by less than this, in pixels, are rounding and no shift."""
+"""A shift smaller than this, in pixels, is rounding and counts as zero."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Shift:
 
 
 def shift_of(wcs: WCS, grid: Grid) -> Shift:
-    """The shift that a position correction makes, in the middle of the grid. Raises DataError if it is no shift."""
+    """The shift that a position correction makes, in the middle of the grid. Raises DataError if it is more."""
     rows, columns = grid.shape
     x = np.array([grid.crpix[0] - 1, 0, 0, columns - 1, columns - 1])
     y = np.array([grid.crpix[1] - 1, 0, rows - 1, 0, rows - 1])
@@ -92,8 +92,13 @@ class Transfer:
     """
 
     def __init__(
-        self, old: Beam, new: Beam, shape: tuple[int, int], grid: Grid, shift: Shift, interpolation: str
+        self, old: GaussianBeam, new: GaussianBeam, shape: tuple[int, int], grid: Grid, shift: Shift, interpolation: str
     ) -> None:
+        """old, new: the plane's beam and the cube's. shape: rows and columns of the plane. grid: the cube's.
+        shift: where the plane's pixels lie on it. interpolation: `linear` or `exact`.
+
+        Raises DataError if the old beam does not fit into the new one.
+        """
         moments = kernel(old, new)
         if moments is None:
             raise DataError(f"A beam of {old} cannot be convolved to the smaller {new}.")

@@ -12,8 +12,9 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from ccip_batch.cube.beams import Beam, BeamReport, common_beam, compare_common_beams, kernel
+from ccip_batch.cube.beams import BeamReport, GaussianBeam, common_beam, compare_common_beams, kernel
 from ccip_batch.cube.convolve import Grid, Shift, Transfer, nominal_grid, shift_of
+from ccip_batch.cube.noise import scatter
 from ccip_batch.cube.planes import Plane, find_planes, selected_groups
 from ccip_batch.cube.write import CubeFile, base_header, free_space, frequency_table
 from ccip_batch.errors import DataError, ResourceError
@@ -25,15 +26,13 @@ _REGULAR = 1e-4
 """A frequency this share of the step off a linear axis is on it."""
 _FAR_OFF = 0.05
 """A shift that changes by more than this many pixels over the image is worth a warning."""
-_SAMPLES = 1_000_000
-"""About as many pixels serve to measure a plane's scatter."""
 
 
 @dataclass(frozen=True)
 class Options:
     """How a cube is made."""
 
-    beam: Beam | None = None
+    beam: GaussianBeam | None = None
     """Beam of the cube; the smallest common beam of its planes if None."""
     blank_missing: bool = False
     """Give rejected and missing spectral windows (of 2 to 17) a blank plane."""
@@ -50,7 +49,7 @@ class Options:
     overwrite: bool = False
     """Replace cubes that are there."""
     states: Mapping[str, str] | None = None
-    """What whoever made the planes says of each group of its, such as `rejected: beam`; None: only the files tell."""
+    """What became of each group in the run of the planes, such as `rejected: beam`; None: only the files tell."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class CubeResult:
     frequencies: Path
     noise: Path
     """Noise of Q and U, one line a channel, as RM-Tools takes it with -n."""
-    beam: Beam
+    beam: GaussianBeam
     channels: list[Channel]
     beams: BeamReport
     left_out: dict[str, str]
@@ -89,10 +88,10 @@ def make_cube(
     """Write `<imagename>.{I,Q,U}.cube.fits`, `.frequencies.txt` (Hz) and `.noise.txt` (Jy/beam) into folder `out`.
 
     source: a run folder, or any folder with its planes or the archive's (`find_planes`). Each cube has its image in the
-    primary HDU, axes RA, DEC, FREQ, STOKES; blanks are NaN. Frequencies are an array (CTYPE3 `FREQ-TAB`, table WCS-TAB)
-    unless `options.regular`. Table PLANES has a row a channel: frequency (Hz), spw, state, beam before convolution
-    (deg), rms (Jy/beam; median of the rms image), rms in the cube, weight (1/rms^2), shift (pixels), file.
-    `rms in the cube` is the rms times what the convolution made of the image's scatter (MAD).
+    primary HDU, axes RA, DEC, FREQ, STOKES; blank pixels are NaN. Frequencies are an array (CTYPE3 `FREQ-TAB`, table
+    WCS-TAB) unless `options.regular`. Table PLANES has a row a channel: frequency (Hz), spw, state, beam before
+    convolution (deg), rms (Jy/beam; median of the rms image), rms in the cube, weight (1/rms^2), shift (pixels), file.
+    `rms in the cube` is the rms times the factor by which the convolution changed the image's scatter (MAD).
     One plane and Stokes a thread is in memory at a time. Raises DataError if the planes make no cube, if no plane
     is kept or if outputs exist; ResourceError if there is no space on the disk.
     """
@@ -106,14 +105,8 @@ def make_cube(
     channels, more = _channels(found, planes, options)
     warnings += more
     grid = nominal_grid(planes)
-    shifts = {plane.group: shift_of(plane.wcs, grid) for plane in planes}
-    spread = max(shift.spread for shift in shifts.values())
-    if spread > _FAR_OFF:
-        warnings.append(
-            "Position corrections are taken as constant over the image; "
-            f"in the corners they differ by {spread:.2f} pixels."
-        )
-
+    shifts, more = _shifts(planes, grid)
+    warnings += more
     name = planes[0].imagename
     cubes = {stokes: out / f"{name}.{stokes}.cube.fits" for stokes in "IQU"}
     frequencies, noise = out / f"{name}.frequencies.txt", out / f"{name}.noise.txt"
@@ -125,7 +118,7 @@ def make_cube(
     rms: dict[str, list[tuple[float, float]]] = {stokes: [] for stokes in "IQU"}
     with ExitStack() as stack:
         files = {
-            stokes: stack.enter_context(CubeFile(path, _header(planes, grid, stokes, beam, axis, options, channels)))
+            stokes: stack.enter_context(CubeFile(path, _header(planes, grid, stokes, beam, options, channels)))
             for stokes, path in cubes.items()
         }
         pool = stack.enter_context(ThreadPoolExecutor(max(1, min(options.workers, 3))))
@@ -149,6 +142,17 @@ def make_cube(
     return CubeResult(cubes, frequencies, noise, beam, channels, report, left_out, warnings)
 
 
+def _shifts(planes: list[Plane], grid: Grid) -> tuple[dict[str, Shift], list[str]]:
+    """The shift of each plane, by group, and what to tell the user about them."""
+    shifts = {plane.group: shift_of(plane.wcs, grid) for plane in planes}
+    spread = max(shift.spread for shift in shifts.values())
+    if spread <= _FAR_OFF:
+        return shifts, []
+    return shifts, [
+        f"Position corrections are taken as constant over the image; in the corners they differ by {spread:.2f} pixels."
+    ]
+
+
 def _choose(found: list[Plane], include_rejected: bool) -> tuple[BeamReport, list[Plane], list[str]]:
     """Both common beams, the planes to take, and what to tell the user about them."""
     kept = [plane for plane in found if not plane.rejected]
@@ -165,7 +169,7 @@ def _choose(found: list[Plane], include_rejected: bool) -> tuple[BeamReport, lis
     return report, found if include_rejected else kept, warnings
 
 
-def _beam_for(planes: list[Plane], given: Beam | None) -> Beam:
+def _beam_for(planes: list[Plane], given: GaussianBeam | None) -> GaussianBeam:
     smallest = common_beam([plane.beam for plane in planes])
     if given is None:
         return smallest
@@ -232,7 +236,7 @@ def _on_linear_axis(channels: list[Channel]) -> list[Channel]:
     if off.max() > _REGULAR:
         bad = int(np.argmax(off > _REGULAR))
         raise DataError(
-            f"No regular cube: spw {channels[bad].group} ({axis[bad] / 1e6:g} MHz) is no multiple of "
+            f"No regular cube: spw {channels[bad].group} ({axis[bad] / 1e6:g} MHz) is not a multiple of "
             f"{step / 1e6:g} MHz above {axis[0] / 1e6:g} MHz. The two basebands (spw 2-9 and 10-17) are regular each: "
             "choose one by spw, or leave the axis uneven."
         )
@@ -253,11 +257,16 @@ def _header(
     planes: list[Plane],
     grid: Grid,
     stokes: str,
-    beam: Beam,
-    axis: NDArray[np.float64],
+    beam: GaussianBeam,
     options: Options,
     channels: list[Channel],
 ) -> fits.Header:
+    """The header of one cube.
+
+    planes: those in it, whose observation it tells. grid, beam, stokes: of the cube. options: as for `make_cube`.
+    channels: in the order of the frequency axis; blank ones are named in the history.
+    """
+    axis = np.array([channel.frequency for channel in channels])
     header = base_header(planes, grid, stokes)
     header["NAXIS3"] = len(axis)
     set_beam(header, beam)
@@ -287,17 +296,21 @@ def _header(
     return header
 
 
-def set_beam(header: fits.Header, beam: Beam) -> None:
+def set_beam(header: fits.Header, beam: GaussianBeam) -> None:
     """BMAJ, BMIN, BPA (deg)."""
-    header.set("BMAJ", beam.bmaj, after="EXTEND")
-    header.set("BMIN", beam.bmin, after="BMAJ")
-    header.set("BPA", beam.bpa, after="BMIN")
+    header.set("BMAJ", beam.major_deg, after="EXTEND")
+    header.set("BMIN", beam.minor_deg, after="BMAJ")
+    header.set("BPA", beam.pa_deg, after="BMIN")
 
 
 class _ChannelWork:
     """One channel's planes: read, convolve, shift, write, measure. `write` may run in several threads."""
 
-    def __init__(self, channel: Channel, beam: Beam, grid: Grid, shifts: dict[str, Shift], interpolation: str) -> None:
+    def __init__(
+        self, channel: Channel, beam: GaussianBeam, grid: Grid, shifts: dict[str, Shift], interpolation: str
+    ) -> None:
+        """channel: the one to make. beam, grid: the cube's. shifts: of the planes, by group. interpolation: `linear` or
+        `exact`."""
         self._plane, self._grid = channel.plane, grid
         if channel.plane is not None:
             plane = channel.plane
@@ -318,20 +331,10 @@ class _ChannelWork:
         rms = self._plane.read_rms(stokes)
         if rms is None:
             return np.nan, after
-        # imdev's cubic interpolation can give rms values of zero and below, which are no noise.
+        # imdev's cubic interpolation can give rms values of zero and below, which are not noise levels.
         good = rms[rms > 0]
         median = float(np.median(good)) if good.size else np.nan
         return median, median * after / before if before > 0 else np.nan
-
-
-def scatter(image: NDArray[np.float32]) -> float:
-    """1.4826 x the median deviation from the median, of a sample of the pixels; NaN if all are blank."""
-    step = max(1, int(np.sqrt(image.size / _SAMPLES)))
-    sample = image[::step, ::step]
-    sample = sample[np.isfinite(sample)]
-    if not sample.size:
-        return float("nan")
-    return float(1.4826 * np.median(np.abs(sample - np.median(sample))))
 
 
 def _planes_table(
@@ -355,9 +358,9 @@ def _planes_table(
         number("FREQ", "Hz", [channel.frequency for channel in channels]),
         text("SPW", [channel.group.replace("_", ",") for channel in channels]),
         text("STATE", [channel.state for channel in channels]),
-        number("BMAJ", "deg", [beam.bmaj if beam else nan for beam in beams]),
-        number("BMIN", "deg", [beam.bmin if beam else nan for beam in beams]),
-        number("BPA", "deg", [beam.bpa if beam else nan for beam in beams]),
+        number("BMAJ", "deg", [beam.major_deg if beam else nan for beam in beams]),
+        number("BMIN", "deg", [beam.minor_deg if beam else nan for beam in beams]),
+        number("BPA", "deg", [beam.pa_deg if beam else nan for beam in beams]),
         number("RMS", "Jy/beam", [before for before, _ in rms]),
         number("RMSCUBE", "Jy/beam", noise),
         number("WEIGHT", "beam2/Jy2", weight),

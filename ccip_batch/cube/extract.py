@@ -17,7 +17,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ccip_batch.cube.beams import Beam, common_beam
+from ccip_batch.cube.beams import GaussianBeam, common_beam
 from ccip_batch.cube.convolve import Grid, Shift, Transfer
 from ccip_batch.cube.planes import Plane, find_planes
 from ccip_batch.errors import DataError
@@ -28,7 +28,7 @@ _RA = ("ra", "raj2000", "ra_icrs", "_raj2000", "ra_deg", "alpha_j2000")
 _DEC = ("dec", "dej2000", "de_icrs", "_dej2000", "dec_deg", "delta_j2000")
 _NAME = ("name", "source_name", "component_name", "source", "id", "object")
 _BEAMS_AROUND = 6
-"""For the common beam a box of this many of its beams to each side is convolved."""
+"""For the common beam, a box that reaches this many beams to each side is convolved."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Position:
 def parse_position(ra: str, dec: str) -> Position:
     """A position from degrees (`203.4 16.7`) or sexagesimal (`13:33:35.8 +16:44:04`, hours and degrees).
 
-    Raises DataError if it is none.
+    Raises DataError if it is not a position.
     """
     sexagesimal = any(mark in ra for mark in ":hms ")
     try:
@@ -56,14 +56,14 @@ def parse_position(ra: str, dec: str) -> Position:
 def read_catalogue(path: Path) -> list[Position]:
     """Positions from a table (ECSV, CSV, FITS, VOTable): columns ra and dec (degrees or with units), perhaps a name.
 
-    Raises DataError if the file is no table, has no such columns, or a row has no position.
+    Raises DataError if the file is not a table, lacks these columns, or has a row without a position.
     """
     try:
         table = Table.read(path, format=_format(path))
     except DataError:
         raise
     except Exception as error:  # each reader raises its own kinds
-        raise DataError(f"{path.name}: cannot be read as a table ({error}).") from error
+        raise DataError(f"{path.name} is not a table that can be read ({error}).") from error
     columns = {name.lower(): name for name in table.colnames}
     ra, dec = (_first(columns, names) for names in (_RA, _DEC))
     if ra is None or dec is None:
@@ -81,18 +81,18 @@ def read_catalogue(path: Path) -> list[Position]:
 
 
 def extract(
-    source: Path, positions: Sequence[Position], *, in_common_beam: bool = False, beam: Beam | None = None
+    source: Path, positions: Sequence[Position], *, in_common_beam: bool = False, beam: GaussianBeam | None = None
 ) -> Table:
     """I, Q, U, V at each position in each plane of a run folder or a folder of planes: a row a position and plane.
 
     Values (Jy/beam) are interpolated (cubic) at the position in the plane's own, corrected WCS; errors are the rms
     image's value there (which is large next to a bright source). NaN where a plane is blank, where the position is
     outside it, and for errors where the rms image has no positive value. V is NaN for planes without a V file. Rejected
-    planes have a row too, see column `state`. A position outside of all planes is an error (DataError): a slip.
+    planes have a row too, see column `state`. A position outside all planes is taken for a slip: DataError.
 
     in_common_beam: convolve a box around each position to the common beam of the kept planes, or to `beam`, first; the
-    errors are then scaled by what the convolution makes of noise that is correlated over a beam, the square root of the
-    beams' ratio of areas.
+    errors are then scaled by what the convolution does to noise that is correlated over a beam: the square root of the
+    ratio of the beams' areas.
     """
     planes = find_planes(source, "IQU")
     v_planes = _v_planes(source)
@@ -103,7 +103,7 @@ def extract(
     for position in positions:
         values = [_row(position, plane, v_planes.get(plane.group), target) for plane in planes]
         if not any(row["inside"] for row in values):
-            raise DataError(f"{position.name} ({position.ra:.6f} {position.dec:+.6f}) lies outside of all planes.")
+            raise DataError(f"{position.name} ({position.ra:.6f} {position.dec:+.6f}) lies outside all planes.")
         rows += values
     return _table(rows, planes, target)
 
@@ -118,7 +118,7 @@ def write_table(table: Table, path: Path, *, overwrite: bool = False) -> None:
 
 
 def check_picture(path: Path) -> None:
-    """Raise DataError if the ending of the name is of no kind of picture that `plot` writes."""
+    """Raise DataError if `plot` cannot write a picture with this ending of the name."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     kinds = FigureCanvasAgg.get_supported_filetypes()
@@ -162,7 +162,7 @@ def _v_planes(source: Path) -> dict[str, Plane]:
         raise
 
 
-def _row(position: Position, plane: Plane, v_plane: Plane | None, target: Beam | None) -> dict[str, Any]:
+def _row(position: Position, plane: Plane, v_plane: Plane | None, target: GaussianBeam | None) -> dict[str, Any]:
     x, y = (float(value) for value in plane.wcs.all_world2pix(position.ra, position.dec, 0))
     rows, columns = plane.shape
     inside = math.isfinite(x) and math.isfinite(y) and -0.5 <= x < columns - 0.5 and -0.5 <= y < rows - 0.5
@@ -181,10 +181,12 @@ def _row(position: Position, plane: Plane, v_plane: Plane | None, target: Beam |
     return row
 
 
-def _value(plane: Plane, stokes: str, x: float, y: float, target: Beam | None) -> float:
+def _value(plane: Plane, stokes: str, x: float, y: float, target: GaussianBeam | None) -> float:
+    """A Stokes parameter of a plane at column x, row y (from 0). target: convolve a box around the place to this beam
+    first; None: take the plane as it is."""
     reach = 8
     if target is not None:
-        reach += math.ceil(_BEAMS_AROUND * target.bmaj / abs(float(plane.header["CDELT2"])))
+        reach += math.ceil(_BEAMS_AROUND * target.major_deg / abs(float(plane.header["CDELT2"])))
     left, low = max(0, math.floor(x) - reach), max(0, math.floor(y) - reach)
     box = _box(plane.path, plane.stokes.index(stokes), left, low, 2 * reach + 2)
     if target is not None:
@@ -217,11 +219,13 @@ def _rms(plane: Plane, stokes: str, x: float, y: float) -> float:
     rows, columns = plane.shape
     column, row = min(max(round(x), 0), columns - 1), min(max(round(y), 0), rows - 1)
     value = _box(plane.rms_path, plane.stokes.index(stokes), column, row, 1)
-    # imdev's cubic interpolation can give zero and less, which is no noise.
+    # imdev's cubic interpolation can give zero and less, which is not a noise level.
     return float(value[0, 0]) if value.size and value[0, 0] > 0 else math.nan
 
 
 def _box(path: Path, index: int, left: int, low: int, size: int) -> NDArray[np.float32]:
+    """A square part of the file `path`. index: of the Stokes parameter in it. left, low: the first column and row, from
+    0. size: of a side, pixels; less at the image's edge. Raises DataError if it cannot be read."""
     try:
         with fits.open(path, memmap=True) as hdus:
             section = hdus[0].section[index, 0, low : low + size, left : left + size]
@@ -230,7 +234,7 @@ def _box(path: Path, index: int, left: int, low: int, size: int) -> NDArray[np.f
         raise DataError(f"{path.name}: the pixels cannot be read ({error}). Copy the file again.") from error
 
 
-def _table(rows: list[dict[str, Any]], planes: list[Plane], target: Beam | None) -> Table:
+def _table(rows: list[dict[str, Any]], planes: list[Plane], target: GaussianBeam | None) -> Table:
     for row in rows:
         del row["inside"]
     table = Table(rows=rows)
@@ -263,7 +267,7 @@ def _cell(table: Table, row: Any, column: str) -> str:
         try:
             return repr(float((value * units.Unit(unit) if not hasattr(value, "unit") else value).to_value(units.deg)))
         except units.UnitConversionError:
-            raise DataError(f"Column {column} is in {unit}, which is no angle.") from None
+            raise DataError(f"Column {column} is in {unit}, which is not an angle.") from None
     return str(value)
 
 

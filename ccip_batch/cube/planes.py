@@ -17,11 +17,13 @@ from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from ccip_batch.cube.beams import Beam
+from ccip_batch.cube.beams import GaussianBeam
 from ccip_batch.errors import DataError
 
 STOKES = {"IQU": "IQU", "V": "V"}
 """The two kinds of plane file, by the component of their name, and the Stokes parameters in them."""
+STOKES_NUMBERS = {"I": 1, "Q": 2, "U": 3, "V": 4}
+"""What stands for each Stokes parameter on the STOKES axis of a FITS file (FITS standard, table 29)."""
 _NAME = re.compile(
     r"(?P<image>.+)\.spw(?P<group>\d+(?:_\d+)*)\.(?P<pol>IQU|V)\.iter3\.image\.pbcor\.tt0(?P<rms>\.rms)?"
     r"\.subim(?P<com>\.com)?\.fits"
@@ -50,9 +52,9 @@ class Plane:
         return float(self.header["CRVAL3"])
 
     @property
-    def beam(self) -> Beam:
+    def beam(self) -> GaussianBeam:
         """The beam of the plane's header."""
-        return Beam(*(float(self.header[key]) for key in ("BMAJ", "BMIN", "BPA")))
+        return GaussianBeam(*(float(self.header[key]) for key in ("BMAJ", "BMIN", "BPA")))
 
     @property
     def rejected(self) -> bool:
@@ -97,11 +99,11 @@ class Plane:
         return found[1], found[2]
 
     def read(self, stokes: str) -> NDArray[np.float32]:
-        """The pixels of one Stokes parameter: (rows, columns), Jy/beam, blanks NaN. DataError if it fails."""
+        """The pixels of one Stokes parameter: (rows, columns), Jy/beam, blanks NaN. Raises DataError if it fails."""
         return _read(self.path, self.stokes.index(stokes))
 
     def read_rms(self, stokes: str) -> NDArray[np.float32] | None:
-        """The rms image of one Stokes parameter, or None if there is none."""
+        """The rms image of one Stokes parameter; None if the plane has no rms image."""
         return None if self.rms_path is None else _read(self.rms_path, self.stokes.index(stokes))
 
 
@@ -132,7 +134,7 @@ def _read(path: Path, index: int) -> NDArray[np.float32]:
 
 
 def product_folder(source: Path) -> Path:
-    """Where planes are: `products/` of a run folder, else the folder itself. Raises DataError if it is no folder."""
+    """Where planes are: `products/` of a run folder, else the folder itself. Raises DataError if it is not a folder."""
     if not source.is_dir():
         raise DataError(f"{source} is not a folder. Name a run folder, or a folder with planes (*.subim.fits).")
     return source / "products" if (source / "products").is_dir() else source
@@ -142,8 +144,8 @@ def find_planes(source: Path, polarisation: str = "IQU", spws: Sequence[str] | N
     """The planes in a run folder or a folder of FITS planes, in order of frequency, rejected ones too.
 
     polarisation: `IQU` or `V`, which kind of file. spws: only these groups (`["2", "3_4"]`). Common-beam files are left
-    out: they carry the beam of all planes. Raises DataError if there is none, if the folder holds more than one image,
-    if a file is no such plane, or if planes do not fit together.
+    out: they carry the beam of all planes. Raises DataError if there are no planes, if the folder holds more than
+    one image, if a file is not such a plane, or if planes do not fit together.
     """
     folder = product_folder(source)
     named = [(match, path) for path in sorted(folder.iterdir()) if (match := _NAME.fullmatch(path.name))]
@@ -203,7 +205,7 @@ def _header(path: Path, polarisation: str) -> fits.Header:
         value = header.get(key)
         good = isinstance(value, str) if key.startswith("CUNIT") else isinstance(value, int | float)
         if not good or (isinstance(value, float) and not np.isfinite(value)):
-            raise DataError(f"{path.name}: header keyword {key} is missing or no number; export the plane again.")
+            raise DataError(f"{path.name}: header keyword {key} is missing or not a number; export the plane again.")
     if [str(header.get(f"CTYPE{axis}", "")).strip() for axis in range(1, 5)] != list(_AXES):
         raise DataError(f"{path.name}: the axes must be {', '.join(_AXES)}.")
     if header.get("NAXIS") != 4 or header["NAXIS3"] != 1 or header["NAXIS4"] != len(STOKES[polarisation]):
@@ -211,7 +213,7 @@ def _header(path: Path, polarisation: str) -> fits.Header:
             f"{path.name}: a {polarisation} plane has one frequency and {len(STOKES[polarisation])} Stokes parameters."
         )
     if not header["CRVAL3"] > 0:
-        raise DataError(f"{path.name}: CRVAL3 = {header['CRVAL3']} is no frequency.")
+        raise DataError(f"{path.name}: CRVAL3 = {header['CRVAL3']} is not a frequency.")
     header["VLASSPL"] = polarisation
     return header
 

@@ -8,15 +8,16 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from ccip_batch.cube.beams import Beam, common_beam
+from ccip_batch.cube.beams import GaussianBeam, common_beam
 from ccip_batch.cube.convolve import Grid, Transfer, nominal_grid, shift_of
-from ccip_batch.cube.cubes import scatter, set_beam
+from ccip_batch.cube.cubes import SPACING, set_beam
+from ccip_batch.cube.noise import scatter
 from ccip_batch.cube.planes import Plane, find_planes
 from ccip_batch.cube.write import CubeFile, base_header
 from ccip_batch.errors import DataError
 
 AT_LEAST = 4
-"""Where a pixel has so many values or more, the smallest and the largest are left out."""
+"""Where a pixel has this many values or more, the smallest and the largest are left out."""
 
 
 def mean_v_of(source: Path, out: Path, *, overwrite: bool = False) -> Path:
@@ -32,15 +33,22 @@ def mean_v_of(source: Path, out: Path, *, overwrite: bool = False) -> Path:
 
 
 def mean_v(
-    planes: list[Plane], out: Path, *, beam: Beam | None = None, overwrite: bool = False, interpolation: str = "linear"
+    planes: list[Plane],
+    out: Path,
+    *,
+    beam: GaussianBeam | None = None,
+    overwrite: bool = False,
+    interpolation: str = "linear",
 ) -> None:
     """Write the mean of the kept planes' V to the file `out`: axes RA, DEC, FREQ, STOKES, Jy/beam.
 
-    planes: V planes (`find_planes(folder, "V")`), rejected ones are passed over. beam: theirs in common if None. A
-    pixel's value is the plain mean of its values that are not blank, without the smallest and the largest where there
+    planes: V planes (`find_planes(folder, "V")`); rejected ones are left out. beam: of the image, by default the common
+    beam of the kept planes. overwrite: replace the file if it exists. interpolation: as in `convolve.Transfer`.
+
+    A pixel's value is the plain mean of its values that are not blank, without the smallest and the largest where there
     are at least four. The header's frequency is the mean of the planes'; keywords NPLANES and NREJ and the history say
-    what went in. Besides the plane at hand, a sum, extremes and a count are in memory. Raises DataError if no plane is
-    kept, or if the file exists.
+    what went in. One plane is in memory at a time, with a sum, extremes and a count. Raises DataError if no plane is
+    kept, or if the file exists and `overwrite` is False.
     """
     kept = [plane for plane in planes if not plane.rejected]
     if not kept:
@@ -60,7 +68,7 @@ def mean_v(
 
 
 class _MinMaxRejectedMean:
-    """A mean over images given one by one; blanks (NaN) count nowhere."""
+    """A mean over images given one by one; blank pixels (NaN) are left out."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
         self._sum = np.zeros(shape)
@@ -84,11 +92,13 @@ class _MinMaxRejectedMean:
         return result
 
 
-def _header(kept: list[Plane], rejected: int, grid: Grid, beam: Beam, noise: float) -> fits.Header:
+def _header(kept: list[Plane], rejected: int, grid: Grid, beam: GaussianBeam, noise: float) -> fits.Header:
+    """The header of the mean. kept: the planes in it, in order of frequency. rejected: number of those left out. grid,
+    beam: of the image. noise: its scatter, Jy/beam."""
     header = base_header(kept, grid, "V")
     set_beam(header, beam)
     low, high = kept[0].frequency, kept[-1].frequency
-    width = float(kept[0].header.get("CDELT3", 128e6))
+    width = float(kept[0].header.get("CDELT3", SPACING))
     header.set("CRVAL3", float(np.mean([plane.frequency for plane in kept])), after="CTYPE3")
     header.set("CDELT3", high - low + width, after="CRVAL3")
     header.set("CRPIX3", 1.0, after="CDELT3")

@@ -15,7 +15,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from ccip_batch.cube.convolve import Grid
-from ccip_batch.cube.planes import Plane
+from ccip_batch.cube.planes import STOKES_NUMBERS, Plane
 
 _BLOCK = 2880
 _SAME = (
@@ -24,8 +24,6 @@ _SAME = (
     "VLASSPC", "VLASSPT", "VLASSTN", "VLASSVR", "VLASSWP",
 )  # fmt: skip
 """Keywords of a plane that hold for a product of several planes as well."""
-STOKES_VALUE = {"I": 1, "Q": 2, "U": 3, "V": 4}
-"""FITS numbers of the Stokes parameters."""
 
 
 def base_header(planes: Sequence[Plane], grid: Grid, stokes: str) -> fits.Header:
@@ -53,7 +51,7 @@ def base_header(planes: Sequence[Plane], grid: Grid, stokes: str) -> fits.Header
         header[f"CUNIT{axis}"] = first[f"CUNIT{axis}"]
     header["CTYPE3"] = "FREQ"  # keeps the axes in order; the caller fills the values in
     header["CTYPE4"] = "STOKES"
-    header["CRVAL4"] = float(STOKES_VALUE[stokes])
+    header["CRVAL4"] = float(STOKES_NUMBERS[stokes])
     header["CDELT4"] = 1.0
     header["CRPIX4"] = 1.0
     header["CUNIT4"] = ""

@@ -52,7 +52,7 @@ class Checkpoint:
         self._state = folder / "state.json"
 
     def load(self) -> State | None:
-        """The last save, None if there is none that fits."""
+        """The last save; None if there is none of this fingerprint."""
         try:
             state = State.model_validate_json(self._state.read_bytes())
         except (OSError, ValidationError):

@@ -1,18 +1,19 @@
-"""The smallest beam that all planes can be convolved to."""
+"""The smallest beam that all planes can be convolved to, as CASA finds it: that of the `.com` products.
+
+Cubes are made without CASA, with `cube.beams.common_beam`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ccip_batch.casa.images import Beam
+from ccip_batch.casa.images import RestoringBeam
 from ccip_batch.casa.session import Casa
-
-ENLARGED = 1.00001
-"""The common beam is made this much larger, so that rounding never asks for a deconvolution."""
+from ccip_batch.cube.beams import ENLARGE
 
 
-def common_beam(casa: Casa, beams: Sequence[Beam]) -> Beam:
-    """CASA's common beam (`ia.commonbeam`) of some beams, enlarged by 1.00001. Raises CasaError."""
+def casa_common_beam(casa: Casa, beams: Sequence[RestoringBeam]) -> RestoringBeam:
+    """CASA's common beam (`ia.commonbeam`) of some beams, enlarged by `ENLARGE`. Raises CasaError."""
     if len(beams) == 1:
         major, minor, angle = beams[0].major_arcsec, beams[0].minor_arcsec, beams[0].pa_deg
     else:
@@ -28,4 +29,4 @@ def common_beam(casa: Casa, beams: Sequence[Beam]) -> Beam:
                 )
             found = tool.commonbeam()
         major, minor, angle = (float(found[key]["value"]) for key in ("major", "minor", "pa"))
-    return Beam(major_arcsec=major * ENLARGED, minor_arcsec=minor * ENLARGED, pa_deg=angle)
+    return RestoringBeam(major_arcsec=major * ENLARGE, minor_arcsec=minor * ENLARGE, pa_deg=angle)

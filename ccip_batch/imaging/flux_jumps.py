@@ -1,4 +1,4 @@
-"""Planes whose Stokes I at a place does not follow from the other planes, by more than noise and flux scale allow."""
+"""Planes whose Stokes I at a place is not what the other planes predict, by more than noise and flux scale allow."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ccip_batch.cube.noise import MAD_TO_SIGMA
 from ccip_batch.records import Model
 
 SIGNIFICANCE = 5.0
-"""Standard deviations from which on a plane jumps."""
+"""A plane jumps if it is off by this many standard deviations or more."""
 SCALE = 0.03
 """Uncertainty of the flux scale from plane to plane: what NRAO aims at for VLASS single-epoch images."""
 SIGNAL_TO_NOISE = 20.0
-"""A source weaker than this in the median plane tells nothing."""
+"""A source weaker than this in the median plane is too weak to judge by."""
 FEWEST = 4
-"""Planes, with which a plane can be told from the others."""
+"""Fewest planes among which one can be compared with the others."""
 _CURVED = 6
-"""Other planes from which on the spectrum may be curved (a parabola in logarithms)."""
+"""With this many other planes the spectrum may be curved (a parabola in logarithms)."""
 
 
 class FluxJump(Model):
@@ -29,16 +30,16 @@ class FluxJump(Model):
     flux: float
     """Stokes I there, Jy/beam."""
     expected: float
-    """What the other planes let expect, Jy/beam."""
+    """What the other planes predict, Jy/beam."""
     significance: float
     """Their difference over its standard deviation."""
 
     def sentence(self) -> str:
-        """In words, for people."""
+        """In words, for the user."""
         ratio = self.flux / self.expected
         return (
             f"flux of spw {self.spw.replace(',', '+')} at the {self.place} is {ratio:.2f} times what the other planes "
-            f"let expect ({self.significance:+.0f} sigma)"
+            f"predict ({self.significance:+.0f} sigma)"
         )
 
 
@@ -57,7 +58,7 @@ def find_jumps(place: str, fluxes: Sequence[Flux]) -> list[FluxJump]:
     """The planes that jump, the worst first.
 
     Each plane is compared with a smooth spectrum through the others; the one furthest off is taken out, and the rest
-    compared again. Spectral index and curvature are no jump, and Stokes I knows of no Faraday rotation.
+    compared again. Spectral index and curvature are not jumps, and Faraday rotation leaves Stokes I alone.
     """
     left = [one for one in fluxes if np.isfinite(one.flux) and one.noise > 0]
     jumps: list[FluxJump] = []
@@ -87,8 +88,8 @@ def _compare(place: str, plane: Flux, others: Sequence[Flux]) -> FluxJump | None
     if rank < design.shape[1]:
         return None
     expected = float(np.exp(solution[-1]))
-    # planes that scatter more than that among themselves let expect no better
-    scatter = max(1.0, 1.4826 * float(np.median(np.abs(design @ solution - y / sigma))))
+    # planes that scatter more than that among themselves predict no better
+    scatter = max(1.0, MAD_TO_SIGMA * float(np.median(np.abs(design @ solution - y / sigma))))
     relative = float(np.linalg.inv(design.T @ design)[-1, -1]) * scatter**2 + (SCALE * scatter) ** 2
     spread = float(np.sqrt(plane.noise**2 + expected**2 * relative))
     return FluxJump(

@@ -1,21 +1,21 @@
-"""Plane rejection after imaging (`vlass_plane_reject_im`): planes whose beam or flags are not as expected."""
+"""Plane rejection after imaging (`vlass_plane_reject_im`): planes with an unexpected beam or too many flags."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ccip_batch.casa.images import Beam
+from ccip_batch.casa.images import RestoringBeam
 from ccip_batch.job.config import RejectAfter
 from ccip_batch.job.spw_groups import SpwGroup
 from ccip_batch.records import Model
 
 
 class ImagedPlane(Model):
-    """What the judgement needs of a plane."""
+    """What the judgement needs to know about a plane."""
 
     spw: str
     frequency_hz: float
-    beam: Beam
+    beam: RestoringBeam
     flagged_fraction: float
 
 

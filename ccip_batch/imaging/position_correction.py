@@ -23,7 +23,7 @@ MARK = "Position correction "
 
 
 class PositionCorrection(Model):
-    """What is added to the reference position of a plane, and from what it follows."""
+    """What is added to the reference position of a plane, and what it was computed from."""
 
     zenith_distance_deg: float
     parallactic_angle_deg: float
@@ -58,6 +58,7 @@ def position_correction(
     """The correction of a plane: 0.25 arcsec x tan(ZD) x (3 GHz / frequency)^2 along parallactic angle + 180 degrees.
 
     ra_deg, dec_deg: nominal reference position, J2000. start_mjd, end_mjd: of the observation, UTC.
+    frequency_hz: of the plane.
     """
     middle = (start_mjd + end_mjd) / 2
     latitude, declination = math.radians(_LATITUDE_DEG), math.radians(dec_deg)

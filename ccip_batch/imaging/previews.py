@@ -47,8 +47,8 @@ class Previews:
 
     arrays: dict[str, Array] = field(default_factory=dict)
     headers: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By kind: celestial FITS keywords of the preview, where it has any, and `reduced`, the image pixels on the side
-    of one of its pixels."""
+    """By kind: celestial FITS keywords of the preview, where it has any, and `reduced`, how many image pixels a
+    preview pixel has on a side."""
 
     def __contains__(self, kind: str) -> bool:
         return kind in self.arrays
@@ -69,7 +69,7 @@ class Previews:
 
     @classmethod
     def load(cls, path: Path, kinds: Collection[str] | None = None) -> Previews:
-        """Read what `save` wrote, or only these kinds of it. Raises DataError if it is damaged."""
+        """Read what `save` wrote, or only these kinds. Raises DataError if it is damaged."""
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as held:
                 arrays: dict[str, Array] = {}
@@ -93,7 +93,7 @@ def factor(shape: tuple[int, ...], side: int) -> int:
 
 
 def mean(values: Pixels, valid: Mask, by: int) -> npt.NDArray[np.float32]:
-    """Mean of the valid pixels of each block of by x by pixels, at the edges of less; nan where there are none."""
+    """Mean of the valid pixels of each block of by x by pixels, fewer at the edges; nan where none is valid."""
     starts = np.arange(0, values.shape[1], by)
     rows = []
     for top in range(0, values.shape[0], by):  # a row of blocks at a time: full-size images are large
@@ -190,6 +190,11 @@ class PreviewWriter:
         header: Mapping[str, Any] | None = None,
         masked: bool = True,
     ) -> None:
+        """Take the means of blocks of all Stokes planes.
+
+        kind: the key of the preview. image: a CASA image. side: the longest the preview may have, pixels. scale: what
+        values are multiplied by. header: celestial FITS keywords of the image. masked: leave out masked pixels.
+        """
         planes = []
         by = 1
         for stokes in range(len(STOKES)):

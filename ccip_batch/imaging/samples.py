@@ -1,6 +1,6 @@
 """What the analysis of all planes needs of the pixels of one: the values inside the tier-2 mask.
 
-An image node writes them, so that `analyze` gets the numbers that it would read from the images without having them.
+An image node writes them, so that `analyze` gets the numbers without having the images.
 """
 
 from __future__ import annotations
@@ -75,7 +75,11 @@ class Samples:
 
 
 def take_samples(casa: Casa, image: str, rms: str, cleanmask: str, iter3_mask: str, blc: tuple[int, int]) -> Samples:
-    """Sample a plane. image, rms: cutouts from pixel blc (x, y) on; cleanmask, iter3_mask: whole masks."""
+    """Sample a plane.
+
+    image, rms: the corrected cutout and its rms image. cleanmask, iter3_mask: the iter2 cleanmask and the mask of
+    iter3, both of the whole image. blc: the pixel (x, y) of the whole image at which the cutouts begin.
+    """
     tier2, _ = read_plane(casa, cleanmask)
     iter3, _ = read_plane(casa, iter3_mask)
     noise, has_noise = read_plane(casa, rms)

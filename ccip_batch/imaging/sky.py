@@ -18,7 +18,7 @@ _FRAMES = {"J2000": "fk5", "ICRS": "icrs"}
 
 
 def phase_centre(text: str) -> SkyCoord:
-    """Read a phase centre (`direction.parse_direction`). Raises ConfigError."""
+    """Read a phase centre (`job.phase_centre.parse_direction`). Raises ConfigError."""
     from astropy import units as u
     from astropy.coordinates import SkyCoord
 

@@ -158,11 +158,8 @@ class Container:
 
 def digest(image: Path) -> str:
     """SHA-256 of an image file, as `sha256:...`."""
-    summing = hashlib.sha256()
     with image.open("rb") as stream:
-        while block := stream.read(1 << 22):
-            summing.update(block)
-    return f"sha256:{summing.hexdigest()}"
+        return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
 
 
 def of_job(job: ResolvedJob, run: Path) -> Container | None:

@@ -28,7 +28,7 @@ _HISTORY_WIDTH = 72
 class ImageName(Model):
     """The parts of an imagename `VLASS<epoch>.cc.<tile>.<J2000 name>.<..>.<..>.v<version>`.
 
-    A part is empty if the name is not built so; the object is always the fifth dotted component, if there is one.
+    A part is empty if the name has another form; the object is always the fifth dotted component, if there is one.
     """
 
     epoch: str

@@ -41,7 +41,7 @@ _FORMATS = {
 
 @dataclass(frozen=True)
 class Provenance:
-    """From what the products of a run follow."""
+    """What the products of a run were made from."""
 
     job: ResolvedJob
     graph: Graph
@@ -69,7 +69,7 @@ def image(job: ResolvedJob) -> str:
 
 
 def cards(job: ResolvedJob, fingerprint: str, versions: Mapping[str, str] | None = None) -> dict[str, Card]:
-    """Header cards by which a FITS file is traced.
+    """Header cards that trace a FITS file to what made it.
 
     fingerprint: of the node that writes it. versions: of what made its pixels, if that was another process.
     """
@@ -166,7 +166,10 @@ def _inputs(run: Provenance) -> list[dict[str, Any]]:
 def _action(
     run: Provenance, name: str, result: NodeResult, files: Sequence[ProductFile], job_file: str
 ) -> list[dict[str, Any]]:
-    """A node as an action, and what it left for other nodes."""
+    """A node as an action, and what it left for other nodes.
+
+    run: what the crate describes. name, result: of the node. files: the products. job_file: name of the job config.
+    """
     node = run.graph[name]
     known = {file.name for file in files}
     given = [_left(parent) for parent in node.parents if parent in run.results]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ccip_batch.casa.images import STOKES, Beam
+from ccip_batch.casa.images import STOKES, RestoringBeam
 from ccip_batch.imaging.previews import Previews
 from ccip_batch.report.facts import PlaneFacts
 from ccip_batch.report.pictures import (
@@ -120,7 +120,7 @@ def make_gallery(planes: Sequence[PlaneFacts], folder: Path) -> Gallery:
     return Gallery(made, bars, reduced)
 
 
-def _beam(plane: PlaneFacts) -> Beam | None:
+def _beam(plane: PlaneFacts) -> RestoringBeam | None:
     return plane.images.beam if plane.images else None
 
 

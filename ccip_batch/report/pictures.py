@@ -15,7 +15,8 @@ import numpy.typing as npt
 from astropy.wcs import WCS
 from PIL import Image
 
-from ccip_batch.casa.images import STOKES, Beam, madrms
+from ccip_batch.casa.images import STOKES, RestoringBeam
+from ccip_batch.cube.noise import madrms
 from ccip_batch.imaging.previews import Previews
 
 THUMB_SIDE = 200
@@ -298,7 +299,7 @@ def contour_svg(frame: Frame, layers: Iterable[tuple[Array, Sequence[float], str
     return _svg(frame, body)
 
 
-def beam_ellipse(frame: Frame, beam: Beam, x: float, y: float, enlarged: float = 1.0) -> str:
+def beam_ellipse(frame: Frame, beam: RestoringBeam, x: float, y: float, enlarged: float = 1.0) -> str:
     """An SVG ellipse of a beam (position angle from north to east, east to the left) around a place in units."""
     major, minor = (axis / frame.arcsec / 2 * enlarged for axis in (beam.major_arcsec, beam.minor_arcsec))
     return (
@@ -307,7 +308,7 @@ def beam_ellipse(frame: Frame, beam: Beam, x: float, y: float, enlarged: float =
     )
 
 
-def psf_svg(frame: Frame, psf: Array, beam: Beam) -> str:
+def psf_svg(frame: Frame, psf: Array, beam: RestoringBeam) -> str:
     """The 50% contour of a psf and the fitted beam, whose own 50% contour it should be."""
     centre = frame.to_units(np.array([[(psf.shape[1] - 1) / 2, (psf.shape[0] - 1) / 2]]))[0]
     ellipse = beam_ellipse(frame, beam, centre[0], centre[1])

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ccip_batch.casa.images import MAD_TO_SIGMA, STOKES
+from ccip_batch.casa.images import STOKES
+from ccip_batch.cube.noise import MAD_TO_SIGMA
 from ccip_batch.report.facts import PlaneFacts, RunFacts
 
 LEVELS = (3, 4, 5, 6)

@@ -28,10 +28,8 @@ class ProductFile(Model):
     @classmethod
     def of(cls, path: Path) -> ProductFile:
         """Read a file and describe it."""
-        digest = hashlib.sha256()
         with path.open("rb") as stream:
-            while block := stream.read(1 << 22):
-                digest.update(block)
+            digest = hashlib.file_digest(stream, "sha256")
         return cls(name=path.name, bytes=path.stat().st_size, sha256=digest.hexdigest())
 
 

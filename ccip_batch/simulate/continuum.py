@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ccip_batch.casa.session import Casa
+from ccip_batch.job.resources_archive import FLAG_VERSION
 from ccip_batch.job.spw_groups import SCIENCE_SPWS
 from ccip_batch.simulate.beam import primary_beam
 from ccip_batch.simulate.observation import PHASE_CENTRE, PHASE_CENTRE_TEXT, ROOT, Field, spw_frequencies
@@ -39,7 +40,11 @@ _GRID = "se.grid"
 def make_products(
     casa: Casa, preset: Preset, fields: list[Field], bursts: list[Interference], progress: Callable[[str], None]
 ) -> list[str]:
-    """Make the SE-CONT products in the current folder, which holds the measurement set; returns their names."""
+    """Make the SE-CONT products in the current folder, which holds the measurement set; returns their names.
+
+    preset: what is simulated. fields: of the mosaic. bursts: the interference in the data, which the last flag version
+    flags. progress: called with a line for each step.
+    """
     progress("the measurement set of the target fields")
     spws = ",".join(str(spw) for spw in SCIENCE_SPWS)
     ids = ",".join(str(field.id) for field in fields)
@@ -75,7 +80,7 @@ def _save_flags(casa: Casa, bursts: list[Interference]) -> None:
             flags[:, burst.channel, burst.find(Rows.of(part))] = True
             part.putcol("FLAG", flags)
             part.close()
-    casa.task("flagmanager", vis=_SPLIT, mode="save", versionname="statwt_1", comment="before statwt_1")
+    casa.task("flagmanager", vis=_SPLIT, mode="save", versionname=FLAG_VERSION, comment=f"before {FLAG_VERSION}")
 
 
 def _description(casa: Casa, spw: int) -> int:

@@ -52,7 +52,7 @@ class Preset:
     flagged: dict[int, Flagged] = field(default_factory=dict)
     """What is flagged, by spw."""
     rfi: tuple[int, ...] = (3, 4, 10)
-    """Spws with interference, whose flags are in the flag version statwt_1 only."""
+    """Spws with interference. Only the flag version `FLAG_VERSION` of SE-CONT has it flagged."""
     nfield_thresh: int | None = None
     """Threshold of the plane rejection before imaging, where it must differ from the survey's 12 fields."""
     imaging: dict[str, float] = field(default_factory=dict)
@@ -133,7 +133,7 @@ PRESETS: dict[str, Preset] = {
 }
 
 SIZES = ("channels", "fields", "integrations", "pixels", "cell", "niter")
-"""What of a preset can be overridden."""
+"""The sizes of a preset that can be overridden."""
 
 
 def resolve(name: str, **sizes: float | None) -> Preset:
@@ -143,10 +143,10 @@ def resolve(name: str, **sizes: float | None) -> Preset:
     the same fraction of the fields. Raises ConfigError, listing all that is wrong.
     """
     if name not in PRESETS:
-        raise ConfigError(f"There is no preset {name!r}; there are {', '.join(PRESETS)}.")
+        raise ConfigError(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
     unknown = sorted(set(sizes) - set(SIZES))
     if unknown:
-        raise ConfigError(f"{', '.join(unknown)} cannot be chosen; what can be is {', '.join(SIZES)}.")
+        raise ConfigError(f"{', '.join(unknown)} cannot be chosen, only {', '.join(SIZES)}.")
     chosen = {key: value for key, value in sizes.items() if value is not None}
     types = {item.name: item.type for item in fields(Preset)}
     problems = [
@@ -173,8 +173,8 @@ def _problems(preset: Preset) -> list[str]:
     found = []
     if preset.channels < 2 or preset.channels == 4:
         found.append(
-            f"channels={preset.channels}: NRAO's pipeline takes spws of 1 or 4 channels for none of science, "
-            "take 2, 3 or at least 5"
+            f"channels={preset.channels}: NRAO's pipeline does not take spws of 1 or 4 channels for science, "
+            "so choose 2, 3 or at least 5"
         )
     for key in ("fields", "integrations", "niter"):
         if getattr(preset, key) < 1:

@@ -1,4 +1,4 @@
-"""What a finished job recovers of the sky that was simulated. Needs no CASA.
+"""How much of the simulated sky a finished job recovers. Needs no CASA.
 
 Point sources are measured by their peak in the common-beam planes, resolved ones by their flux density in an aperture.
 Kept planes only. Noise is measured in each image as the robust scatter of the pixels times the mosaic's sensitivity.
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from ccip_batch.cube.noise import MAD_TO_SIGMA
 from ccip_batch.errors import DataError
 from ccip_batch.simulate.beam import primary_beam
 from ccip_batch.simulate.observation import INTEGRATION, SPW_WIDTH
@@ -34,7 +35,6 @@ _APERTURE = 0.9  # radius in major axes (FWHM) of the source as the common beam 
 # lies below the threshold of the clean adds to the flux in units of the dirty beam
 _RM_LIMIT = 500.0  # rad/m2; planes 128 MHz wide at 2 GHz depolarise beyond
 _CORRELATIONS = 2  # that make one Stokes parameter
-_MAD = 1.482602218505602
 
 Floats = NDArray[np.float64]
 
@@ -70,7 +70,7 @@ class _Plane:
 
 
 def recover(products: Path, truth: Path) -> list[Row]:
-    """Hold the FITS files of a finished job against the truth.
+    """Compare the FITS files of a finished job with the truth.
 
     products: a folder with the exported FITS files, or a parent of it. truth: truth.json of the simulation. Returns
     rows for I at 3 GHz (Jy), spectral index, fraction of linear polarisation, rotation measure (rad/m2; polarised
@@ -133,7 +133,7 @@ def _facts(truth: Path) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads(truth.read_text())
     except (OSError, ValueError) as error:
-        raise DataError(f"{truth} cannot be read as the truth of a simulation: {error}") from error
+        raise DataError(f"{truth} is not the truth.json of a simulation: {error}") from error
     return facts
 
 
@@ -158,7 +158,7 @@ def _read_plane(path: Path, facts: dict[str, Any]) -> _Plane:
     sensitivity = _sensitivity(header, spws, facts)
     inside = _inside(sensitivity) & np.isfinite(stokes).all(axis=0)
     flat = stokes[:, inside] * sensitivity[inside]
-    scatter = _MAD * np.median(np.abs(flat - np.median(flat, axis=1, keepdims=True)), axis=1)
+    scatter = MAD_TO_SIGMA * np.median(np.abs(flat - np.median(flat, axis=1, keepdims=True)), axis=1)
     major, minor = header["BMAJ"] * 3600.0, header["BMIN"] * 3600.0
     cell = abs(header["CDELT2"]) * 3600.0
     pixels = math.pi / (4 * math.log(2)) * major * minor / cell**2
@@ -251,18 +251,17 @@ def _recover_source(source: Source, planes: list[_Plane], facts: dict[str, Any])
     weight = (i / sigmas[:, 3]) ** 2
     circular, circular_sigma = float(np.average(v / i, weights=weight)), float(weight.sum() ** -0.5)
 
-    def row(quantity: str, true: float, found: float, sigma: float, least: float) -> Row:
-        return Row(source.name, quantity, true, found, sigma, max(_SIGMAS * sigma, least))
-
-    rows = [
-        row("I", source.i0, flux, flux_sigma, _I_TOLERANCE * source.i0),
-        row("alpha", source.alpha, float(alpha), alpha_sigma, _ALPHA_TOLERANCE),
-        row("p", source.p, p, p_sigma, _FRACTION_TOLERANCE),
+    figures = [  # quantity, truth, found, sigma, tolerance at least
+        ("I", source.i0, flux, flux_sigma, _I_TOLERANCE * source.i0),
+        ("alpha", source.alpha, float(alpha), alpha_sigma, _ALPHA_TOLERANCE),
+        ("p", source.p, p, p_sigma, _FRACTION_TOLERANCE),
+        *([("RM", source.rm, rm, rm_sigma, 0.0)] if source.p > 0 else []),
+        ("V/I", source.v, circular, circular_sigma, _FRACTION_TOLERANCE),
     ]
-    if source.p > 0:
-        rows.append(row("RM", source.rm, rm, rm_sigma, 0.0))
-    rows.append(row("V/I", source.v, circular, circular_sigma, _FRACTION_TOLERANCE))
-    return rows
+    return [
+        Row(source.name, quantity, truth, found, sigma, max(_SIGMAS * sigma, least))
+        for quantity, truth, found, sigma, least in figures
+    ]
 
 
 def _line(x: Floats, y: Floats, sigma: Floats) -> tuple[Floats, Floats]:

@@ -70,7 +70,8 @@ def phase_errors(preset: Preset, scans: list[int], antennas: int, seed: int) -> 
 def model(sources: tuple[Source, ...], spw: int, channels: int, fields: list[Field], rows: Rows) -> Complexes:
     """Visibilities of sources without any error, shape (4 correlations, channels, rows), Jy.
 
-    For each channel the exact sum over sources, seen through the primary beam of each field; no gridding.
+    For each channel the exact sum over sources, seen through the primary beam of each field; no gridding. sources: the
+    sky. spw: a science spw, in `channels` channels. fields: of the mosaic. rows: of that spw.
     """
     frequency = spw_frequencies(spw, channels)
     seen = np.zeros((4, channels, len(rows.time)), np.complex128)
@@ -100,7 +101,11 @@ def _gaussian(gauss: tuple[float, float, float], u: Floats, v: Floats) -> Floats
 
 
 def corrupt(seen: Complexes, rows: Rows, phases: dict[int, Floats], spw: int, seed: int) -> Complexes:
-    """What is measured of visibilities: with the antennas' phases (the same for R and L) and with thermal noise."""
+    """Visibilities as they are measured: with the antennas' phases (the same for R and L) and with thermal noise.
+
+    seen: without errors, shape (4 correlations, channels, rows), Jy. rows: of spw `spw`. phases: by scan, radians.
+    seed: of the noise.
+    """
     table = np.zeros((max(phases) + 1, len(next(iter(phases.values())))))
     for scan, values in phases.items():
         table[scan] = values
@@ -139,7 +144,10 @@ def interference(preset: Preset, spw: int, rows: Rows, seed: int) -> Interferenc
 
 
 def initial_flags(flagged: Flagged, fields: list[Field], rows: Rows, spw: int, seed: int) -> Bools:
-    """Which rows of a spw are flagged in the PIMS: the exact share of the rows of each field, drawn at random."""
+    """Which rows of a spw are flagged in the PIMS: the exact share of the rows of each field, drawn at random.
+
+    flagged: the shares. fields: of the mosaic, in order. rows: of spw `spw`. seed: of the draw.
+    """
     random = np.random.default_rng([seed, 4, spw])
     heavy = round(flagged.fields * len(fields))
     chosen = np.zeros(len(rows.time), np.bool_)
@@ -155,7 +163,9 @@ def fill(
 ) -> tuple[dict[int, float], list[Interference]]:
     """Fill DATA, FLAG, WEIGHT and SIGMA of a measurement set.
 
-    Returns the flagged fraction of each science spw and the interference.
+    path: the measurement set. preset: what is simulated. fields: of the mosaic. phases: the antennas' errors by scan,
+    radians. seed: of noise, flags and interference. Returns the flagged fraction of each science spw, and the
+    interference.
     """
     fractions: dict[int, float] = {}
     bursts: list[Interference] = []

@@ -157,6 +157,11 @@ def _truth(
     fractions: dict[int, float],
     bursts: list[Interference],
 ) -> dict[str, Any]:
+    """The content of truth.json.
+
+    preset, seed: what was simulated. start: of the first target scan, MJD (UTC). fields: of the mosaic. phases: errors
+    of the antennas by scan, radians. fractions: flagged fraction by spw. bursts: the interference.
+    """
     frequencies = {spw: spw_frequencies(spw, preset.channels) for spw in (0, 1, *SCIENCE_SPWS)}
     return {
         "ms": f"{ROOT}.ms",

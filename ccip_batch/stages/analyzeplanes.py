@@ -1,4 +1,4 @@
-"""What looks at all planes together: rejection after imaging, stage 11, the common beam."""
+"""All planes together: rejection after imaging, stage 11, the common beam."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ccip_batch.casa.images import Beam
+from ccip_batch.casa.images import RestoringBeam
 from ccip_batch.casa.session import Casa
-from ccip_batch.imaging.common_beam import common_beam
+from ccip_batch.imaging.common_beam import casa_common_beam
 from ccip_batch.imaging.flux_jumps import Flux, FluxJump, find_jumps
 from ccip_batch.imaging.plane_rejection import ImagedPlane, Judgement, judge
 from ccip_batch.imaging.samples import Samples
@@ -34,17 +34,18 @@ class CubeAnalysis(StageResult):
     failed: list[str]
     """Planes that are missing because their imaging failed."""
     stokes: StokesAnalysis
-    common_beam: Beam | None
-    """Of all imaged planes, rejected ones too; None if there are none."""
-    kept_common_beam: Beam | None
+    common_beam: RestoringBeam | None
+    """Of all imaged planes, rejected ones too; None if no plane was imaged."""
+    kept_common_beam: RestoringBeam | None
     """Of the kept planes alone, which can be smaller."""
     flux_jumps: tuple[FluxJump, ...] = ()
-    """Kept planes whose Stokes I does not follow from the other kept planes. They stay kept; look at them."""
+    """Kept planes whose Stokes I is not what the other kept planes predict. They stay kept; look at them."""
 
     def sentence(self) -> str:
-        """How many planes are what, which are not kept, and which look odd."""
+        """How many planes were kept, rejected, not imaged or failed, and which look odd."""
         rejected = [one.spw for one in self.judgements if not one.kept]
-        parts = [f"{len(self.judgements) - len(rejected)} planes kept"]
+        kept = len(self.judgements) - len(rejected)
+        parts = [f"{kept} plane{'' if kept == 1 else 's'} kept"]
         for groups, what in (
             (rejected, "rejected after imaging"),
             (self.not_imaged, "not imaged"),
@@ -62,7 +63,12 @@ def analyze_planes(
     failed: Sequence[str],
     rejection: RejectAfter,
 ) -> CubeAnalysis:
-    """Judge and compare all imaged planes. images: for each spw group the result of its node and its samples."""
+    """Judge and compare all imaged planes.
+
+    casa: gives the session, which is needed only if there are planes. targets: all planes of the cube. images: for each
+    spw group that was imaged, the result of its node and the file of its samples. failed: groups whose imaging failed.
+    rejection: the thresholds.
+    """
     facts, samples, exports = [], {}, {}
     cutouts: dict[str, CutoutResult] = {}
     for plane in targets.planes:
@@ -103,8 +109,8 @@ def analyze_planes(
         failed=list(failed),
         stokes=stokes,
         flux_jumps=_flux_jumps(stokes),
-        common_beam=common_beam(casa(), list(beams.values())) if beams else None,
-        kept_common_beam=common_beam(casa(), kept_beams) if kept_beams else None,
+        common_beam=casa_common_beam(casa(), list(beams.values())) if beams else None,
+        kept_common_beam=casa_common_beam(casa(), kept_beams) if kept_beams else None,
     )
 
 

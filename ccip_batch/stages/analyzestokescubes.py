@@ -22,7 +22,7 @@ REFERENCE_HZ = 3e9
 
 @dataclass(frozen=True)
 class PlaneSamples:
-    """A plane as this stage sees it."""
+    """What this stage needs of a plane."""
 
     spw: str
     frequency_hz: float
@@ -71,7 +71,7 @@ class Place(Model):
 
 
 class StokesAnalysis(Model):
-    """The places, and why there are none if there are none."""
+    """The places; if there are none, the note says why."""
 
     places: list[Place]
     note: str

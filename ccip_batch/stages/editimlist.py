@@ -1,4 +1,4 @@
-"""Stages 2 and 6, hif_editimlist: what is imaged, of which fields, under which name, and what is not.
+"""Stages 2 and 6, hif_editimlist: what is imaged, from which fields, under which name, and what is left out.
 
 With the parameter list of the continuum imaging it gives the target that the model prediction repeats, with that of the
 coarse cube one target a spw group.
@@ -85,7 +85,7 @@ class CubeTargets(StageResult):
 def select_fields(summary: MsSummary, phasecenter: str) -> list[int]:
     """Ids of the fields to image: intent TARGET, named as VLASS names its fields, near the phase centre.
 
-    Raises DataError if there are none.
+    Raises DataError if there are no such fields.
     """
     targets = [field for field in summary.fields if field.target and field.name[:1] in ("0", "1", "2", "T")]
     limit = SEARCH_ARCSEC + BUFFER_ARCSEC
@@ -125,7 +125,8 @@ def cube_targets(
 ) -> CubeTargets:
     """Stage 6: one target a spw group, and the plane rejection before imaging (`vlass_plane_reject_ms`).
 
-    summary and counts are those of the measurement set of stage 3, after all flagging.
+    summary, counts: of the measurement set of stage 3, after all flagging. imagename, phasecenter: of the cube. groups:
+    the planes. rejection: the thresholds.
     """
     fields = [field for field in summary.fields if field.target]
     judged = fields_within(fields, phase_centre(phasecenter), SEARCH_ARCSEC)

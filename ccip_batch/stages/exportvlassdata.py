@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from astropy.io import fits
 
-from ccip_batch.casa.images import Beam, read_plane
+from ccip_batch.casa.images import RestoringBeam, read_plane
 from ccip_batch.casa.measurement_set import MsSummary
 from ccip_batch.casa.session import Casa
 from ccip_batch.errors import DataError
@@ -67,7 +67,8 @@ def export_native(
 ) -> NativeExport:
     """Write IQU and V of the corrected cutout and of its rms, position-corrected, into a folder.
 
-    image, rms: the cutouts, CASA images in the current folder. summary: of the measurement set of stage 3.
+    image, rms: the cutouts, CASA images in the current folder. target: the plane. summary: of the measurement set of
+    stage 3. phasecenter: of the cube, as the parameter list has it. folder: where the files go.
     """
     peak, median_rms = _peak_and_rms(casa, image, rms)
     ra, dec = _reference(casa, image)
@@ -101,7 +102,7 @@ def export_native(
 def export_common(
     casa: Casa,
     image: str,
-    beam: Beam,
+    beam: RestoringBeam,
     native: NativeExport,
     cards_of: tuple[PlaneTarget, MsSummary, str],
     rejected: bool,
@@ -110,7 +111,9 @@ def export_common(
 ) -> list[ProductFile]:
     """Convolve a plane to the common beam, move it to its nominal position, write `.com.fits` of IQU and V.
 
-    trace: the cards that tell where the file comes from.
+    image: the corrected cutout, a CASA image. beam: the common one. native: the plane's native export. cards_of: the
+    plane, the measurement set of stage 3 and the phase centre. rejected: whether the plane is. folder: where the files
+    go. trace: the cards that tell where the file comes from.
     """
     target, summary, phasecenter = cards_of
     name = Path(image).name
@@ -160,7 +163,11 @@ def plane_cards(
     peak: float,
     rms: float,
 ) -> dict[str, Card]:
-    """The header cards that all products of a plane have in common."""
+    """The header cards that all products of a plane have in common.
+
+    target: the plane. summary: of the measurement set of stage 3. phasecenter: of the cube. stokes: in the file. kind:
+    VLASSITY. peak, rms: of Stokes I in the cutout, Jy/beam.
+    """
     name = ImageName.parse(target.imagename)
     return {
         "OBJECT": (name.object, ""),

@@ -12,7 +12,7 @@ from ccip_batch.job.spw_groups import SpwGroup
 
 
 def importdata(casa: Casa, vis: Path, groups: Sequence[SpwGroup]) -> MsSummary:
-    """Describe a PIMS. Raises DataError if it is no measurement set, or lacks a spw or the intent TARGET."""
+    """Describe a PIMS. Raises DataError if it is not a measurement set, or lacks a spw or the intent TARGET."""
     summary = summarize(casa, vis)
     known = {spw.id for spw in summary.spws}
     missing = sorted({spw for group in groups for spw in group.spws} - known)

@@ -6,8 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ccip_batch.casa.images import STOKES, Beam, Mask, Pixels, box_text, madrms, read_plane, restoring_beam
+from ccip_batch.casa.images import STOKES, Mask, Pixels, RestoringBeam, box_text, read_plane, restoring_beam
 from ccip_batch.casa.session import Casa
+from ccip_batch.cube.noise import madrms
 from ccip_batch.errors import CasaError
 from ccip_batch.imaging.cutout import Cutout
 from ccip_batch.records import Model
@@ -53,7 +54,7 @@ class CutoutResult(StageResult):
     """(x, y) of the bottom left pixel in the whole image."""
     trc: list[int]
     """Of the top right pixel, which is inside."""
-    beam: Beam
+    beam: RestoringBeam
     statistics: dict[str, CutoutStatistics]
     """Keyed by Stokes."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ccip_batch.casa.checks import check_beam, check_mask, check_planes
-from ccip_batch.casa.images import Beam, image_shape, restoring_beam
+from ccip_batch.casa.images import RestoringBeam, image_shape, restoring_beam
 from ccip_batch.casa.memory import spared
 from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CasaError
@@ -33,7 +33,7 @@ class PlaneImages(StageResult):
     imagename: str
     """Name of the last iteration's images without `.image.tt0` and the like."""
     shape: list[int]
-    beam: Beam
+    beam: RestoringBeam
     """Of Stokes I of the psf."""
     iterations: list[IterationResult]
 
@@ -62,9 +62,10 @@ def makeimages(
 
     name: of the plane's images, without `.iter<n>`. selection: tclean parameters that select data (vis, field, spw,
     scan, antenna, datacolumn) and `reffreq`; they win over `parameters`, which gives those of the workflow's table for
-    an iteration. masks: the tier-1 and tier-2 mask. after: called with the iteration and its imagename when its images
-    are whole and before they are saved. Raises CasaError if an iteration left no image or no beam
-    was fitted, DataError if a mask is empty or of another part of the sky.
+    an iteration. masks: the tier-1 and tier-2 mask. saves: when and where
+    the imaging is saved. after: called with the iteration and its imagename when its images are whole and before they
+    are saved. Raises CasaError if an iteration left no image or no beam was fitted, DataError if a mask is empty or of
+    another part of the sky.
     """
     state = saves.checkpoint.load()
     if state:
@@ -131,7 +132,7 @@ class _Cleaning:
         )
 
     def _part(self, call: Mapping[str, Any]) -> int | None:
-        """Call tclean for as many major cycles as fit the interval; gives its stop code, None if it was cut."""
+        """Call tclean for as many major cycles as fit the interval; returns its stop code, None if it was cut."""
         part = dict(call)
         cut = False
         if "nmajor" in part:
@@ -145,7 +146,7 @@ class _Cleaning:
         with spared(width * height) as memory:
             record = self.casa.task("tclean", **part)
         if memory.why_not:
-            print(f"CASA takes more memory than it could: {memory.why_not}", flush=True)
+            print(f"CASA takes more memory than necessary: {memory.why_not}", flush=True)
         if not Path(_result_of(part)).is_dir():
             raise CasaError(f"tclean left no {_result_of(part)}; see casa.log.")
         cycles = int(record["nmajordone"])
@@ -184,8 +185,8 @@ def _result_of(call: Mapping[str, Any]) -> str:
 def _hand_over(casa: Casa, before: str, now: str) -> None:
     """Give an iteration the images that tclean goes on from, and drop the others of the one before.
 
-    NRAO's pipeline copies image and residual and keeps those of every iteration; here nobody reads them again, and
-    tclean makes its image anew. The `.mask` must go: tclean must not find one of its name.
+    NRAO's pipeline copies image and residual and keeps those of every iteration; here nothing reads them again,
+    and tclean makes its image anew. The `.mask` must go: tclean must not find one under the name it uses.
     """
     for kind in ("model", "pb", "psf", "residual", "sumwt", "weight"):
         casa.move(f"{before}.{kind}.tt0", f"{now}.{kind}.tt0")
@@ -198,7 +199,8 @@ def _clean_mask(
 ) -> tuple[str, dict[str, str]]:
     """Name of the mask for the report, and tclean's parameter for it; copies the SE mask into the current folder.
 
-    template: an image of the plane, whose pixels the mask gets.
+    imagename: of the iteration `iteration`. masks: the tier-1 and tier-2 mask. template: an image of the plane, whose
+    pixels the mask gets.
     """
     if iteration == 0:
         return "none", {}

@@ -45,8 +45,9 @@ def publish_products(
 ) -> Published:
     """Fill the products folder.
 
-    planes: for each spw group the folder of its FITS files and the result of its export. nodes: the folder of all
-    nodes, for their logs. report: the folder of the report, if there is one.
+    run: what the products were made from. planes: for each spw group the folder of its FITS files and the result of its
+    export. failed: groups without products. nodes: the folder of all nodes, for their logs. report: the folder of the
+    report, if there is one. folder: the products folder.
     """
     job = run.job
     files = []

@@ -17,11 +17,10 @@ from ccip_batch.casa.flag_statistics import FlagCounts, count_flags
 from ccip_batch.casa.measurement_set import row_chunks
 from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CasaError
+from ccip_batch.job.resources_archive import FLAG_VERSION
 from ccip_batch.job.spw_groups import SpwGroup
 from ccip_batch.records import Model
 
-CONTINUUM_FLAGS = "statwt_1"
-"""Name of the flag version of SE-CONT's last imaging stage."""
 FOLDER = "groups"
 """Folder of the current one with `<group>.ms` of each group that was restored: the corrected data as DATA."""
 
@@ -30,7 +29,7 @@ class Restoring(Model):
     """What is restored, and with what: the same for all groups. Files are of the current folder."""
 
     whole: str
-    """The measurement set of stage 3, with `statwt_1` among its flag versions. It is only read here."""
+    """The measurement set of stage 3, with `FLAG_VERSION` among its flag versions. It is only read here."""
     prediction: dict[str, Any]
     """The tclean parameters of the model prediction; those of all spws, `imagename` among them."""
     models: list[str]
@@ -43,7 +42,7 @@ class Restoring(Model):
 
 
 class RestoredGroup(Model):
-    """What the restoring of a group found."""
+    """A group that was restored."""
 
     spw: str
     """As CASA selects it: `'3,4'`."""
@@ -55,7 +54,7 @@ class RestoredGroup(Model):
     """Before the user's flag commands."""
     after: FlagCounts
     commands_selected: bool
-    """Whether there are flag commands of the user, and not just one that selects none of its data."""
+    """Whether the user gave flag commands; False also if the only command selects none of the group's data."""
 
 
 def restore_group(
@@ -116,7 +115,7 @@ def restore_group(
 
 
 def _predict(casa: Casa, vis: str, spw: str, restoring: Restoring) -> float:
-    """Fill MODEL_DATA from the continuum model; gives its largest absolute value, Jy.
+    """Fill MODEL_DATA from the continuum model; returns its largest absolute value, Jy.
 
     The weight image is that of all spws. tclean takes images as they are only if their spectral axis is that of the
     data it reads: it makes an image of these first, which costs next to nothing, to copy the axis from. It also wants a
@@ -146,7 +145,7 @@ def _predict(casa: Casa, vis: str, spw: str, restoring: Restoring) -> float:
 
 
 def _apply(casa: Casa, vis: str, commands: Sequence[str]) -> bool:
-    """Apply the user's flag commands; tells whether they select any data of this measurement set.
+    """Apply the user's flag commands; returns whether they select any data of this measurement set.
 
     CASA says that they do not only of a single command; of several, it passes over those that select nothing.
     """
@@ -179,7 +178,7 @@ def _restore_flags(casa: Casa, vis: str, whole: str) -> None:
 
     MODEL_DATA must be there by now: flagged data are not predicted, and it was made with the flags of stage 3.
     """
-    version = f"{whole}.flagversions/flags.{CONTINUUM_FLAGS}"
+    version = f"{whole}.flagversions/flags.{FLAG_VERSION}"
     with casa.table(vis) as table:
         descriptions = [int(one) for one in np.unique(table.getcol("DATA_DESC_ID"))]
     keys = ("TIME", "ANTENNA1", "ANTENNA2", "FIELD_ID")

@@ -19,13 +19,14 @@ from ccip_batch.casa import side_by_side
 from ccip_batch.casa.checks import check_flag_version
 from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CasaError, DataError
+from ccip_batch.job.resources_archive import FLAG_VERSION
 from ccip_batch.job.spw_groups import SpwGroup
 from ccip_batch.run.results import StageResult
-from ccip_batch.stages.restoregroup import CONTINUUM_FLAGS, RestoredGroup, Restoring, restore_group
+from ccip_batch.stages.restoregroup import RestoredGroup, Restoring, restore_group
 
 
 class RestoreResult(StageResult):
-    """What the restoring did."""
+    """What stage 4 did."""
 
     stage: ClassVar[str] = "restorepims"
     model_config = pydantic.ConfigDict(extra="ignore")
@@ -50,11 +51,12 @@ def restorepims(
 ) -> RestoreResult:
     """Restore what stage 3 made, in the current folder with SE-CONT's resources beside it, as `<group>.ms` each.
 
-    groups: what is restored together; a spw of none of them is restored by itself, since the prediction and the
-    statistics of flags are of all. at_once: so many groups at a time, which changes nothing in them. log: CASA's log,
-    to which those of the groups are joined. Raises DataError if the flag version does not fit the measurement set, or
-    if a single flag command selects nothing in any group (in a list of several, CASA passes over those that select
-    nothing); CasaError if a step left no result, PartError if it failed in one of the groups.
+    restoring: what is restored and with what. groups: spws that are restored together; a spw that is in no group is
+    restored by itself, since the prediction and the flag statistics are of all spws. at_once: how many groups at a
+    time, which does not change them. log: CASA's log, to which the logs of the groups are appended. Raises DataError if
+    the flag version does not fit the measurement set, or if a single flag command selects nothing in any group (in a
+    list of several, CASA passes over those that select nothing); CasaError if a step left no result, PartError if it
+    failed in one of the groups.
     """
     vis = restoring.whole
     with casa.table(vis) as table:
@@ -62,7 +64,7 @@ def restorepims(
             raise DataError(
                 f"{vis} has a MODEL_DATA column: it was changed by something else. Start again from the PIMS."
             )
-    lost = check_flag_version(casa, vis, CONTINUUM_FLAGS)
+    lost = check_flag_version(casa, vis, FLAG_VERSION)
     casa.task("delmod", vis=vis, otf=True, scr=False)
     _make_weights(casa, vis, restoring.prediction)
     processes.give_memory_back()
@@ -117,7 +119,7 @@ def _science_spws(casa: Casa, vis: str) -> tuple[int, list[int]]:
 
 
 def check_all(vis: str, restored: Sequence[RestoredGroup], model: str) -> None:
-    """That not all groups are as one without unflagged data may be. Raises CasaError."""
+    """That some group has a model and changed weights; one whose data are all flagged has neither. Raises CasaError."""
     if not any(one.model_peak_jy > 0 for one in restored):
         raise CasaError(
             f"MODEL_DATA of {vis} is zero everywhere after the prediction from {model}: all data are flagged, or the "

@@ -1,4 +1,4 @@
-"""After stage 6: a measurement set for each spw group, so that planes need nothing of each other.
+"""After stage 6: a measurement set for each spw group, so that planes do not need each other.
 
 Imaging a group from its own measurement set is bit-identical to imaging it from the whole. It holds the corrected data
 alone, as DATA.
@@ -26,7 +26,7 @@ class SplitResult(StageResult):
 
 
 def splitgroups(casa: Casa, groups: Sequence[SpwGroup], folder: Path) -> SplitResult:
-    """Move `<group>.ms` of each group that is imaged into a folder; the others, that were restored too, are left."""
+    """Move `<group>.ms` of each group that is imaged into a folder; the others, which were restored too, stay."""
     sizes = {}
     for group in groups:
         target = folder / f"{group.name}.ms"

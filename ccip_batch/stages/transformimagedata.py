@@ -11,7 +11,7 @@ from ccip_batch.errors import CasaError
 
 
 def transformimagedata(casa: Casa, vis: str, outputvis: str, fields: Sequence[int], spws: Sequence[int]) -> MsSummary:
-    """Copy the DATA of some fields and spws of `vis` to `outputvis` and initialise its weights.
+    """Copy the DATA of `fields` and `spws` (ids) of `vis` to `outputvis` and initialise its weights.
 
     Ids of spws and fields stay what they were; POINTING is kept. Rows come out sorted by field, data description and
     time, the order that the flag versions of the continuum imaging have.

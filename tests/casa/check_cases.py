@@ -18,7 +18,7 @@ import numpy as np
 
 from ccip_batch.casa import checks
 from ccip_batch.casa.flag_statistics import FlagCounts
-from ccip_batch.casa.images import Beam, Statistics, read_plane
+from ccip_batch.casa.images import RestoringBeam, Statistics, read_plane
 from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CcipError
 from ccip_batch.stages.restoregroup import RestoredGroup, Restoring
@@ -76,13 +76,13 @@ for name, image in (("good", "good.image"), ("V zero", "zero.image"), ("Q NaN", 
 x, y = np.meshgrid(np.arange(SIZE) - SIZE // 2, np.arange(SIZE) - SIZE // 2, indexing="ij")
 gauss = np.exp(-4 * np.log(2) * ((x / 4) ** 2 + (y / 3) ** 2))  # 24 x 18 arcsec
 psf = make_image("good.psf", np.repeat(gauss[..., None], 4, axis=2))
-case("beam: good", checks.check_beam, casa, psf, Beam(major_arcsec=24, minor_arcsec=18, pa_deg=90))
-case("beam: default", checks.check_beam, casa, psf, Beam(major_arcsec=6, minor_arcsec=6, pa_deg=0))
-case("beam: huge", checks.check_beam, casa, psf, Beam(major_arcsec=120, minor_arcsec=60, pa_deg=0))
-case("beam: zero", checks.check_beam, casa, psf, Beam(major_arcsec=0, minor_arcsec=0, pa_deg=0))
-case("beam: NaN", checks.check_beam, casa, psf, Beam(major_arcsec=float("nan"), minor_arcsec=18, pa_deg=0))
+case("beam: good", checks.check_beam, casa, psf, RestoringBeam(major_arcsec=24, minor_arcsec=18, pa_deg=90))
+case("beam: default", checks.check_beam, casa, psf, RestoringBeam(major_arcsec=6, minor_arcsec=6, pa_deg=0))
+case("beam: huge", checks.check_beam, casa, psf, RestoringBeam(major_arcsec=120, minor_arcsec=60, pa_deg=0))
+case("beam: zero", checks.check_beam, casa, psf, RestoringBeam(major_arcsec=0, minor_arcsec=0, pa_deg=0))
+case("beam: NaN", checks.check_beam, casa, psf, RestoringBeam(major_arcsec=float("nan"), minor_arcsec=18, pa_deg=0))
 no_psf = make_image("no.psf", np.zeros((SIZE, SIZE, 4)))
-case("beam: no psf", checks.check_beam, casa, no_psf, Beam(major_arcsec=24, minor_arcsec=18, pa_deg=0))
+case("beam: no psf", checks.check_beam, casa, no_psf, RestoringBeam(major_arcsec=24, minor_arcsec=18, pa_deg=0))
 
 box = np.zeros((SIZE, SIZE, 1))
 box[10:20, 10:20] = 1

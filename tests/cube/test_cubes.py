@@ -14,9 +14,9 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from helpers.jobs import ccip_batch
 from numpy.typing import NDArray
-from skies import FREQUENCIES, NAME, Sky, Source, beam_at, write_plane
+from skies import FREQUENCIES, Sky, Source, beam_at, write_plane
 
-from ccip_batch.cube.beams import Beam, common_beam, parse_beam
+from ccip_batch.cube.beams import GaussianBeam, common_beam, parse_beam
 from ccip_batch.cube.convolve import Transfer, nominal_grid, shift_of
 from ccip_batch.cube.cubes import CubeResult, Options, make_cube
 from ccip_batch.cube.planes import find_planes
@@ -77,7 +77,7 @@ def test_the_common_beam_set_of_the_reference(case_a: Path) -> None:
             continue
         with fits.open(com) as hdus:
             header, wanted = hdus[0].header, hdus[0].data[:, 0]
-            beam = Beam(header["BMAJ"], header["BMIN"], header["BPA"])
+            beam = GaussianBeam(header["BMAJ"], header["BMIN"], header["BPA"])
             transfer = Transfer(plane.beam, beam, plane.shape, grid, shift_of(plane.wcs, grid), "linear")
             for index, stokes in enumerate("IQU"):
                 made = transfer.apply(plane.read(stokes))
@@ -111,7 +111,7 @@ def test_frequencies_states_and_beams(planes: Path, tmp_path: Path) -> None:
         assert table["BMAJ"] == pytest.approx([beam_at(f, Sky())[0] for f in kept])
         assert table["RMS"] == pytest.approx([2e-3] * 4, rel=1e-6)
         assert table["WEIGHT"] == pytest.approx(table["RMSCUBE"] ** -2)
-        assert header["BMAJ"] == pytest.approx(result.beam.bmaj) and header["CRVAL4"] == 2
+        assert header["BMAJ"] == pytest.approx(result.beam.major_deg) and header["CRVAL4"] == 2
         assert header["VLASSSPW"] == "2,9,10,17" and header["VLASSRJ"] is False and header["OBJECT"] == "J005000-023000"
         assert header["DATE-OBS"] == "2020-08-05T10:13:08.85" and header["DATE-END"] == "2020-08-05T10:53:43.8"
 
@@ -183,7 +183,7 @@ def test_a_rejected_plane_that_widens_the_beam_is_told(planes: Path, tmp_path: P
     result = make_cube(planes, tmp_path / "out")
     assert result.beams.widened_by == ("4",) and result.beams.everything.area > 2 * result.beams.kept.area
     assert any("spw 4 widen" in line for line in result.warnings)
-    assert result.beam.bmaj < 1.01 * beam_at(FREQUENCIES[2], Sky())[0]
+    assert result.beam.major_deg < 1.01 * beam_at(FREQUENCIES[2], Sky())[0]
 
 
 def test_planes_of_different_size(tmp_path: Path) -> None:
@@ -241,23 +241,6 @@ def test_a_given_beam_must_hold_all(planes: Path, tmp_path: Path) -> None:
         parse_beam("3,4,0")
 
 
-def test_squares_in_one_folder(planes: Path, tmp_path: Path) -> None:
-    other = write_plane(planes, 5, Sky(SOURCES), name=NAME.replace("J005000", "J005400"))
-    with pytest.raises(DataError, match="2 images"):
-        make_cube(planes, tmp_path / "out")
-    other.unlink()
-    write_plane(planes, 5, Sky(SOURCES), centre=(13.5, -2.5))
-    with pytest.raises(DataError, match="different squares"):
-        make_cube(planes, tmp_path / "out")
-
-
-def test_a_run_folder(planes: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    run.mkdir()
-    shutil.move(planes, run / "products")
-    assert [plane.group for plane in find_planes(run)] == ["2", "3", "9", "10", "17"]
-
-
 def test_the_command_tells_what_it_left_out_and_all_that_it_wrote(planes: Path, tmp_path: Path) -> None:
     for more, word in (((), "left out"), (("--blank-missing", "--overwrite"), "blank")):
         done = ccip_batch("cube", planes, "--out", tmp_path / "out", *more)
@@ -279,29 +262,8 @@ def test_groups_of_several_windows(tmp_path: Path) -> None:
         find_planes(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda path: path.write_bytes(path.read_bytes()[:20000]), "cut short"),
-        (lambda path: path.write_text("no FITS"), "not a FITS file"),
-        (lambda path: fits.setval(path, "CRVAL3", value=0.0), "no frequency"),
-        (lambda path: fits.setval(path, "BMAJ", value="wide"), "BMAJ"),
-        (lambda path: fits.setval(path, "BMIN", value=-1.0), "Not a beam"),
-        (lambda path: fits.delval(path, "CRPIX1"), "CRPIX1"),
-        (lambda path: fits.setval(path, "CTYPE3", value="VRAD"), "axes"),
-        (lambda path: fits.setval(path, "CDELT2", value=1e-3), "cells"),
-        (lambda path: fits.setval(path, "CRVAL3", value=FREQUENCIES[2]), "same frequency"),
-    ],
-)
-def test_bad_planes(planes: Path, tmp_path: Path, spoil: object, message: str) -> None:
-    spoil(next(planes.glob("*.spw9.IQU.*.tt0.subim.fits")))  # type: ignore[operator]
-    with pytest.raises(DataError, match=message):
+def test_of_a_plane_that_is_no_good_no_cube_is_left(planes: Path, tmp_path: Path) -> None:
+    fits.setval(next(planes.glob("*.spw9.IQU.*.tt0.subim.fits")), "BMIN", value=-1.0)
+    with pytest.raises(DataError, match="Not a beam"):
         make_cube(planes, tmp_path / "out")
     assert not list((tmp_path / "out").glob("*.fits"))
-
-
-def test_a_folder_without_planes(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no plane"):
-        make_cube(tmp_path, tmp_path / "out")
-    with pytest.raises(DataError, match="is not a folder"):
-        make_cube(tmp_path / "nowhere", tmp_path / "out")

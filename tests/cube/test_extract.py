@@ -47,7 +47,7 @@ def test_blank_and_absent_values(planes: Path) -> None:
     assert np.isnan(table["V"][1]) and np.isfinite(table["V"][0])
     assert np.isnan(table["I_err"][2]) and np.isfinite(table["V_err"][2])
     assert np.isnan(table["I"][3:]).all()
-    with pytest.raises(DataError, match="outside of all planes"):
+    with pytest.raises(DataError, match="outside all planes"):
         extract(planes, [Position("far", 200.0, 10.0)])
 
 

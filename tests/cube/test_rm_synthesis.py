@@ -14,7 +14,7 @@ import pytest
 from astropy.io import fits
 from skies import FREQUENCIES, LIGHT, Sky, Source, beam_at, write_plane
 
-from ccip_batch.cube.beams import Beam
+from ccip_batch.cube.beams import GaussianBeam
 from ccip_batch.cube.cubes import CubeResult, Options, make_cube
 
 PAGE = Path(__file__).parents[2] / "docs" / "rm_synthesis.md"
@@ -73,8 +73,8 @@ def theory() -> tuple[float, float, float]:
     """Errors expected from the noise put in: of polarised intensity; of RM as RM synthesis has it, FWHM / (2 S/N),
     FWHM = 3.8 / (range of wavelength squared); of RM by least squares, noise / (2 signal) / spread of the same."""
     frequency = np.array([FREQUENCIES[spw] for spw in KEPT])
-    largest = Beam(*beam_at(frequency[0], Sky(beam_pixels=5)))
-    area = np.array([Beam(*beam_at(f, Sky(beam_pixels=5))).area for f in frequency])
+    largest = GaussianBeam(*beam_at(frequency[0], Sky(beam_pixels=5)))
+    area = np.array([GaussianBeam(*beam_at(f, Sky(beam_pixels=5))).area for f in frequency])
     weight = 1 / (NOISE**2 * largest.area / area)
     squared = (LIGHT / frequency) ** 2
     spread = np.sqrt(np.average(squared**2, weights=weight) - np.average(squared, weights=weight) ** 2)

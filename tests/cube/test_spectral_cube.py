@@ -35,7 +35,7 @@ def test_spectral_cube_reads_a_regular_cube(planes: Path, tmp_path: Path) -> Non
     result = make_cube(planes, tmp_path / "out", Options(regular=True))
     cube = spectral_cube.SpectralCube.read(result.cubes["I"])
     assert cube.spectral_axis.to_value("Hz") == pytest.approx([FREQUENCIES[spw] for spw in (10, 11, 12, 13)])
-    assert cube.beam.major.to_value("deg") == pytest.approx(result.beam.bmaj)
+    assert cube.beam.major.to_value("deg") == pytest.approx(result.beam.major_deg)
     assert np.isnan(cube[1].value).all() and cube[2].value[48, 48] == pytest.approx(1, rel=0.05)
 
 

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from ccip_batch.casa.images import Beam
+from ccip_batch.casa.images import RestoringBeam
 from ccip_batch.imaging.plane_rejection import ImagedPlane, judge, reference_plane
 from ccip_batch.job.config import RejectAfter
 
 
 def plane(spw: str, ghz: float, scale: float = 1.0, flagged: float = 0.0) -> ImagedPlane:
-    beam = Beam(major_arcsec=scale * 9 / ghz, minor_arcsec=scale * 7 / ghz, pa_deg=0)
+    beam = RestoringBeam(major_arcsec=scale * 9 / ghz, minor_arcsec=scale * 7 / ghz, pa_deg=0)
     return ImagedPlane(spw=spw, frequency_hz=ghz * 1e9, beam=beam, flagged_fraction=flagged)
 
 
@@ -30,7 +30,7 @@ def test_a_beam_may_deviate_by_less_than_a_fifth(scale: float, kept: bool) -> No
 
 def test_the_limit_itself_is_rejected() -> None:
     reference = [plane(str(spw), 3.0) for spw in range(2, 7)]
-    beam = Beam(major_arcsec=3.0 * 1.25, minor_arcsec=7 / 3.0, pa_deg=0)
+    beam = RestoringBeam(major_arcsec=3.0 * 1.25, minor_arcsec=7 / 3.0, pa_deg=0)
     odd = ImagedPlane(spw="7", frequency_hz=3e9, beam=beam, flagged_fraction=0)
     assert not judge([*reference, odd], RejectAfter(beamdev_thresh=0.25))[-1].kept
 

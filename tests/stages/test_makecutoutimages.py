@@ -1,71 +1,23 @@
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from astropy.io import fits
+from helpers.casa_cases import stage_result
 
-from ccip_batch.imaging.cutout import Cutout, cutout_box, rms_margin
-
-
-@pytest.mark.parametrize(
-    ("shape", "cell", "box"),
-    [
-        ((12500, 12500), 0.6, ((3150, 3150), (9349, 9349))),  # 6200 pixels, CRPIX 3101
-        ((512, 512), 6.0, ((0, 0), (511, 511))),  # smaller than a cutout
-        ((700, 640), 6.0, ((40, 10), (659, 629))),
-        ((700, 600), 6.0, ((40, 0), (659, 599))),  # clipped in one direction
-        ((4000, 4000), 1.1, ((309, 309), (3690, 3690))),  # 3381.8 pixels, rounded half up to 3382
-    ],
-)
-def test_cutout_box(shape: tuple[int, int], cell: float, box: tuple[tuple[int, int], tuple[int, int]]) -> None:
-    assert cutout_box(shape, cell) == box
+BOXES = pytest.mark.parametrize("box", [100, 25, 10])
 
 
-def test_margin_is_half_the_box_of_the_rms_and_two_steps_of_its_grid() -> None:
-    assert [rms_margin(cell) for cell in (0.6, 2.4, 6.0)] == [70, 33, 25]
-
-
-def test_at_the_size_of_the_survey_a_quarter_of_the_pixels_is_needed() -> None:
-    cutout = Cutout.from_shape((12500, 12500), 0.6)
-    assert cutout.wide == ((3080, 3080), (9419, 9419)) and not cutout.is_wide_whole
-    assert cutout.inside == ((70, 70), (6269, 6269))
-    reference = 12500 // 2
-    assert reference - cutout.wide[0][0] == (9419 - 3080 + 1) // 2  # the reference pixel is in the middle
-
-
-@pytest.mark.parametrize("shape", [(512, 512), (660, 650)])
-def test_an_image_not_much_larger_than_its_cutout_is_taken_whole(shape: tuple[int, int]) -> None:
-    cutout = Cutout.from_shape(shape, 6.0)
-    assert cutout.is_wide_whole and cutout.inside == cutout.box
-
-
-@pytest.fixture(scope="module")
-def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What cutout_cases.py found: stages 8 to 10 with the whole images, and with the cutout and its margin."""
-    script = Path(__file__).parent / "cutout_cases.py"
-    done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path_factory.mktemp("cutout")
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-@pytest.mark.parametrize("box", [100, 25, 10])
-def test_the_margin_is_enough(cases: dict[str, Any], box: int) -> None:
-    case = cases[f"box of {box} pixels"]
+@BOXES
+def test_the_cutouts_are_the_same_from_the_whole_images(cutout_cases: dict[str, Any], box: int) -> None:
+    case = cutout_cases[f"box of {box} pixels"]
     for kind, planes in case["figures"].items():
-        largest = 2e-7 if kind == "image.pbcor.rms" else 0.0  # the last bit of a float, or the one before
         for plane in planes:
-            assert plane["masks"] == 0 and plane["largest"] <= largest, (kind, plane)
-    rms = case["figures"]["image.pbcor.rms"][0]
-    assert 0.2 * rms["pixels"] < rms["valid"] < rms["pixels"]  # so there was a mask to be the same
+            assert plane["masks"] == 0 and plane["largest"] <= (2e-7 if kind == "image.pbcor.rms" else 0.0), kind
     assert case["reference"][0] == case["reference"][1]
-    assert case["left"] == []
 
 
 def leaves(value: Any) -> list[Any]:
@@ -81,9 +33,21 @@ def numbers(value: Any) -> list[float]:
     return [leaf for leaf in leaves(value) if isinstance(leaf, int | float)]
 
 
-@pytest.mark.parametrize("box", [100, 25, 10])
-def test_figures_are_those_of_the_cutout(cases: dict[str, Any], box: int) -> None:
-    new, old = cases[f"box of {box} pixels"]["said"]
+@BOXES
+def test_figures_are_those_of_the_cutout(cutout_cases: dict[str, Any], box: int) -> None:
+    new, old = cutout_cases[f"box of {box} pixels"]["said"]
     assert numbers(new) == pytest.approx(numbers(old), rel=1e-6)
-    pixels = cases[f"box of {box} pixels"]["figures"]["image.pbcor"][0]["valid"]
-    assert new[0]["statistics"]["I"]["pixels"] == pixels
+
+
+def test_figures_of_the_rms_are_those_of_the_fits_file(finished: Path) -> None:
+    found = stage_result(finished, "image_spw17", "makecutoutimages")
+    path = next(finished.glob("planes/spw17/*.IQU.iter3.image.pbcor.tt0.rms.subim.fits"))
+    for stokes, plane in zip("IQU", fits.getdata(path)[:, 0], strict=True):
+        good = plane[np.isfinite(plane)].astype(float)
+        figures = found["statistics"][stokes]
+        assert (figures["rms_max"], figures["rms_median"]) == pytest.approx((good.max(), np.median(good)))
+        assert figures["rms_low_fraction"] == pytest.approx(np.mean((good >= 0) & (good <= 800e-6)))
+        assert figures["masked_fraction"] == pytest.approx(1 - good.size / plane.size)
+        assert figures["image"]["peak_over_madrms"] == pytest.approx(
+            figures["image"]["peak"] / figures["image"]["madrms"]
+        )

@@ -1,5 +1,4 @@
-"""Restoring for real: on one core and on two, from the recorded calls, against stock CASA with all spws at once, with
-flag commands, and with flags of other data."""
+"""Restoring for real: on one core and on two, from the recorded calls, and with flags of other data."""
 
 from __future__ import annotations
 
@@ -8,37 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from helpers.bare_calls import restore_calls, run_bare
-from helpers.jobs import ccip_batch
+from helpers.restoring import GROUPS, python, sums
 
-from ccip_batch.casa.flag_statistics import FlagCounts
-from ccip_batch.errors import ExitCode
-from ccip_batch.job.config import load_job
-from ccip_batch.job.resolve import resolve
 from ccip_batch.run.results import read_result
 from ccip_batch.stages.restorepims import RestoreResult
-
-SUMS = """
-import hashlib, json, sys, casatools
-table, sums = casatools.table(), {}
-table.open(sys.argv[1])
-for column in table.colnames():
-    if table.iscelldefined(column, 0):
-        sums[column] = hashlib.sha256(table.getcol(column).tobytes()).hexdigest()
-print(json.dumps(sums))
-"""
-
-FLAGDATA = """
-import sys, casatasks
-vis, *commands = sys.argv[1:]
-sys.argv = sys.argv[:1]
-casatasks.flagdata(vis, mode="list", inpfile=commands, action="apply", flagbackup=False)
-print("done")
-"""
 
 AGAIN = """
 import json, sys
@@ -65,39 +40,6 @@ restoring = Restoring(
 done = restorepims(casa, restoring, groups=job.groups, at_once=cores, log=Path("../casa.log"))
 print(done.model_dump_json())
 """
-
-COMMANDS = (
-    "mode='manual' spw='13' antenna='ea01&ea02;ea05'",
-    "mode='manual' spw='17' scan='2'",
-    "mode='manual' spw='10,12' timerange='2020/08/05/23:48:48.3~23:48:49'",
-    "mode='manual' spw='5' antenna='ea07'",
-)
-"""For a spw of a group of two, a whole group, a time of two groups, and a spw that is in no group."""
-GROUPS = ("spw10", "spw12_13", "spw17")
-COLUMNS = {"DATA", "FLAG", "FLAG_ROW", "WEIGHT", "SIGMA", "WEIGHT_SPECTRUM", "UVW", "TIME", "ANTENNA1", "DATA_DESC_ID"}
-
-
-def python(code: str, *arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, cwd=cwd)
-
-
-def stock(code: str, finished: Path, *arguments: str | Path) -> str:
-    """What a script in stock CASA prints last."""
-    site = finished / "nodes" / "restore" / "casa_home" / "casasiteconfig.py"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "CASASITECONFIG": str(site)},
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()[-1]
-
-
-def sums(vis: Path, finished: Path) -> dict[str, str]:
-    found: dict[str, str] = json.loads(stock(SUMS, finished, vis))
-    assert set(found) >= COLUMNS and not {"MODEL_DATA", "CORRECTED_DATA"} & set(found)
-    return found
 
 
 @pytest.fixture
@@ -140,59 +82,6 @@ def test_flags_of_other_data_are_refused(finished: Path, work: Path) -> None:
     done = python(AGAIN, finished, vis.name, "again.I.iter0", "1", cwd=work)
     assert done.returncode != 0
     assert "rows but" in done.stderr and "DataError" in done.stderr
-
-
-def test_the_groups_are_those_of_all_spws_at_once_in_stock_casa(
-    small_job: Path, finished: Path, tmp_path: Path
-) -> None:
-    job, restored = resolve(load_job(small_job, [])), read_result(finished / "nodes" / "restore" / "result.json")
-    assert restored is not None
-    (tmp_path / "calls.json").write_text(json.dumps(restore_calls(job, restored, tmp_path)))
-    run_bare("restore", tmp_path, finished / "nodes" / "restore" / "casa_home", None)
-    for group, spw in zip(GROUPS, ("10", "12,13", "17"), strict=True):
-        bare = sums(tmp_path / f"group_{spw}.ms", finished)
-        assert bare == sums(finished / "nodes" / "restore" / "out" / f"{group}.ms", finished)
-
-
-def restored_with(commands: Sequence[str], job: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run `restore` alone, with a file of flag commands."""
-    (folder / "flags.txt").write_text("\n".join(commands) + "\n")
-    run = folder / "run"
-    changes = [f"inputs.flag_commands={folder / 'flags.txt'}", "execution.engine=htcondor", "execution.site=local"]
-    planned = ccip_batch("plan", job, "--run-dir", run, *(word for change in changes for word in ("--set", change)))
-    assert planned.returncode == 0, planned.stderr
-    return ccip_batch("node", run, "restore")
-
-
-def flagged_of(counts: FlagCounts, spw: int) -> int:
-    return sum(by_spw.get(spw, 0) for by_spw in counts.flagged.values())
-
-
-def test_flag_commands_flag_what_flagdata_does(small_job: Path, finished: Path, tmp_path: Path) -> None:
-    ours = finished / "nodes" / "restore" / "out"
-    done = restored_with(COMMANDS, small_job, tmp_path)
-    assert done.returncode == 0, done.stderr
-    made = tmp_path / "run" / "nodes" / "restore"
-    for group in GROUPS:
-        copy = tmp_path / f"{group}.ms"
-        shutil.copytree(ours / copy.name, copy)
-        stock(FLAGDATA, finished, copy, *COMMANDS)
-        with_flags, without = sums(made / "out" / copy.name, finished), sums(ours / copy.name, finished)
-        assert with_flags == sums(copy, finished)
-        assert with_flags["FLAG"] != without["FLAG"]
-    result = read_result(made / "result.json")
-    assert result is not None
-    flags = result.stage("flagtargetsdata")
-    before, after = (FlagCounts.model_validate(flags[when]) for when in ("before", "after"))
-    spws = {spw for by_spw in after.total.values() for spw in by_spw}
-    changed = {spw for spw in spws if flagged_of(after, spw) > flagged_of(before, spw)}
-    assert changed == {5, 10, 12, 13, 17}
-
-
-def test_a_command_that_selects_nothing_is_refused(small_job: Path, finished: Path, tmp_path: Path) -> None:
-    done = restored_with(["mode='manual' spw='5' scan='77'"], small_job, tmp_path)
-    assert done.returncode == ExitCode.DATA
-    assert "inputs.flag_commands" in done.stderr
 
 
 def test_recorded_calls_repeat_the_node(finished: Path, tmp_path: Path) -> None:

@@ -1,0 +1,89 @@
+"""Restoring a group for real: against stock CASA with all spws at once, and with flag commands."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from helpers.bare_calls import restore_calls, run_bare
+from helpers.jobs import ccip_batch
+from helpers.restoring import GROUPS, stock, sums
+
+from ccip_batch.casa.flag_statistics import FlagCounts
+from ccip_batch.errors import ExitCode
+from ccip_batch.job.config import load_job
+from ccip_batch.job.resolve import resolve
+from ccip_batch.run.results import read_result
+
+FLAGDATA = """
+import sys, casatasks
+vis, *commands = sys.argv[1:]
+sys.argv = sys.argv[:1]
+casatasks.flagdata(vis, mode="list", inpfile=commands, action="apply", flagbackup=False)
+print("done")
+"""
+
+
+COMMANDS = (
+    "mode='manual' spw='13' antenna='ea01&ea02;ea05'",
+    "mode='manual' spw='17' scan='2'",
+    "mode='manual' spw='10,12' timerange='2020/08/05/23:48:48.3~23:48:49'",
+    "mode='manual' spw='5' antenna='ea07'",
+)
+"""For a spw of a group of two, a whole group, a time of two groups, and a spw that is in no group."""
+
+
+def test_the_groups_are_those_of_all_spws_at_once_in_stock_casa(
+    small_job: Path, finished: Path, tmp_path: Path
+) -> None:
+    job, restored = resolve(load_job(small_job, [])), read_result(finished / "nodes" / "restore" / "result.json")
+    assert restored is not None
+    (tmp_path / "calls.json").write_text(json.dumps(restore_calls(job, restored, tmp_path)))
+    run_bare("restore", tmp_path, finished / "nodes" / "restore" / "casa_home", None)
+    for group, spw in zip(GROUPS, ("10", "12,13", "17"), strict=True):
+        bare = sums(tmp_path / f"group_{spw}.ms", finished)
+        assert bare == sums(finished / "nodes" / "restore" / "out" / f"{group}.ms", finished)
+
+
+def restored_with(commands: Sequence[str], job: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run `restore` alone, with a file of flag commands."""
+    (folder / "flags.txt").write_text("\n".join(commands) + "\n")
+    run = folder / "run"
+    changes = [f"inputs.flag_commands={folder / 'flags.txt'}", "execution.engine=htcondor", "execution.site=local"]
+    planned = ccip_batch("plan", job, "--run-dir", run, *(word for change in changes for word in ("--set", change)))
+    assert planned.returncode == 0, planned.stderr
+    return ccip_batch("node", run, "restore")
+
+
+def flagged_of(counts: FlagCounts, spw: int) -> int:
+    return sum(by_spw.get(spw, 0) for by_spw in counts.flagged.values())
+
+
+def test_flag_commands_flag_what_flagdata_does(small_job: Path, finished: Path, tmp_path: Path) -> None:
+    ours = finished / "nodes" / "restore" / "out"
+    done = restored_with(COMMANDS, small_job, tmp_path)
+    assert done.returncode == 0, done.stderr
+    made = tmp_path / "run" / "nodes" / "restore"
+    for group in GROUPS:
+        copy = tmp_path / f"{group}.ms"
+        shutil.copytree(ours / copy.name, copy)
+        stock(FLAGDATA, finished, copy, *COMMANDS)
+        with_flags, without = sums(made / "out" / copy.name, finished), sums(ours / copy.name, finished)
+        assert with_flags == sums(copy, finished)
+        assert with_flags["FLAG"] != without["FLAG"]
+    result = read_result(made / "result.json")
+    assert result is not None
+    flags = result.stage("flagtargetsdata")
+    before, after = (FlagCounts.model_validate(flags[when]) for when in ("before", "after"))
+    spws = {spw for by_spw in after.total.values() for spw in by_spw}
+    changed = {spw for spw in spws if flagged_of(after, spw) > flagged_of(before, spw)}
+    assert changed == {5, 10, 12, 13, 17}
+
+
+def test_a_command_that_selects_nothing_is_refused(small_job: Path, finished: Path, tmp_path: Path) -> None:
+    done = restored_with(["mode='manual' spw='5' scan='77'"], small_job, tmp_path)
+    assert done.returncode == ExitCode.DATA
+    assert "inputs.flag_commands" in done.stderr
