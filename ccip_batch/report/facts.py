@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,21 +16,41 @@ from ccip_batch.errors import DataError
 from ccip_batch.imaging import previews
 from ccip_batch.imaging.plane_rejection import Judgement
 from ccip_batch.job.config import ResolvedJob
+from ccip_batch.job.resources_archive import Resources
 from ccip_batch.run.failures import repeat_command
 from ccip_batch.run.folder import NodeFolder, RunFolder
 from ccip_batch.run.results import NodeFailure, NodeResult, StageRecord, read_failure, read_result
 from ccip_batch.run.state import NodeStatus, read_status
 from ccip_batch.stages.analyzeplanes import CubeAnalysis
-from ccip_batch.stages.editimlist import CubeTargets, PlaneTarget
+from ccip_batch.stages.editimlist import ContinuumTarget, CubeTargets, PlaneTarget
 from ccip_batch.stages.exportvlassdata import NativeExport
+from ccip_batch.stages.flagtargetsdata import FlagResult
 from ccip_batch.stages.makecutoutimages import CutoutResult
 from ccip_batch.stages.makeimages import PlaneImages
 from ccip_batch.stages.makermsimages import RmsResult
 from ccip_batch.stages.pbcor import PbcorResult
+from ccip_batch.stages.restorepims import RestoreResult
+from ccip_batch.stages.splitgroups import SplitResult
 from ccip_batch.workflow.estimates import memory_bytes
 from ccip_batch.workflow.graph import Graph, Node
 
 T = TypeVar("T", bound=BaseModel)
+
+RECORDS: Mapping[type[BaseModel], str] = {
+    Resources: "resources",
+    ContinuumTarget: "editimlist_continuum",
+    RestoreResult: "restorepims",
+    FlagResult: "flagtargetsdata",
+    CubeTargets: "editimlist_cube",
+    SplitResult: "splitgroups",
+    PlaneImages: "makeimages",
+    PbcorResult: "pbcor",
+    RmsResult: "makermsimages",
+    CutoutResult: "makecutoutimages",
+    NativeExport: "exportnative",
+    CubeAnalysis: "analyzestokescubes",
+}
+"""The name under which nodes record the result of a stage, by its type."""
 
 STATES = (
     "failed", "rejected", "kept", "imaged", "under way", "waiting", "blocked", "rejected before imaging", "empty",
@@ -55,18 +75,19 @@ class NodeFacts:
     """As `NodeStatus` has it, and `blocked` if it waits for a node that failed."""
     blocked_by: str = ""
 
-    def stage(self, name: str, kind: type[T]) -> T | None:
-        """Result of a stage; None if it has none, or one of another version of the package."""
-        for record in self.records:
-            if record.name == name:
-                try:
-                    return kind.model_validate(record.result)
-                except ValidationError:
-                    return None
-        return None
+    def found(self, kind: type[T], name: str = "") -> T | None:
+        """The result of the stage that gives this type; None if it has none, or one of another version of the package.
+
+        name: of the stage's record, for a type that several stages give (MsSummary).
+        """
+        record = self.record(name or RECORDS[kind])
+        try:
+            return kind.model_validate(record.result) if record else None
+        except ValidationError:
+            return None
 
     def record(self, name: str) -> StageRecord | None:
-        """The record of a stage."""
+        """The record of a stage; None if the node has not ended it."""
         return next((record for record in self.records if record.name == name), None)
 
     @property
@@ -109,27 +130,27 @@ class PlaneFacts:
     @cached_property
     def images(self) -> PlaneImages | None:
         """Of stage 7."""
-        return self.image.stage("makeimages", PlaneImages)
+        return self.image.found(PlaneImages)
 
     @cached_property
     def pbcor(self) -> PbcorResult | None:
         """Of stage 8."""
-        return self.image.stage("pbcor", PbcorResult)
+        return self.image.found(PbcorResult)
 
     @cached_property
     def rms(self) -> RmsResult | None:
         """Of stage 9."""
-        return self.image.stage("makermsimages", RmsResult)
+        return self.image.found(RmsResult)
 
     @cached_property
     def cutouts(self) -> CutoutResult | None:
         """Of stage 10."""
-        return self.image.stage("makecutoutimages", CutoutResult)
+        return self.image.found(CutoutResult)
 
     @cached_property
     def native(self) -> NativeExport | None:
         """Of stage 12, the part that needs no other plane."""
-        return self.image.stage("exportnative", NativeExport)
+        return self.image.found(NativeExport)
 
     def previews(self, *kinds: str) -> previews.Previews | None:
         """Its previews, as far as they are there; of these kinds alone if any are named, which is quicker."""
@@ -201,8 +222,8 @@ def gather(run: RunFolder) -> RunFacts:
     """Read a run folder. Raises RunFolderError or ConfigError if it is none."""
     job, graph = run.read_job(), run.graph()
     nodes = _nodes(run, job, graph, {row.node: row for row in read_status(run)})
-    targets = nodes["restore"].stage("editimlist_cube", CubeTargets)
-    analysis = nodes["analyze"].stage("analyzestokescubes", CubeAnalysis)
+    targets = nodes["restore"].found(CubeTargets)
+    analysis = nodes["analyze"].found(CubeAnalysis)
     planes = []
     for group in job.groups:
         image, export = nodes[f"image_{group.name}"], nodes[f"export_{group.name}"]

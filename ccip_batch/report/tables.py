@@ -14,6 +14,7 @@ from ccip_batch.report.facts import PlaneFacts, RunFacts
 
 LEVELS = (3, 4, 5, 6)
 """Robust standard deviations from the median over the planes at which a value is shaded, as NRAO's are."""
+WORST = LEVELS[-1]
 _MIN_PLANES = 4
 """Fewer say nothing of what is usual."""
 _STATE_WEIGHT = {

@@ -67,11 +67,11 @@ def node_uses(facts: RunFacts) -> list[NodeUse]:
 
 
 def _moved(facts: RunFacts, node: NodeFacts) -> tuple[int | None, int | None]:
-    split = facts.nodes["restore"].stage("splitgroups", SplitResult)
+    split = facts.nodes["restore"].found(SplitResult)
     given = sum(file.bytes for file in node.result.files) if node.result else 0
     group = node.node.group.selection if node.node.group else ""
     if node.node.kind == "restore":
-        summary = node.stage("importdata", MsSummary)
+        summary = node.found(MsSummary, "importdata")
         return (summary.bytes if summary else None), (sum(split.bytes.values()) if split else None)
     if node.node.kind == "image":
         native = next((plane.native for plane in facts.planes if plane.image is node), None)

@@ -135,10 +135,10 @@ def _flux(places: Sequence[Place], plots: Plots) -> Plot:
             axes.fill_between(at, bottom, np.maximum(noise, bottom), color=FAINT, alpha=0.3, lw=0)
             law = place.power_law
             if law:
-                axes.plot(at, law.flux_jy * 1e3 * (at * 1e9 / REFERENCE_HZ) ** law.alpha, color=MODEL, lw=1.3)
+                axes.plot(at, law.flux_jy * 1e3 * law.ratio(at * 1e9), color=MODEL, lw=1.3)
                 texts.append(
-                    f"{place.name}: I at 3 GHz {law.flux_jy * 1e3:.4g}{_pm(law.flux_error_jy, 1e3)} mJy/beam, "
-                    f"alpha {law.alpha:+.3f}{_pm(law.alpha_error)}"
+                    f"{place.name}: I at {REFERENCE_HZ / 1e9:g} GHz {law.flux_jy * 1e3:.4g}"
+                    f"{_pm(law.flux_error_jy, 1e3)} mJy/beam, alpha {law.alpha:+.3f}{_pm(law.alpha_error)}"
                 )
             axes.set_ylim(bottom=bottom)
             axes.set_xlim(at[0], at[-1])
@@ -148,7 +148,7 @@ def _flux(places: Sequence[Place], plots: Plots) -> Plot:
             axes.set_ylabel("I (mJy/beam)")
             rows += [
                 (place.name, row.spw, x[i], y[i], error[i],
-                 law.flux_jy * 1e3 * (row.frequency_hz / REFERENCE_HZ) ** law.alpha if law else None, row.kept)
+                 law.flux_jy * 1e3 * law.ratio(row.frequency_hz) if law else None, row.kept)
                 for i, row in enumerate(good)
             ]  # fmt: skip
     plots.table(

@@ -23,6 +23,7 @@ from ccip_batch.report.plots.canvas import (
     Plots,
     Table,
 )
+from ccip_batch.stages.editimlist import SEARCH_ARCSEC
 
 
 def sefd() -> tuple[np.ndarray, np.ndarray]:
@@ -67,9 +68,9 @@ def flags(facts: RunFacts, plots: Plots) -> list[Plot]:
     plots.table("flags", Table(("field", "name", "spw_group", "flagged_fraction"), rows))
     red = [g for g, count in zip(flags.groups, above, strict=True) if count >= rejection.nfield_thresh]
     text = (
-        f"Each field within 1800 arcsec of the phase centre, each spw group. On top: how many fields are flagged to "
-        f"more than {rejection.flagpct_thresh:g}; {rejection.nfield_thresh} of them reject a plane before imaging"
-        f"{' (red: spw ' + ', '.join(red) + ')' if red else ''}."
+        f"Each field within {SEARCH_ARCSEC:g} arcsec of the phase centre, each spw group. On top: how many fields are "
+        f"flagged to more than {rejection.flagpct_thresh:g}; {rejection.nfield_thresh} of them reject a plane before "
+        f"imaging{' (red: spw ' + ', '.join(red) + ')' if red else ''}."
     )
     return [Plot("flags", "Flagged fraction, field by spw group", text)]
 
