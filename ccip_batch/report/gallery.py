@@ -130,7 +130,7 @@ def _beam_mark(plane: PlaneFacts, largest: float) -> str:
     if beam is None:
         return ""
     frame = Frame({"CDELT1": 1 / 3600}, (1000, 1000))  # 1 arcsec a unit
-    return beam_ellipse(frame, beam, _LARGEST_BEAM / 2 + 3, 97 - _LARGEST_BEAM / 2, _LARGEST_BEAM / largest)
+    return beam_ellipse(frame, beam, (_LARGEST_BEAM / 2 + 3, 97 - _LARGEST_BEAM / 2), _LARGEST_BEAM / largest)
 
 
 class _PlaneWriter:
@@ -193,7 +193,7 @@ class _PlaneWriter:
             files["masks"] = contour_svg(frame, masks)
         if beam := _beam(self._plane):
             mark = contour_svg(frame, [])
-            ellipse = beam_ellipse(frame, beam, 45, frame.height - 70)
+            ellipse = beam_ellipse(frame, beam, (45, frame.height - 70))
             files["beam"] = mark.replace(
                 "</svg>", f'<g fill="#fff" fill-opacity=".35" stroke="#fff" stroke-width="2">{ellipse}</g></svg>'
             )

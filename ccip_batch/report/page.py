@@ -16,8 +16,8 @@ from ccip_batch.casa.images import STOKES
 from ccip_batch.report import stages, verdict
 from ccip_batch.report.facts import NodeFacts, RunFacts
 from ccip_batch.report.gallery import KINDS, PB_LEVELS, make_gallery
+from ccip_batch.report.plane_table import plane_table
 from ccip_batch.report.plots import Plots, convergence, gantt, make_plots
-from ccip_batch.report.tables import plane_table
 from ccip_batch.report.texts import copy_headers, copy_logs
 from ccip_batch.report.timing import MARGIN, ROUND, advice, node_uses
 from ccip_batch.report.words import amount, count, duration, moment

@@ -298,8 +298,9 @@ def contour_svg(frame: Frame, layers: Iterable[tuple[Array, Sequence[float], str
     return _svg(frame, body)
 
 
-def beam_ellipse(frame: Frame, beam: Beam, x: float, y: float, enlarged: float = 1.0) -> str:
-    """An SVG ellipse of a beam (position angle from north to east, east to the left) around a place in units."""
+def beam_ellipse(frame: Frame, beam: Beam, centre: tuple[float, float], enlarged: float = 1.0) -> str:
+    """An SVG ellipse of a beam (position angle from north to east, east to the left) around a place (x, y) in units."""
+    x, y = centre
     major, minor = (axis / frame.arcsec / 2 * enlarged for axis in (beam.major_arcsec, beam.minor_arcsec))
     return (
         f'<ellipse cx="{x:.1f}" cy="{y:.1f}" rx="{minor:.2f}" ry="{major:.2f}" '
@@ -309,8 +310,8 @@ def beam_ellipse(frame: Frame, beam: Beam, x: float, y: float, enlarged: float =
 
 def psf_svg(frame: Frame, psf: Array, beam: Beam) -> str:
     """The 50% contour of a psf and the fitted beam, whose own 50% contour it should be."""
-    centre = frame.to_units(np.array([[(psf.shape[1] - 1) / 2, (psf.shape[0] - 1) / 2]]))[0]
-    ellipse = beam_ellipse(frame, beam, centre[0], centre[1])
+    x, y = frame.to_units(np.array([[(psf.shape[1] - 1) / 2, (psf.shape[0] - 1) / 2]]))[0]
+    ellipse = beam_ellipse(frame, beam, (x, y))
     dashed = f'<g fill="none" stroke="#ffffff" stroke-width="4" stroke-dasharray="12 8">{ellipse}</g>'
     contour = contour_svg(frame, [(psf, (0.5,), 'stroke="#5aff78" stroke-width="4"')])
     return contour.replace("</svg>", f"{dashed}</svg>")

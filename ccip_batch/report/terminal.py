@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ccip_batch.report.facts import RunFacts
-from ccip_batch.report.tables import plane_table
+from ccip_batch.report.plane_table import plane_table
 from ccip_batch.report.verdict import headline, identity, plane_counts
 
 _LEFT_OUT = ("Bandwidth", "Beam PA", "Stopped by", "Major cycles", "Why")

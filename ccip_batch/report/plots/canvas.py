@@ -81,14 +81,17 @@ class Plots:
 
     @contextmanager
     def figure(
-        self, name: str, width: float, height: float, rows: int = 1, columns: int = 1, fitted: bool = True
+        self, name: str, size: tuple[float, float], grid: tuple[int, int] = (1, 1), fitted: bool = True
     ) -> Iterator[list[Axes]]:
-        """A figure (inches) that is written when the block ends. fitted: its margins follow from its labels."""
+        """A figure that is written when the block ends; gives its axes, row by row.
+
+        size: width and height, inches. grid: rows and columns of axes. fitted: the margins follow from the labels.
+        """
         with matplotlib.rc_context({**_RC, "figure.constrained_layout.use": fitted}):
-            figure = Figure(figsize=(width, height))
+            figure = Figure(figsize=size)
             if not fitted:  # much quicker: for the figures that there is one of a plane
                 figure.subplots_adjust(left=0.09, right=0.99, bottom=0.17, top=0.92, wspace=0.22)
-            yield list(figure.subplots(rows, columns, squeeze=False).flat)
+            yield list(figure.subplots(*grid, squeeze=False).flat)
             out = io.StringIO()
             figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
         text = out.getvalue()

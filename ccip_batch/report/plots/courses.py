@@ -20,7 +20,7 @@ def convergence(plane: PlaneFacts, iterations: Sequence[IterationResult], plots:
         return None
     name = f"convergence_{plane.label}"
     rows: list[Sequence[Any]] = []
-    with plots.figure(name, 7.2, 3.0, columns=2, fitted=False) as (left, right):
+    with plots.figure(name, (7.2, 3.0), (1, 2), fitted=False) as (left, right):
         offset = 0
         for one in cleaned:
             length = 0
@@ -77,7 +77,7 @@ def gantt(nodes: Sequence[NodeFacts], plots: Plots) -> Plot | None:
     ends = {facts.node.name: _end(facts, now) for facts in timed}
     longest = max(ends.values()) - zero
     unit, seconds = ("h", 3600.0) if longest > 7200 else ("min", 60.0) if longest > 180 else ("s", 1.0)
-    with plots.figure("gantt", 8.2, 0.9 + 0.24 * len(timed)) as (axes,):
+    with plots.figure("gantt", (8.2, 0.9 + 0.24 * len(timed))) as (axes,):
         for row, facts in enumerate(timed):
             assert facts.started is not None
             colour = BAD if facts.failure else _KIND_COLOURS[facts.node.kind]

@@ -87,7 +87,7 @@ def at_places(facts: RunFacts, plots: Plots) -> list[Plot]:
 
 def _qu(places: Sequence[Place], plots: Plots) -> Plot:
     rows: list[Sequence[Any]] = []
-    with plots.figure("qu", 8.2, 3.9, columns=len(places)) as all_axes:
+    with plots.figure("qu", (8.2, 3.9), (1, len(places))) as all_axes:
         for axes, place in zip(all_axes, places, strict=True):
             data = polarisation(place)
             low, high = data.frequency.min() / 1e9, data.frequency.max() / 1e9
@@ -119,7 +119,7 @@ def _qu(places: Sequence[Place], plots: Plots) -> Plot:
 def _flux(places: Sequence[Place], plots: Plots) -> Plot:
     rows: list[Sequence[Any]] = []
     texts = []
-    with plots.figure("flux", 8.2, 3.7, columns=len(places)) as all_axes:
+    with plots.figure("flux", (8.2, 3.7), (1, len(places))) as all_axes:
         for axes, place in zip(all_axes, places, strict=True):
             good = [row for row in place.planes if (row.pixel["I"] or 0) > 0]
             x = np.array([row.frequency_hz for row in good]) / 1e9
@@ -164,7 +164,7 @@ def _flux(places: Sequence[Place], plots: Plots) -> Plot:
 def _angle(places: Sequence[Place], plots: Plots) -> Plot:
     rows: list[Sequence[Any]] = []
     texts = []
-    with plots.figure("rotation", 8.2, 5.4, rows=2, columns=len(places)) as all_axes:
+    with plots.figure("rotation", (8.2, 5.4), (2, len(places))) as all_axes:
         for number, place in enumerate(places):
             upper, lower = all_axes[number], all_axes[number + len(places)]
             data = polarisation(place)

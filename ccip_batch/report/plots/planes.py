@@ -40,7 +40,8 @@ def flags(facts: RunFacts, plots: Plots) -> list[Plot]:
     grid = np.array([[math.nan if value is None else value for value in row] for row in flags.fraction], float)
     fields, groups = grid.shape
     above = (grid > rejection.flagpct_thresh).sum(axis=0)
-    with plots.figure("flags", max(5.0, 1.6 + 0.42 * groups), min(9.0, max(2.6, 1.2 + 0.2 * fields))) as (axes,):
+    size = max(5.0, 1.6 + 0.42 * groups), min(9.0, max(2.6, 1.2 + 0.2 * fields))
+    with plots.figure("flags", size) as (axes,):
         mesh = axes.imshow(grid, aspect="auto", vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
         axes.grid(False)
         axes.set_xticks(range(groups), [group.replace(",", "+") for group in flags.groups])
@@ -82,7 +83,7 @@ def beams(facts: RunFacts, plots: Plots) -> list[Plot]:
     frequencies = [plane.target.reffreq_ghz for plane in planes if plane.target]
     rejection = facts.job.plane_rejection.after_imaging
     rows = []
-    with plots.figure("beams", 7.2, 4.6, rows=2) as (axes, below):
+    with plots.figure("beams", (7.2, 4.6), (2, 1)) as (axes, below):
         for axis, marker in (("major", "o"), ("minor", "v")):
             expected = [
                 (p.frequency_ghz, getattr(p.judgement, f"expected_{axis}_arcsec")) for p in planes if p.judgement
@@ -144,7 +145,7 @@ def noise(facts: RunFacts, plots: Plots) -> list[Plot]:
     here = np.interp(frequency, at, density)
     scale = float(np.median(np.concatenate([np.array(medians[s]) / here for s in "QUV"])))
     near = (at > frequency.min() - 0.1) & (at < frequency.max() + 0.1)
-    with plots.figure("rms", 7.2, 6.2, rows=2) as (axes, below):
+    with plots.figure("rms", (7.2, 6.2), (2, 1)) as (axes, below):
         axes.plot(at[near], density[near] * scale, color=FAINT, lw=1.2, label="VLA SEFD, scaled")
         for target, values in ((axes, medians), (below, spreads)):
             for stokes in STOKES:
@@ -179,7 +180,7 @@ def pb_histogram(facts: RunFacts, plots: Plots) -> list[Plot]:
             found.append((plane, np.histogram(values[values > 0], edges)[0] / max(1, np.isfinite(values).sum())))
     if not found:
         return []
-    with plots.figure("pb", 7.2, 3.0) as (axes,):
+    with plots.figure("pb", (7.2, 3.0)) as (axes,):
         colours = matplotlib.colormaps["plasma"](np.linspace(*BRIGHT, len(found)))
         for (plane, counts), colour in zip(found, colours, strict=True):
             axes.stairs(counts, edges, color=colour, label=f"spw {plane.spw}")
