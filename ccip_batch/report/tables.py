@@ -27,24 +27,24 @@ class Cell:
     level: int = 0
     """Robust sigma that it deviates by, rounded down: 0 or one of LEVELS."""
     tip: str = ""
-    """More words, for a tooltip and for readers of the screen."""
+    """More words, for a tooltip and for screen readers."""
     deviation: float = 0.0
 
     @property
     def is_number(self) -> bool:
-        """Whether it is set as a number."""
+        """Whether it is typeset as a number."""
         return isinstance(self.sort, int | float) and not isinstance(self.sort, bool)
 
 
 def number(value: float | None, form: str = ".3g", scale: float = 1.0) -> Cell:
-    """A cell with a number, or an empty one."""
+    """A cell with a number times a scale; a dash if there is no finite number."""
     if value is None or not math.isfinite(value):
         return Cell("–")
     return Cell(format(value * scale, form), value * scale)
 
 
 def shade(cells: Sequence[Cell], scales: Sequence[float] | None = None) -> list[Cell]:
-    """Mark cells whose number, times its scale if there are scales, is far from the median of all."""
+    """Mark the cells whose number, times its scale if scales are given, is far from the median of all."""
     scales = scales or [1.0] * len(cells)
     values = {i: cell.sort * scales[i] for i, cell in enumerate(cells) if isinstance(cell.sort, int | float)}
     if len(values) < _MIN_PLANES:
@@ -64,7 +64,7 @@ def shade(cells: Sequence[Cell], scales: Sequence[float] | None = None) -> list[
 
 
 def limits(value: float | None, bounds: Sequence[float], below: bool) -> int:
-    """How many of some bounds a value passes, as a level of LEVELS (0: none). `below`: smaller is worse."""
+    """The level of a value by how many bounds it passes: 0 or one of LEVELS. below: smaller is worse."""
     if value is None:
         return 0
     passed = sum(1 for bound in bounds if (value < bound if below else value >= bound))

@@ -14,7 +14,7 @@ from ccip_batch.report.plots.canvas import BAD, COLOURS, FAINT, MARKERS, Plot, P
 
 
 def convergence(plane: PlaneFacts, iterations: Sequence[IterationResult], plots: Plots) -> Plot | None:
-    """Peak residual and model flux of a plane, a major cycle and Stokes; None if nothing was cleaned."""
+    """Peak residual and model flux of a plane after each major cycle; None if nothing was cleaned."""
     cleaned = [one for one in iterations if one.convergence and one.iteration > 0]
     if not cleaned:
         return None
@@ -67,7 +67,7 @@ _KIND_COLOURS = {
 
 
 def gantt(nodes: Sequence[NodeFacts], plots: Plots) -> Plot | None:
-    """When each node ran, its stages told apart."""
+    """When each node and its stages ran; None if none has started."""
     timed = [facts for facts in nodes if facts.started is not None]
     if not timed:
         return None
@@ -96,7 +96,7 @@ def gantt(nodes: Sequence[NodeFacts], plots: Plots) -> Plot | None:
         axes.grid(axis="y", visible=False)
         axes.set_xlabel(f"time since the first node began ({unit})")
     plots.table("gantt", Table(("node", "stage", "start_s", "elapsed_s", "cpu_s"), rows))
-    text = "A bar a node, its stages in two shades; pale: time outside stages that have ended; red: failed."
+    text = "One bar per node, its stages in alternating shades; pale: time outside finished stages; red: failed."
     return Plot("gantt", "When each node ran", text)
 
 

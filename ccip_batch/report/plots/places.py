@@ -38,7 +38,7 @@ class Polarisation:
     u: np.ndarray
     """Fractions of I."""
     error: np.ndarray
-    """Standard error of either, from the median rms of Q and U."""
+    """Standard error of q and of u, from the median rms of Q and U."""
 
     @property
     def lambda2(self) -> np.ndarray:
@@ -80,7 +80,7 @@ def polarisation(place: Place) -> Polarisation:
 
 
 def at_places(facts: RunFacts, plots: Plots) -> list[Plot]:
-    """Those of the places at which any plane has a positive Stokes I."""
+    """The plots of all places at which any plane has a positive Stokes I; none without such a place."""
     found = [place for place in facts.analysis.stokes.places if polarisation(place).spw] if facts.analysis else []
     return [make(found, plots) for make in (_qu, _flux, _angle)] if found else []
 
@@ -112,7 +112,9 @@ def _qu(places: Sequence[Place], plots: Plots) -> Plot:
         axes.figure.colorbar(mappable, ax=all_axes, label="frequency (GHz)", shrink=0.9)
     plots.table("qu", Table(("place", "spw", "frequency_ghz", "q_over_i", "u_over_i", "error", "kept"), rows))
     return Plot(
-        "qu", "Fractional U against Q", "One point a plane, at the two places of stage 11; rejected planes are hollow."
+        "qu",
+        "Fractional U against Q",
+        "One point per plane, at the two places of stage 11; rejected planes are hollow.",
     )
 
 

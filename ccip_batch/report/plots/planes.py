@@ -34,6 +34,7 @@ def sefd() -> tuple[np.ndarray, np.ndarray]:
 
 
 def flags(facts: RunFacts, plots: Plots) -> list[Plot]:
+    """Flagged fraction of each field in each spw group."""
     if facts.targets is None or not facts.targets.flags.fields:
         return []
     flags, rejection = facts.targets.flags, facts.job.plane_rejection.before_imaging
@@ -69,14 +70,15 @@ def flags(facts: RunFacts, plots: Plots) -> list[Plot]:
     plots.table("flags", Table(("field", "name", "spw_group", "flagged_fraction"), rows))
     red = [g for g, count in zip(flags.groups, above, strict=True) if count >= rejection.nfield_thresh]
     text = (
-        f"Each field within {SEARCH_ARCSEC:g} arcsec of the phase centre, each spw group. On top: how many fields are "
-        f"flagged to more than {rejection.flagpct_thresh:g}; {rejection.nfield_thresh} of them reject a plane before "
+        f"Fields within {SEARCH_ARCSEC:g} arcsec of the phase centre. On top: the number of fields with more than "
+        f"{rejection.flagpct_thresh:g} flagged; with {rejection.nfield_thresh} of them a plane is rejected before "
         f"imaging{' (red: spw ' + ', '.join(red) + ')' if red else ''}."
     )
     return [Plot("flags", "Flagged fraction, field by spw group", text)]
 
 
 def beams(facts: RunFacts, plots: Plots) -> list[Plot]:
+    """The beam of each plane and the expected one; below, the flagged fraction."""
     planes = [plane for plane in facts.planes if plane.images and plane.target]
     if not planes:
         return []
@@ -122,14 +124,15 @@ def beams(facts: RunFacts, plots: Plots) -> list[Plot]:
                                 "expected_major_arcsec", "expected_minor_arcsec", "flagged_fraction", "state"),
                                rows))  # fmt: skip
     text = (
-        f"Major and minor axis of each plane, the beam expected from the reference plane (a line) and "
-        f"{rejection.beamdev_thresh:.0%} to both sides, beyond which a plane is rejected. Rejected planes are hollow. "
+        "Major and minor axis of each plane. Line: the beam expected from the reference plane; band: "
+        f"{rejection.beamdev_thresh:.0%} to either side, beyond which a plane is rejected. Rejected planes are hollow. "
         "Below: the flagged fraction and its limit."
     )
     return [Plot("beams", "Beam against frequency", text)]
 
 
 def noise(facts: RunFacts, plots: Plots) -> list[Plot]:
+    """Median rms and MAD rms of each plane, with the SEFD of the band."""
     planes = [plane for plane in facts.planes if plane.cutouts and plane.frequency_ghz]
     if not planes:
         return []
@@ -164,13 +167,14 @@ def noise(facts: RunFacts, plots: Plots) -> list[Plot]:
     plots.table("rms", Table(columns, rows))
     text = (
         "Above: the median of the rms cutout, with the system equivalent flux density of the VLA's S band, scaled to "
-        f"the median of Q, U and V over the planes ({scale * 1e3:.3g} uJy/beam a Jy). Below: the MAD rms of the image, "
-        "not corrected for the primary beam."
+        f"the median of Q, U and V over the planes ({scale * 1e3:.3g} uJy/beam per Jy). Below: the MAD rms of the "
+        "image, not corrected for the primary beam."
     )
     return [Plot("rms", "Noise against frequency", text)]
 
 
 def pb_histogram(facts: RunFacts, plots: Plots) -> list[Plot]:
+    """Histogram of the primary beam of each plane."""
     found = []
     edges = np.linspace(0, 1.05, 43)
     for plane in facts.planes:
@@ -192,6 +196,8 @@ def pb_histogram(facts: RunFacts, plots: Plots) -> list[Plot]:
     plots.table("pb", Table(("spw", "from", "to", "fraction"), rows))
     return [
         Plot(
-            "pb", "Histogram of the primary beam", "How much of each cutout has which response of the mosaic, Stokes I."
+            "pb",
+            "Histogram of the primary beam",
+            "Fraction of the pixels of each cutout by response of the mosaic, Stokes I.",
         )
     ]

@@ -9,7 +9,7 @@ from ccip_batch.imaging.samples import BOX
 from ccip_batch.report.facts import PlaneFacts, RunFacts
 from ccip_batch.report.stages.parts import Block, Columns, Stage, of_node, pairs, table, text
 from ccip_batch.report.tables import WORST, Cell, limits, number
-from ccip_batch.report.words import duration
+from ccip_batch.report.words import count, duration
 from ccip_batch.stages.analyzeplanes import CubeAnalysis
 from ccip_batch.stages.analyzestokescubes import REFERENCE_HZ, Place, PlaneAtPlace, PowerLaw
 from ccip_batch.stages.splitgroups import SplitResult
@@ -28,7 +28,7 @@ class _Outcome:
 
 
 def _outcomes(analysis: CubeAnalysis) -> Iterator[_Outcome]:
-    """Of the planes that were imaged, that were not, and that failed."""
+    """Of the planes that were imaged, were not imaged, and failed."""
     for one in analysis.judgements:
         state = replace(text("kept" if one.kept else "rejected"), level=0 if one.kept else 5)
         expected = one.expected_major_arcsec, one.expected_minor_arcsec
@@ -147,8 +147,8 @@ def _place(place: Place) -> Block:
         f" Fit: {law.flux_jy * 1e3:.4g} mJy/beam at {REFERENCE_HZ / 1e9:g} GHz, alpha {law.alpha:+.3f}." if law else ""
     )
     note = (
-        f"mJy/beam. I, Q, U, V: mean of {BOX} x {BOX} pixels, as NRAO's table has it (it loses 10 to 32% of a point "
-        f"source); model and residual: of the pixel itself, to which the power law is fitted.{fit}"
+        f"mJy/beam. I, Q, U, V: mean of {BOX} x {BOX} pixels, as in NRAO's table (it loses 10 to 32% of a point "
+        f"source); model and residual: for the pixel itself, to which the power law is fitted.{fit}"
     )
     title = f"{place.name[0].upper()}{place.name[1:]}: RA {place.ra_deg:.6f}°, Dec {place.dec_deg:+.6f}°"
     return table(title, _FLUXES, [_Flux(plane, law) for plane in place.planes], note)
@@ -173,7 +173,7 @@ def exportvlassdata(facts: RunFacts) -> Stage:
         "Stage 12, exportvlassdata",
         f"{sum(files)} FITS files of {len(files)} planes" + (f"; failed: {', '.join(failed)}" if failed else ""),
         "bad" if failed else "good" if publish.result else "waiting",
-        f"{duration(sum(r.usage.wall_s for r in ended))} over {len(ended)} nodes" if ended else "",
+        f"{duration(sum(r.usage.wall_s for r in ended))} in {count(len(ended), 'node')}" if ended else "",
         blocks=[table("Measurement sets of the planes", _SIZES, split.bytes.items())] if split else (),
         nodes=nodes,
     )

@@ -31,7 +31,7 @@ class _Iteration:
 
     @property
     def is_odd(self) -> bool:
-        """Whether it stopped in a way that somebody should look at."""
+        """Whether somebody should look at why it stopped."""
         return self.result.stopcode in ODD_STOPS and self.result.iteration > 0
 
     @property
@@ -67,11 +67,11 @@ def makeimages(facts: RunFacts) -> Stage:
     ]
     warnings = [f"spw {one.target.spw}: iter{one.result.iteration} was stopped by: {one.result.stop_reason}"
                 for one in iterations if one.is_odd]  # fmt: skip
-    good = "every cleaning call stopped by its threshold or its iteration limit"
+    good = "every cleaning call reached its threshold or its iteration limit"
     stage = Stage(
         "makeimages",
         "Stage 7, makeimages",
-        "look at the stop reasons" if warnings else good,
+        "check the stop reasons" if warnings else good,
         "attention" if warnings else "good",
         blocks=[table("Iterations", _ITERATIONS, iterations)] if iterations else (),
         warnings=warnings,
@@ -122,7 +122,7 @@ _NEGATIVE: Columns[tuple[str, RmsResult]] = (
 def makermsimages(facts: RunFacts) -> Stage:
     """Stage 9."""
     found = [(plane.spw, plane.rms) for plane in facts.planes if plane.rms]
-    note = "The cubic interpolation undershoots near bright sources: such pixels are no noise."
+    note = "The cubic interpolation undershoots near bright sources: such pixels do not measure the noise."
     blocks = [
         _statistics("rms images", found, ("max", "min", "mean", "median", "sigma", "madrms")),
         table("Pixels below zero", _NEGATIVE, found, note),

@@ -74,7 +74,7 @@ def shaded(block: Block) -> Block:
 
 
 def of_node(stage: Stage, node: NodeFacts, record: str) -> Stage:
-    """A stage that one node runs: as it is given if the node has ended it, else with what became of it instead.
+    """A stage that one node runs: as given if the node has finished it, else with what became of it instead.
 
     record: the name under which the node records the stage.
     """
@@ -85,13 +85,13 @@ def of_node(stage: Stage, node: NodeFacts, record: str) -> Stage:
     if node.failure and node.failure.stage == record:
         return replace(stage, level="bad", verdict=node.failure.cause)
     if node.failure:
-        return replace(stage, level="waiting", verdict=f"not reached: {node.node.name} failed before")
+        return replace(stage, level="waiting", verdict=f"not reached: {node.node.name} failed earlier")
     now = node.state == "running" and node.status.stage == record
     return replace(stage, level="waiting", verdict="under way" if now else "not yet")
 
 
 def of_planes(stage: Stage, facts: RunFacts, record: str) -> Stage:
-    """A stage that the node of every plane runs: as it is given if all have ended it, else with how far they are.
+    """A stage that the node of every plane runs: as given if all have finished it, else with how far they are.
 
     record: the name under which the nodes record the stage.
     """
@@ -108,7 +108,7 @@ def of_planes(stage: Stage, facts: RunFacts, record: str) -> Stage:
     if failed:
         here = any(node.failure and node.failure.stage == record for node in failed)
         names = ", ".join(f"spw {node.node.group.selection}" for node in failed if node.node.group)
-        verdict = f"{len(records)} of {asked} planes; {'failed' if here else 'failed before'}: {names}"
+        verdict = f"{len(records)} of {asked} planes; {'failed' if here else 'failed earlier'}: {names}"
         return replace(stage, level="bad" if here else "waiting", verdict=verdict)
     if len(records) < asked:
         return replace(stage, level="waiting", verdict=f"{len(records)} of {asked} planes so far")

@@ -10,7 +10,7 @@ from ccip_batch.job.resources_archive import Resource, Resources
 from ccip_batch.report.facts import RunFacts
 from ccip_batch.report.stages.parts import Block, Columns, Stage, of_node, pairs, table, text
 from ccip_batch.report.tables import WORST, Cell, number
-from ccip_batch.report.words import amount
+from ccip_batch.report.words import amount, count
 from ccip_batch.stages.editimlist import SEARCH_ARCSEC, ContinuumTarget, CubeTargets, PlaneTarget
 from ccip_batch.stages.flagtargetsdata import FlagResult
 from ccip_batch.stages.makeimages import CLEAN_MASKS, LAST_ITERATION
@@ -112,7 +112,7 @@ _RESOURCES: Columns[Resource] = (
 def _found(item: Resource) -> Cell:
     if item.ok:
         return Cell("✓ found", 1)
-    return Cell(f"✗ {len(item.found)} of them" if item.found else "✗ missing", 0, WORST)
+    return Cell(f"✗ found {len(item.found)}" if item.found else "✗ missing", 0, WORST)
 
 
 def restorepims(facts: RunFacts) -> Stage:
@@ -175,7 +175,9 @@ def flags(facts: RunFacts) -> Stage:
     result = node.found(FlagResult)
     blocks = []
     if result:
-        note = "Visibilities of all correlations and channels of the measurement set of stage 3: targets alone."
+        note = (
+            "Visibilities in all correlations and channels of the measurement set of stage 3, which holds only targets."
+        )
         targets = ("targets", _flagged(result.before), _flagged(result.after))
         commands = [[text(command)] for command in result.commands] or [[Cell("none given")]]
         by_spw = [(spw, channels, result) for spw, channels in sorted(result.after.used_channels.items())]
@@ -187,7 +189,7 @@ def flags(facts: RunFacts) -> Stage:
     stage = Stage(
         "flagtargetsdata",
         "Stage 5, flagtargetsdata",
-        f"{len(result.commands)} commands" if result else "",
+        count(len(result.commands), "command") if result else "",
         blocks=blocks,
         parameters={"inputs": {"flag_commands": str(facts.job.inputs.flag_commands or "none given")}},
     )
