@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
+from helpers.report_facts import UNEVEN, many_planes
 
 from ccip_batch.report.facts import RunFacts
 from ccip_batch.report.terminal import render
@@ -28,6 +30,16 @@ def test_a_wide_terminal_has_more_columns(facts: RunFacts, monkeypatch: pytest.M
     wide = render(facts)
     assert "rms V" in wide and "rms V" not in narrow
     assert "Stopped by" not in wide
+
+
+def test_outliers_have_stars(facts: RunFacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def change(number: int, record: str, result: Any) -> None:
+        if record == "target":
+            result["flagged_fraction"] = 0.2 * UNEVEN[number] + (0.3 if number == 5 else 0)
+
+    monkeypatch.setenv("COLUMNS", "200")
+    lines = render(many_planes(facts, change)).splitlines()
+    assert [line.split()[0] for line in lines if "****" in line and "sigma" not in line] == ["5"]
 
 
 def test_what_is_missing(failed: RunFacts) -> None:

@@ -25,6 +25,8 @@ def test_what_nodes_read_and_write(facts: RunFacts) -> None:
     assert None not in given and uses["restore"].writes == sum(size or 0 for size in given)
     out = facts.nodes["export_spw10"].folder.out
     assert uses["export_spw10"].writes == sum(path.stat().st_size for path in out.glob("*.fits"))
+    native = facts.nodes["image_spw10"].folder.out
+    assert uses["image_spw10"].writes == sum(path.stat().st_size for path in native.glob("*.fits"))
     assert uses["analyze"].reads is None
 
 

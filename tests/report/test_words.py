@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
+
 from ccip_batch.report.words import amount, count, duration, moment
 
 
@@ -13,8 +17,12 @@ def test_amounts() -> None:
     assert [amount(b) for b in (512, 12_345, 3_400_000_000)] == ["512 B", "12.3 kB", "3.4 GB"]
 
 
-def test_moments_are_utc() -> None:
-    assert moment(0) == "1970-01-01 00:00:00 UTC"
+def test_moments_are_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "MST7")
+        time.tzset()
+        assert moment(0) == "1970-01-01 00:00:00 UTC"
+    time.tzset()
 
 
 def test_counts() -> None:

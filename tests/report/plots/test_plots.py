@@ -80,6 +80,8 @@ def test_polarisation(made: tuple[dict[str, Plot], Path], facts: RunFacts) -> No
     for row, plane in zip(rows(made[1], "qu"), planes, strict=True):
         intensity, q = plane.pixel["I"], plane.pixel["Q"]
         assert intensity and q and float(row["q_over_i"]) == pytest.approx(q / intensity)
+        noise = (plane.rms_median["Q"] + plane.rms_median["U"]) / 2
+        assert float(row["error"]) == pytest.approx(noise / intensity)
     for row, qu in zip(rows(made[1], "rotation"), rows(made[1], "qu"), strict=True):
         assert float(row["fraction"]) == pytest.approx((float(qu["q_over_i"]) ** 2 + float(qu["u_over_i"]) ** 2) ** 0.5)
 

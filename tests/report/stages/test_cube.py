@@ -23,6 +23,7 @@ def test_all_planes_are_judged_or_say_why_not(facts: RunFacts) -> None:
         "17": ("kept", "as expected"),
         "9": ("not imaged", "empty: completely flagged"),
     }
+    assert {cell.level for row in table.rows for cell in row} == {0}
     assert column(table, "expected major (arcsec)")[-1].text == "–"
 
 

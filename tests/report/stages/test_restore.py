@@ -49,7 +49,7 @@ def test_prediction_is_that_of_the_job(facts: RunFacts) -> None:
 def test_all_resources_found(facts: RunFacts) -> None:
     stage = restore.restorepims(facts)
     assert (stage.level, stage.verdict, stage.warnings) == ("good", "all resources found", [])
-    assert {row[2].text for row in block(stage, "Resources").rows} == {"✓ found"}
+    assert {(row[2].text, row[2].level) for row in block(stage, "Resources").rows} == {("✓ found", 0)}
     assert named(stage, "Restored")["largest MODEL_DATA"].endswith(" Jy")
 
 
