@@ -1,7 +1,7 @@
-"""The report: one page on a run, from its results and previews alone, at any time, without CASA.
+"""The report: one page about a run, made at any time from its results and previews alone, without CASA.
 
-`write` makes `report/index.html` and the files beside it; `text` gives the verdict and the table of planes for a
-terminal.
+`write` makes `report/index.html` and the files beside it; `text` returns the verdict and the table of planes
+for a terminal.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ def write_to(run: Run, folder: Path) -> None:
 
 
 def write(run: Run) -> Path:
-    """Write the report of a run as it is now; gives the path of `index.html`.
+    """Write the report of a run as it is now; returns the path of `index.html`.
 
-    The new report takes the place of the old one when it is whole.
+    The new report replaces the old one once it is complete.
     """
     partial = run.folder.path / f".report.{os.getpid()}.part"
     shutil.rmtree(partial, ignore_errors=True)
@@ -38,7 +38,7 @@ def write(run: Run) -> Path:
 
 
 def _put(new: Path, place: Path) -> None:
-    """Rename a folder into place; what was there is moved aside first, and removed."""
+    """Rename a folder into place; the old one is moved aside first and then removed."""
     old = place.with_name(f".{place.name}.{os.getpid()}.old")
     shutil.rmtree(old, ignore_errors=True)
     if place.exists():

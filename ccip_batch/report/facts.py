@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -18,7 +17,7 @@ from ccip_batch.imaging.plane_rejection import Judgement
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.run.failures import NodeFailure, repeat_command
 from ccip_batch.run.folder import NodeFolder, RunFolder
-from ccip_batch.run.results import NodeResult, StageRecord
+from ccip_batch.run.results import NodeResult, StageRecord, StageResult
 from ccip_batch.run.run import Run
 from ccip_batch.run.state import NodeStatus, read_status
 from ccip_batch.stages.analyzeplanes import CubeAnalysis
@@ -32,16 +31,17 @@ from ccip_batch.workflow.estimates import memory_bytes
 from ccip_batch.workflow.graph import Node
 
 T = TypeVar("T", bound=BaseModel)
+R = TypeVar("R", bound=StageResult)
 
 STATES = (
     "failed", "rejected", "kept", "imaged", "under way", "waiting", "blocked", "rejected before imaging", "empty",
 )  # fmt: skip
-"""What a plane can be. `imaged`: done, but not yet compared with the others."""
+"""The states of a plane. `imaged`: done, but not yet compared with the others."""
 
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """A node, and what it left so far."""
+    """A node and what it has left so far."""
 
     node: Node
     folder: NodeFolder
@@ -49,35 +49,37 @@ class NodeFacts:
     result: NodeResult | None
     failure: NodeFailure | None
     records: Sequence[StageRecord]
-    """Of the stages that it has ended."""
+    """One for each stage that it has finished."""
     requested_memory: int
     """Bytes."""
     state: str
-    """As `NodeStatus` has it, and `blocked` if it waits for a node that failed."""
+    """As in `NodeStatus`, or `blocked` if it waits for a node that failed."""
     blocked_by: str = ""
 
+    def found(self, kind: type[R]) -> R | None:
+        """The result of the stage that gives this type; None without one, or if another version wrote it."""
+        return self.stage(kind.stage, kind)
+
     def stage(self, name: str, kind: type[T]) -> T | None:
-        """Result of a stage; None if it has none, or one of another version of the package."""
-        for record in self.records:
-            if record.name == name:
-                try:
-                    return kind.model_validate(record.result)
-                except ValidationError:
-                    return None
-        return None
+        """The same of a type that says no stage, or that several stages give."""
+        record = self.record(name)
+        try:
+            return kind.model_validate(record.result) if record else None
+        except ValidationError:
+            return None
 
     def record(self, name: str) -> StageRecord | None:
-        """The record of a stage."""
+        """The record of a stage; None if the node has not finished it."""
         return next((record for record in self.records if record.name == name), None)
 
     @property
     def command(self) -> str:
-        """What repeats the node."""
+        """The command that repeats the node."""
         return repeat_command(self.folder.path.parent.parent, self.node.name)
 
     @property
     def started(self) -> float | None:
-        """Seconds since 1970; of a running node its first stage's."""
+        """When it started, seconds since 1970; for a running node, when its first stage did. None if it has not."""
         ended = self.failure or self.result
         if ended:
             return ended.started
@@ -94,7 +96,7 @@ class PlaneFacts:
     spw: str
     """As CASA selects it: `'3,4'`."""
     label: str
-    """As it stands in names of files: `spw03_04`."""
+    """As in file names: `spw03_04`."""
     image: NodeFacts
     export: NodeFacts
     target: PlaneTarget | None
@@ -109,31 +111,34 @@ class PlaneFacts:
 
     @cached_property
     def images(self) -> PlaneImages | None:
-        """Of stage 7."""
-        return self.image.stage("makeimages", PlaneImages)
+        """The result of stage 7."""
+        return self.image.found(PlaneImages)
 
     @cached_property
     def pbcor(self) -> PbcorResult | None:
-        """Of stage 8."""
-        return self.image.stage("pbcor", PbcorResult)
+        """The result of stage 8."""
+        return self.image.found(PbcorResult)
 
     @cached_property
     def rms(self) -> RmsResult | None:
-        """Of stage 9."""
-        return self.image.stage("makermsimages", RmsResult)
+        """The result of stage 9."""
+        return self.image.found(RmsResult)
 
     @cached_property
     def cutouts(self) -> CutoutResult | None:
-        """Of stage 10."""
-        return self.image.stage("makecutoutimages", CutoutResult)
+        """The result of stage 10."""
+        return self.image.found(CutoutResult)
 
     @cached_property
     def native(self) -> NativeExport | None:
-        """Of stage 12, the part that needs no other plane."""
-        return self.image.stage("exportnative", NativeExport)
+        """The result of the part of stage 12 that needs no other plane."""
+        return self.image.found(NativeExport)
 
     def previews(self, *kinds: str) -> previews.Previews | None:
-        """Its previews, as far as they are there; of these kinds alone if any are named, which is quicker."""
+        """Its previews; None if there are none that can be read.
+
+        kinds: read only these, which is quicker than all of them.
+        """
         for folder in (self.image.folder.out, self.image.folder.out_now):
             if (folder / previews.NAME).is_file():
                 try:
@@ -155,7 +160,7 @@ class RunFacts:
     targets: CubeTargets | None
     analysis: CubeAnalysis | None
     engine_seconds: float | None
-    """Time that engines were at work, from first to last of each; None if none has ended."""
+    """How long the engine was at work in all its runs, seconds; None if none of them has ended."""
 
     @property
     def failed(self) -> list[NodeFacts]:
@@ -163,17 +168,12 @@ class RunFacts:
         return [facts for facts in self.nodes.values() if facts.failure]
 
     def count(self, state: str) -> int:
-        """Planes in a state."""
+        """How many planes are in a state."""
         return sum(1 for plane in self.planes if plane.state == state)
 
     @property
-    def kept(self) -> list[PlaneFacts]:
-        """The planes that are kept, or, while that is undecided, imaged."""
-        return [plane for plane in self.planes if plane.state in ("kept", "imaged")]
-
-    @property
     def state(self) -> str:
-        """`done`, `failed` or `under way` (nothing runs, but nothing failed: `stopped`)."""
+        """`done`, `failed`, `under way`, or `stopped` if nothing runs and nothing has failed."""
         states = {facts.state for facts in self.nodes.values()}
         if "running" in states:
             return "under way"
@@ -188,7 +188,7 @@ class RunFacts:
 
     @property
     def wall_s(self) -> float:
-        """Wall time: that of the engines, or from the first to the last node."""
+        """Wall time, seconds: that of the engine, or from the start of the first node to the end of the last."""
         if self.engine_seconds is not None and self.state != "under way":
             return self.engine_seconds
         ends = [end.ended for facts in self.nodes.values() if (end := facts.failure or facts.result)]
@@ -199,11 +199,11 @@ class RunFacts:
 
 
 def gather(run: Run) -> RunFacts:
-    """Read what the nodes of a run have left so far."""
+    """Gather what the nodes of a run have left so far."""
     job = run.job
     nodes = _nodes(run, {row.node: row for row in read_status(run)})
-    targets = nodes["restore"].stage("editimlist_cube", CubeTargets)
-    analysis = nodes["analyze"].stage("analyzestokescubes", CubeAnalysis)
+    targets = nodes["restore"].found(CubeTargets)
+    analysis = nodes["analyze"].found(CubeAnalysis)
     planes = []
     for group in job.groups:
         image, export = nodes[f"image_{group.name}"], nodes[f"export_{group.name}"]
@@ -245,7 +245,7 @@ def _nodes(run: Run, rows: dict[str, NodeStatus]) -> dict[str, NodeFacts]:
 
 
 def _records(folder: NodeFolder) -> list[StageRecord]:
-    """The stages that a node has ended which is not done."""
+    """The records of a node that is not done: one for each stage it has finished."""
     records = []
     for path in sorted(folder.stages.glob("*.json")) if folder.stages.is_dir() else ():
         try:
@@ -266,7 +266,7 @@ def _plane_state(
     if image.state == "running":
         return "under way", f"in {image.status.stage}" if image.status.stage else ""
     if image.state == "blocked":
-        return "blocked", f"waits for {image.blocked_by}, which failed"
+        return "blocked", f"waiting for {image.blocked_by}, which failed"
     if image.result is None:
         return "waiting", ""
     if judgement:
@@ -280,8 +280,3 @@ def _engine_seconds(run: RunFolder) -> float | None:
         return sum(float(line["ended"]) - float(line["started"]) for line in lines) if lines else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def relative(path: Path, run: RunFolder) -> str:
-    """A path as it is seen from the run folder."""
-    return str(path.relative_to(run.path)) if path.is_relative_to(run.path) else str(path)

@@ -1,4 +1,4 @@
-"""The pictures of all planes: thumbnails with a common stretch, large views, and what is laid over them."""
+"""The pictures of all planes: thumbnails with a common stretch, large views, and their overlays."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PB_LEVELS = (0.2, 0.5, 0.8)
 _MASKS = {"tier1": 'stroke="#ffd447" stroke-width="2.5"', "tier2": 'stroke="#5aff78" stroke-width="2.5"',
           "mask": 'stroke="#ffffff" stroke-width="2" stroke-dasharray="10 8"'}  # fmt: skip
 _LARGEST_BEAM = 22.0
-"""Percent of the width of a thumbnail that the largest beam takes: true beams would be dots."""
+"""Size of the largest beam, percent of a thumbnail's width: drawn to scale, beams would be dots."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Picture:
     thumb: str
     words: str
     layers: dict[str, str]
-    """Files to lay over it, by name."""
+    """Overlays: files by name."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,12 @@ class Bar:
 
 @dataclass
 class PlanePictures:
-    """All of a plane."""
+    """All pictures of a plane."""
 
     pictures: dict[str, dict[str, Picture]] = field(default_factory=dict)
     """By kind and Stokes."""
     beam: str = ""
-    """SVG ellipse in a box of 100 x 100, enlarged as all planes' are."""
+    """SVG ellipse in a box of 100 x 100, on the scale that all planes share."""
     montages: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
     """By kind (`image`, `residual`): file and names of the rows."""
 
@@ -81,11 +81,11 @@ class Gallery:
     bars: dict[str, Bar]
     """By kind and Stokes: `image.I`."""
     reduced: int
-    """Pixels of the image on a side of one of a picture; 0 if there is no picture."""
+    """Width of a picture's pixel in pixels of the image; 0 if there is no picture."""
 
 
 def make_gallery(planes: Sequence[PlaneFacts], folder: Path) -> Gallery:
-    """Write all pictures into `folder/pictures`. One plane's previews are in memory at a time."""
+    """Write all pictures into `folder/pictures`. Only one plane's previews are in memory at a time."""
     target = folder / "pictures"
     target.mkdir(parents=True)
     stretches = Stretches()
@@ -130,7 +130,7 @@ def _beam_mark(plane: PlaneFacts, largest: float) -> str:
     if beam is None:
         return ""
     frame = Frame({"CDELT1": 1 / 3600}, (1000, 1000))  # 1 arcsec a unit
-    return beam_ellipse(frame, beam, _LARGEST_BEAM / 2 + 3, 97 - _LARGEST_BEAM / 2, _LARGEST_BEAM / largest)
+    return beam_ellipse(frame, beam, (_LARGEST_BEAM / 2 + 3, 97 - _LARGEST_BEAM / 2), _LARGEST_BEAM / largest)
 
 
 class _PlaneWriter:
@@ -143,7 +143,7 @@ class _PlaneWriter:
         self._folder = folder
 
     def pictures(self) -> dict[str, dict[str, Picture]]:
-        """All kinds that are there."""
+        """Write the pictures of all kinds that the plane has, in all Stokes parameters."""
         layers = self._layers() if "image" in self._previews else {}
         return {
             kind: {stokes: self._picture(kind, index, layers) for index, stokes in enumerate(STOKES)}
@@ -152,7 +152,7 @@ class _PlaneWriter:
         }
 
     def montages(self) -> dict[str, tuple[str, list[str]]]:
-        """Iterations in rows, Stokes in columns."""
+        """Write the montages: iterations in rows, Stokes parameters in columns."""
         made = {}
         for kind in ("image", "residual"):
             found = montage(self._previews, kind)
@@ -175,7 +175,7 @@ class _PlaneWriter:
         if kind == "psf":
             layers = self._psf_layer(values, name)
         finite = values[np.isfinite(values)]
-        extremes = f", from {finite.min():.3g} to {finite.max():.3g} {stretch.unit}" if finite.size else ", no values"
+        extremes = f", from {finite.min():.3g} to {finite.max():.3g} {stretch.unit}" if finite.size else ", all blank"
         words = f"spw {self._plane.spw}, {KINDS[kind].lower() if kind != 'psf' else 'PSF'}, Stokes {stokes}"
         return Picture(full, thumb, words + extremes.rstrip(), layers)
 
@@ -193,7 +193,7 @@ class _PlaneWriter:
             files["masks"] = contour_svg(frame, masks)
         if beam := _beam(self._plane):
             mark = contour_svg(frame, [])
-            ellipse = beam_ellipse(frame, beam, 45, frame.height - 70)
+            ellipse = beam_ellipse(frame, beam, (45, frame.height - 70))
             files["beam"] = mark.replace(
                 "</svg>", f'<g fill="#fff" fill-opacity=".35" stroke="#fff" stroke-width="2">{ellipse}</g></svg>'
             )

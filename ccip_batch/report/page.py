@@ -16,8 +16,8 @@ from ccip_batch.casa.images import STOKES
 from ccip_batch.report import stages, verdict
 from ccip_batch.report.facts import NodeFacts, RunFacts
 from ccip_batch.report.gallery import KINDS, PB_LEVELS, make_gallery
+from ccip_batch.report.plane_table import plane_table
 from ccip_batch.report.plots import Plots, convergence, gantt, make_plots
-from ccip_batch.report.tables import plane_table
 from ccip_batch.report.texts import copy_headers, copy_logs
 from ccip_batch.report.timing import MARGIN, ROUND, advice, node_uses
 from ccip_batch.report.words import amount, count, duration, moment
@@ -25,7 +25,7 @@ from ccip_batch.workflow.estimates import extrapolated
 
 
 def write_page(facts: RunFacts, folder: Path) -> None:
-    """Write `index.html` and all files that it names into a folder."""
+    """Write `index.html` and all files that it links into a folder."""
     plots = Plots(folder / "plots")
     made = make_plots(facts, plots)
     courses = {plane.spw: convergence(plane, plane.images.iterations, plots) for plane in facts.planes if plane.images}
@@ -80,17 +80,17 @@ def _environment() -> jinja2.Environment:
 
 
 def _with_logs(nodes: Sequence[NodeFacts], logs: Mapping[str, Mapping[str, str]]) -> list[NodeFacts]:
-    """The nodes of which there are logs."""
+    """The nodes that have logs."""
     return [node for node in nodes if logs.get(node.node.name)]
 
 
 def _spw(selection: str) -> str:
-    """`'3,4'` as it is read: `3+4`."""
+    """`'3,4'` as people write it: `3+4`."""
     return selection.replace(",", "+")
 
 
 def _setting(value: object) -> str:
-    """A parameter's value as it is read."""
+    """The value of a parameter as people write it."""
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return str(value)

@@ -1,4 +1,4 @@
-"""From arrays to picture files: stretches, colour maps, JPEG files, and the lines that are laid over them as SVG."""
+"""From arrays to picture files: stretches, colour maps, JPEG files, and the SVG lines drawn over them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from ccip_batch.imaging.previews import Previews
 
 THUMB_SIDE = 200
 QUALITY = 55
-"""Of JPEG files. Images are mostly noise, of which other formats make neither smaller files nor quicker ones."""
+"""Of JPEG files. Images are mostly noise, which other formats store neither smaller nor faster."""
 NO_VALUE = (96, 104, 112)
-"""Colour where an image has no value."""
+"""Colour of blank pixels."""
 _GAP = 4
 _SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" preserveAspectRatio="none">'
@@ -55,7 +55,7 @@ class Stretch:
         return np.arcsinh(np.asarray(values, np.float32) / self.soft) if self.soft else np.asarray(values, np.float32)
 
     def ticks(self) -> list[tuple[float, str]]:
-        """(place, text) of a few values."""
+        """A few values to label: (place on the colour bar, text)."""
         inner = [0.0] if self.low < 0 < self.high else []
         if self.soft:
             decades = [sign * 10.0**power for power in range(-3, 5) for sign in (-1, 1)]
@@ -88,17 +88,17 @@ def colour(values: Array, stretch: Stretch) -> Bytes:
     index = np.nan_to_num(stretch.place(upright) * 255, nan=256).astype(np.uint16)
     table = np.full((257, 4), 255, np.uint8)
     table[:256, :3], table[256, :3] = colour_table(stretch.colours), NO_VALUE
-    pixels: Bytes = table.view(np.uint32)[index, 0].view(np.uint8)  # four times as quick as by bytes
+    pixels: Bytes = table.view(np.uint32)[index, 0].view(np.uint8)  # four times faster than byte by byte
     return pixels.reshape(*index.shape, 4)
 
 
 def write_picture(rgba: Bytes, path: Path, quality: int = QUALITY) -> None:
-    """Write a picture."""
+    """Write RGBA pixels as a JPEG file."""
     Image.fromarray(rgba).convert("RGB").save(path, format="JPEG", quality=quality, optimize=True)
 
 
 def shrink(values: Array, side: int) -> Array:
-    """Mean of blocks, so that no side is longer than `side`; nan only where a block has no value."""
+    """Average blocks of pixels so that no side is longer than `side`; nan only where a whole block is blank."""
     by = max(1, math.ceil(max(values.shape) / side))
     if by == 1:
         return values
@@ -111,29 +111,29 @@ def shrink(values: Array, side: int) -> Array:
 
 
 def noise(values: Array) -> float:
-    """Robust standard deviation of what has a value; a small number if nothing has.
+    """Robust standard deviation of the pixels that are not blank; a small number if all are.
 
-    Zeros are left out: an image that is not masked has them where there is no primary beam.
+    Zeros are left out: an image without a mask is zero outside the primary beam.
     """
     good = values[np.isfinite(values) & (values != 0)].astype(np.float64)
     return max(madrms(good[:: max(1, good.size // 30_000)]), 1e-6) if good.size else 1e-6
 
 
 def percentile(values: Array, percent: float) -> float:
-    """Percentile of what has a value; 0 if nothing has."""
+    """Percentile of the pixels that are not blank; 0 if all are."""
     good = values[np.isfinite(values)]
     return float(np.percentile(good[:: max(1, good.size // 100_000)], percent)) if good.size else 0.0
 
 
 class Stretches:
-    """A common stretch a kind and Stokes over all planes of a run."""
+    """One stretch per kind and Stokes parameter, common to all planes of a run."""
 
     def __init__(self) -> None:
         self._noise: dict[tuple[str, str], list[float]] = {}
         self._top: dict[tuple[str, str], list[float]] = {}
 
     def add(self, previews: Previews) -> None:
-        """Let a plane take part."""
+        """Include a plane."""
         for kind in ("image", "residual", "rms"):
             for index, stokes in enumerate(STOKES):
                 if kind in previews:
@@ -162,7 +162,7 @@ class Stretches:
 
 
 def montage(previews: Previews, kind: str) -> tuple[Bytes, list[str]] | None:
-    """Iterations in rows, Stokes in columns: a picture and the names of its rows; None if there is nothing.
+    """Iterations in rows, Stokes parameters in columns: a picture and the names of its rows; None if there are none.
 
     kind: `image` (the last row is the model), or `residual` (with the outline of the clean mask).
     """
@@ -201,7 +201,7 @@ def montage(previews: Previews, kind: str) -> tuple[Bytes, list[str]] | None:
 
 
 def _thick(plane: Array) -> Array:
-    """The value furthest from 0 of each 3 x 3 box: clean components are single pixels, which nobody would see."""
+    """The value furthest from 0 of each 3 x 3 box: clean components are single pixels, too small to see."""
     padded = np.pad(plane, 1)
     height, width = plane.shape
     boxes = np.stack([padded[y : y + height, x : x + width] for y in range(3) for x in range(3)])
@@ -228,7 +228,7 @@ def _beside(tiles: Sequence[Bytes], axis: int) -> Bytes:
 
 @dataclass(frozen=True)
 class Frame:
-    """The sky under a picture, whose width is 1000 units in every SVG."""
+    """The sky that a picture shows. It is 1000 units wide in every SVG."""
 
     header: dict[str, Any]
     shape: tuple[int, int]
@@ -241,17 +241,17 @@ class Frame:
 
     @property
     def arcsec(self) -> float:
-        """Arcsec a unit."""
+        """Arcsec per unit."""
         return abs(float(self.header["CDELT1"])) * 3600 * self.shape[1] / 1000.0
 
     def to_units(self, points: Array) -> Array:
-        """From pixels (x, y), from 0, to units (x, y), downwards."""
+        """Pixels (x, y), counted from 0, in units (x, y), with y downwards."""
         scale = 1000.0 / self.shape[1]
         return np.stack([(points[:, 0] + 0.5) * scale, self.height - (points[:, 1] + 0.5) * scale], 1)
 
 
 def grid_svg(frame: Frame) -> str:
-    """Lines of right ascension and declination with their names."""
+    """Lines of right ascension and declination, labelled."""
     with_wcs = {key: value for key, value in frame.header.items() if key != "reduced"}
     wcs = WCS(with_wcs).celestial
     height, width = frame.shape
@@ -284,7 +284,10 @@ def grid_svg(frame: Frame) -> str:
 
 
 def contour_svg(frame: Frame, layers: Iterable[tuple[Array, Sequence[float], str]]) -> str:
-    """Contours of arrays [y, x] that cover the frame, whatever their shape: (array, levels, SVG attributes)."""
+    """Contours of arrays [y, x] that cover the frame, whatever their shape.
+
+    layers: an array, its contour levels, and the SVG attributes of the lines.
+    """
     body = []
     for values, levels, attributes in layers:
         filled = np.pad(np.nan_to_num(values.astype(np.float32)), 1)
@@ -299,8 +302,9 @@ def contour_svg(frame: Frame, layers: Iterable[tuple[Array, Sequence[float], str
     return _svg(frame, body)
 
 
-def beam_ellipse(frame: Frame, beam: RestoringBeam, x: float, y: float, enlarged: float = 1.0) -> str:
-    """An SVG ellipse of a beam (position angle from north to east, east to the left) around a place in units."""
+def beam_ellipse(frame: Frame, beam: RestoringBeam, centre: tuple[float, float], enlarged: float = 1.0) -> str:
+    """An SVG ellipse of a beam (position angle from north to east, east to the left) around a place (x, y) in units."""
+    x, y = centre
     major, minor = (axis / frame.arcsec / 2 * enlarged for axis in (beam.major_arcsec, beam.minor_arcsec))
     return (
         f'<ellipse cx="{x:.1f}" cy="{y:.1f}" rx="{minor:.2f}" ry="{major:.2f}" '
@@ -309,9 +313,9 @@ def beam_ellipse(frame: Frame, beam: RestoringBeam, x: float, y: float, enlarged
 
 
 def psf_svg(frame: Frame, psf: Array, beam: RestoringBeam) -> str:
-    """The 50% contour of a psf and the fitted beam, whose own 50% contour it should be."""
-    centre = frame.to_units(np.array([[(psf.shape[1] - 1) / 2, (psf.shape[0] - 1) / 2]]))[0]
-    ellipse = beam_ellipse(frame, beam, centre[0], centre[1])
+    """The 50% contour of a psf, and that of the fitted beam, which it should match."""
+    x, y = frame.to_units(np.array([[(psf.shape[1] - 1) / 2, (psf.shape[0] - 1) / 2]]))[0]
+    ellipse = beam_ellipse(frame, beam, (x, y))
     dashed = f'<g fill="none" stroke="#ffffff" stroke-width="4" stroke-dasharray="12 8">{ellipse}</g>'
     contour = contour_svg(frame, [(psf, (0.5,), 'stroke="#5aff78" stroke-width="4"')])
     return contour.replace("</svg>", f"{dashed}</svg>")

@@ -1,4 +1,4 @@
-"""Faraday rotation: a rotation measure fitted to polarisation angles, which are known to multiples of 180 degrees."""
+"""Faraday rotation: a rotation measure fitted to polarisation angles, ambiguous by multiples of 180 degrees."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Rotation:
     rm: float
     """rad/m2."""
     rm_error: float | None
-    """From the errors of the angles; None with two planes, which leave nothing to judge by."""
+    """rad/m2, from the errors of the angles; None with two planes, which leave no degree of freedom."""
     chi0: float
     """Angle at lambda = 0, rad, from -pi/2 to pi/2."""
     reduced_chi2: float | None
@@ -43,16 +43,15 @@ def angles(q: Floats, u: Floats) -> Floats:
 
 
 def angle_errors(q: Floats, u: Floats, noise: Floats) -> Floats:
-    """Standard error of the angle, rad: noise / (2 p), and no more than that of an angle of which nothing is known."""
+    """Standard error of the angle, rad: noise / (2 p), but at most the standard deviation of a random angle."""
     return np.minimum(0.5 * noise / np.maximum(np.hypot(q, u), 1e-30), math.pi / math.sqrt(12))
 
 
 def fit_rotation(lambda2: Floats, chi: Floats, error: Floats) -> Rotation | None:
     """Fit the rotation measure to angles (rad) with standard errors.
 
-    A search over a grid of RM finds the branch of each angle, a weighted least-squares fit of the unwrapped angles does
-    the rest. The grid ends where a plane's neighbour in lambda^2 would be half a turn off. None with fewer than two
-    planes.
+    A search over a grid of RM unwraps the angles; a weighted least-squares fit to the unwrapped angles does the rest.
+    The grid ends where the angle changes by 90 degrees between neighbouring planes. None with fewer than two planes.
     """
     if lambda2.size < 2 or np.ptp(lambda2) <= 0:
         return None

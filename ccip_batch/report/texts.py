@@ -1,4 +1,4 @@
-"""Text files beside the page: logs, CASA calls, FITS headers. A report is whole without its run folder."""
+"""Text files beside the page: logs, CASA calls, FITS headers. A report is complete without its run folder."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from ccip_batch.report.facts import NodeFacts, PlaneFacts
 
 LOG_BYTES = 60_000
-"""Of a log its end is copied; the whole one is in the run folder."""
+"""How much of the end of a log is copied; the run folder has all of it."""
 HISTORY_LINES = 40
-"""Of a header's HISTORY, which can be 150 kB, its end is copied: it tells of the position correction."""
+"""How many lines of the end of a HISTORY are copied: it can be 150 kB, and ends with the position correction."""
 
 
 def copy_logs(nodes: Sequence[NodeFacts], folder: Path) -> dict[str, dict[str, str]]:
-    """Copy logs and CASA calls of all nodes; gives, by node, what each file is called here."""
+    """Copy the logs and CASA calls of all nodes; returns, for each node, the names of the copies by title."""
     made: dict[str, dict[str, str]] = {}
     for facts in nodes:
         files = {}
@@ -42,7 +42,7 @@ def _copy_end(path: Path, target: Path, cut: bool, known_as: str) -> None:
 
 
 def copy_headers(planes: Sequence[PlaneFacts], folder: Path) -> dict[str, str]:
-    """Write the headers of the FITS files that are there as text; gives, by name of a file, that of its header."""
+    """Write the headers of the FITS files that exist as text; returns the names of these texts by FITS file."""
     made = {}
     for plane in planes:
         if plane.export.result is None:
@@ -64,7 +64,7 @@ def copy_headers(planes: Sequence[PlaneFacts], folder: Path) -> dict[str, str]:
 
 
 def _cards(path: Path) -> list[str]:
-    """The cards of the first header of a FITS file, as they stand; empty if it is none.
+    """The cards of the first header of a FITS file, unchanged; empty if it is not a FITS file.
 
     (astropy takes seconds for a header with thousands of HISTORY cards.)
     """

@@ -1,4 +1,4 @@
-"""Time and resources: what each node used against what was asked for, and what to ask for next time."""
+"""Time and resources: what each node used against what it requested, and what to request next time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ccip_batch.stages.splitgroups import SplitResult
 from ccip_batch.workflow.kinds import KINDS
 
 MARGIN = 1.25
-"""More memory than the largest peak of its kind."""
+"""Memory to request over the largest peak of the kind."""
 ROUND = 100_000_000
-"""Bytes; what to ask for is a multiple of it."""
+"""Bytes; the memory to request is a multiple of this."""
 
 
 @dataclass(frozen=True)
 class NodeUse:
-    """A node that has ended; bytes."""
+    """What a node that has ended used: seconds, and bytes."""
 
     facts: NodeFacts
     wall_s: float
@@ -28,13 +28,13 @@ class NodeUse:
     peak: int
     requested: int
     reads: int | None
-    """Of data, as far as results tell."""
+    """Visibilities and FITS files; None if the results do not tell."""
     writes: int | None
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What to ask for next time, for nodes of a kind."""
+    """What to request next time for the nodes of a kind."""
 
     kind: str
     nodes: int
@@ -67,7 +67,7 @@ def node_uses(facts: RunFacts) -> list[NodeUse]:
 
 
 def _moved(facts: RunFacts, node: NodeFacts) -> tuple[int | None, int | None]:
-    split = facts.nodes["restore"].stage("splitgroups", SplitResult)
+    split = facts.nodes["restore"].found(SplitResult)
     given = sum(file.bytes for file in node.result.files) if node.result else 0
     group = node.node.group.selection if node.node.group else ""
     if node.node.kind == "restore":
@@ -84,7 +84,7 @@ def _moved(facts: RunFacts, node: NodeFacts) -> tuple[int | None, int | None]:
 
 
 def advice(uses: Sequence[NodeUse]) -> list[Advice]:
-    """By kind: the longest time, the largest peak, and the memory that leaves a margin above it."""
+    """For each kind of node: the longest time, the largest peak, and the memory that leaves a margin above it."""
     found = []
     for kind in KINDS:
         alike = [use for use in uses if use.facts.node.kind == kind and use.facts.result]

@@ -17,10 +17,10 @@ def headline(facts: RunFacts) -> str:
     if facts.state == "under way":
         running = [node.node.name for node in facts.nodes.values() if node.state == "running"]
         if running == ["publish"] and not failed:
-            return f"Being published: {planes}."
+            return f"Publishing: {planes}."
         so_far = sum(1 for node in facts.nodes.values() if node.state == "done")
         trouble = f"; {count(len(failed), 'failure')} so far ({', '.join(failed)})" if failed else ""
-        return f"Under way: {so_far} of {len(facts.nodes)} nodes done, now at {', '.join(running)}{trouble}."
+        return f"Under way: {so_far} of {len(facts.nodes)} nodes done, now running {', '.join(running)}{trouble}."
     if facts.state == "failed":
         if failed == ["restore"]:
             return "Failed before any plane could be imaged."
@@ -28,7 +28,7 @@ def headline(facts: RunFacts) -> str:
     done = sum(1 for node in facts.nodes.values() if node.state == "done")
     if done == 0:
         return "No node is done yet."
-    return f"Stopped after {done} of {len(facts.nodes)} nodes; the same command goes on."
+    return f"Stopped after {done} of {len(facts.nodes)} nodes; give the same command again to go on."
 
 
 def level(facts: RunFacts) -> str:

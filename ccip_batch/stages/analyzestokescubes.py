@@ -55,6 +55,10 @@ class PowerLaw(Model):
     alpha: float
     alpha_error: float | None
 
+    def ratio(self, frequency_hz: Any) -> Any:
+        """Flux at a frequency (Hz, a number or an array) over that at 3 GHz."""
+        return (frequency_hz / REFERENCE_HZ) ** self.alpha
+
 
 class Place(Model):
     """A place and all planes there, in order of frequency."""

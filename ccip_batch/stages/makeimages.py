@@ -21,9 +21,13 @@ from ccip_batch.imaging.checkpoint import Checkpoint, State
 from ccip_batch.imaging.convergence import STOP_REASONS, Convergence, IterationResult, joined, read_convergence
 from ccip_batch.run.results import StageResult
 
-LAST_ITERATION = 3
+CLEAN_MASKS = ("tier-1", "tier-2", "pb")
+"""What iter1, iter2 and iter3 clean inside, by name."""
+LAST_ITERATION = len(CLEAN_MASKS)
 _LIMIT_OF_MAJOR_CYCLES = 9
 _LIMIT_OF_ITERATIONS = 1
+ODD_STOPS = (4, 5, 6, 7, _LIMIT_OF_MAJOR_CYCLES)
+"""Stop codes of a cleaning call after which somebody should look at the plane (`STOP_REASONS` has their meaning)."""
 
 
 class PlaneImages(StageResult):
@@ -81,7 +85,7 @@ def makeimages(
         cleanmask, mask = _clean_mask(casa, imagename, iteration, masks, f"{imagename}.psf.tt0")
         call = {"imagename": imagename, **parameters(iteration), **selection, **mask}
         plane.iterate(iteration, cleanmask, call, state if resumed else None)
-        check_planes(casa, _result_of(call))
+        check_planes(casa, result_of(call))
         if iteration == 0:
             psf = f"{imagename}.psf.tt0"
             check_beam(casa, psf, restoring_beam(casa, psf))
@@ -147,8 +151,8 @@ class _Cleaning:
             record = self.casa.task("tclean", **part)
         if memory.why_not:
             print(f"CASA takes more memory than necessary: {memory.why_not}", flush=True)
-        if not Path(_result_of(part)).is_dir():
-            raise CasaError(f"tclean left no {_result_of(part)}; see casa.log.")
+        if not Path(result_of(part)).is_dir():
+            raise CasaError(f"tclean left no {result_of(part)}; see casa.log.")
         cycles = int(record["nmajordone"])
         self.cycle_s = (time.monotonic() - started) / max(1, cycles)
         self.iterations += int(record["iterdone"])
@@ -177,7 +181,7 @@ class _Cleaning:
         self.saves.saved()
 
 
-def _result_of(call: Mapping[str, Any]) -> str:
+def result_of(call: Mapping[str, Any]) -> str:
     """The image that a tclean call must leave: the restored one if it makes one, else the residual."""
     return f"{call['imagename']}.{'image' if call['restoration'] else 'residual'}.tt0"
 

@@ -190,7 +190,7 @@ def test_sorting_by_keyboard(good: Opened) -> None:
 
 
 def test_order_by_suspicion(good: Opened) -> None:
-    good.page.get_by_label("how suspicious a plane is").check()
+    good.page.get_by_label("how suspicious each plane is").check()
     for place in ("#plane-table tbody tr", ".gallery[data-kind=image] tbody tr"):
         rows = good.page.locator(place).all()
         values = [float(row.get_attribute("data-suspicion") or 0) for row in rows]

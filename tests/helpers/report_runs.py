@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -9,10 +10,12 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from ccip_batch.run.results import NodeResult
 from helpers.jobs import ccip_batch, link_inputs
 
 LACKING = ("QLcatmask-tier1.mask", "phase-self-cal.tbl")
@@ -35,9 +38,8 @@ def failed_restore(small_job: Path, folder: Path) -> Path:
     return folder / "run"
 
 
-@contextmanager
-def under_way(finished: Path, folder: Path) -> Iterator[Path]:
-    """A run of which one plane has failed (its measurement set is damaged) and another is being imaged."""
+def failed_plane(finished: Path, folder: Path) -> Path:
+    """A run of which one plane has failed (its measurement set is damaged) and another is not imaged yet."""
     run = folder / "run"
     shutil.copytree(finished, run, ignore=shutil.ignore_patterns("work", "report"), symlinks=True)
     for name in ("image_spw10", "image_spw17"):
@@ -49,6 +51,13 @@ def under_way(finished: Path, folder: Path) -> Iterator[Path]:
     shutil.rmtree(run / "products")
     shutil.rmtree(run / "nodes" / "restore" / "out" / "spw10.ms" / "FIELD")
     assert ccip_batch("node", run, "image_spw10").returncode != 0
+    return run
+
+
+@contextmanager
+def under_way(finished: Path, folder: Path) -> Iterator[Path]:
+    """The same run while the other plane is being imaged."""
+    run = failed_plane(finished, folder)
     command = [sys.executable, "-m", "ccip_batch", "node", str(run), "image_spw17"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as node:
         try:
@@ -59,3 +68,14 @@ def under_way(finished: Path, folder: Path) -> Iterator[Path]:
             yield run
         finally:
             os.kill(node.pid, signal.SIGTERM)
+
+
+def altered(run: Path, folder: Path, node: str, stage: str, change: Callable[[Any], None]) -> Path:
+    """A copy of a run without images, logs and report, in which the result of a stage was changed in place."""
+    left_out = ("*.npz", "*.log", "*.fits", "*.ms", "*.mask", "*.subim", "report", "work")
+    shutil.copytree(run, folder, ignore=shutil.ignore_patterns(*left_out), symlinks=True)
+    path = folder / "nodes" / node / "result.json"
+    result = json.loads(path.read_text())
+    change(next(record["result"] for record in result["stages"] if record["name"] == stage))
+    NodeResult.model_validate(result).sealed().save(path)
+    return folder

@@ -1,9 +1,8 @@
-"""Shading of outliers, numbers and words."""
+"""Cells: numbers, and the shading of outliers."""
 
 from __future__ import annotations
 
 from ccip_batch.report.tables import LEVELS, limits, number, shade
-from ccip_batch.report.words import amount, duration
 
 
 def test_outliers_are_shaded_by_robust_sigma() -> None:
@@ -37,8 +36,3 @@ def test_limits() -> None:
     assert limits(2, (10, 7.5, 5, 3), below=True) == LEVELS[3]
     assert limits(10, (5, 10, 20, 30), below=False) == LEVELS[1]
     assert limits(None, (5, 10), below=False) == 0
-
-
-def test_words() -> None:
-    assert [duration(s) for s in (3.21, 42, 754, 12000)] == ["3.2 s", "42 s", "12 min 34 s", "3 h 20 min"]
-    assert [amount(b) for b in (512, 12_345, 3_400_000_000)] == ["512 B", "12.3 kB", "3.4 GB"]

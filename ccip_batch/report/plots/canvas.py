@@ -1,4 +1,4 @@
-"""What all plots share: colours, figures as SVG that follow the reader's light or dark, numbers as CSV beside them."""
+"""What all plots share: colours, figures as SVG in the reader's light or dark colours, numbers as CSV beside them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, MaxNLocator, NullLocator
 
 INK, FAINT, WASH = "#010203", "#010204", "#010205"
-"""Stand for the page's colours until the SVG is written."""
+"""Placeholders for the page's colours until the SVG is written."""
 _STYLE = (
     "<style>:root{--ink:#1d2733;--faint:#8b98a5;--wash:#e3e9ef}"
     "@media (prefers-color-scheme:dark){:root{--ink:#e3e9ef;--faint:#7b8794;--wash:#313b46}}"
@@ -27,7 +27,7 @@ _STYLE = (
 COLOURS = {"I": "#3f83e0", "Q": "#d9782b", "U": "#2f9e64", "V": "#b35ad0"}
 MARKERS = {"I": "o", "Q": "s", "U": "^", "V": "D"}
 BRIGHT = (0.25, 0.9)
-"""The part of the colour map that shows on light and on dark."""
+"""The part of the colour map that can be seen on light and on dark."""
 FOUND, MODEL, BAD = "#3f83e0", "#d9782b", "#d6455d"
 _RC: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -61,7 +61,7 @@ class Plot:
     """Its files are `plots/<name>.svg` and `plots/<name>.csv`."""
     title: str
     text: str
-    """What it shows, in words that serve without the picture too."""
+    """What it shows, in words that also serve without the picture."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,17 @@ class Plots:
 
     @contextmanager
     def figure(
-        self, name: str, width: float, height: float, rows: int = 1, columns: int = 1, fitted: bool = True
+        self, name: str, size: tuple[float, float], grid: tuple[int, int] = (1, 1), fitted: bool = True
     ) -> Iterator[list[Axes]]:
-        """A figure (inches) that is written when the block ends. fitted: its margins follow from its labels."""
+        """A figure that is written when the block ends; gives its axes, row by row.
+
+        size: width and height, inches. grid: rows and columns of axes. fitted: the margins follow from the labels.
+        """
         with matplotlib.rc_context({**_RC, "figure.constrained_layout.use": fitted}):
-            figure = Figure(figsize=(width, height))
-            if not fitted:  # much quicker: for the figures that there is one of a plane
+            figure = Figure(figsize=size)
+            if not fitted:  # much faster, for figures that every plane has
                 figure.subplots_adjust(left=0.09, right=0.99, bottom=0.17, top=0.92, wspace=0.22)
-            yield list(figure.subplots(rows, columns, squeeze=False).flat)
+            yield list(figure.subplots(*grid, squeeze=False).flat)
             out = io.StringIO()
             figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
         text = out.getvalue()
@@ -107,12 +110,13 @@ class Plots:
 
 
 def decades(axis: Axis) -> None:
-    """Plain numbers on a logarithmic axis: those with exponents are typeset, which takes as long as all the rest."""
+    """Plain numbers on a logarithmic axis: typesetting exponents takes as long as all the rest."""
     axis.set_major_formatter(FormatStrFormatter("%g"))
     axis.set_minor_locator(NullLocator())
 
 
 def plain_ticks(axes: Axes) -> None:
+    """A few plain numbers on both axes."""
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axis.set_minor_locator(NullLocator())

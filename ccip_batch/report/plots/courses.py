@@ -14,13 +14,13 @@ from ccip_batch.report.plots.canvas import BAD, COLOURS, FAINT, MARKERS, Plot, P
 
 
 def convergence(plane: PlaneFacts, iterations: Sequence[IterationResult], plots: Plots) -> Plot | None:
-    """Peak residual and model flux of a plane, a major cycle and Stokes; None if nothing was cleaned."""
+    """Peak residual and model flux of a plane after each major cycle; None if nothing was cleaned."""
     cleaned = [one for one in iterations if one.convergence and one.iteration > 0]
     if not cleaned:
         return None
     name = f"convergence_{plane.label}"
     rows: list[Sequence[Any]] = []
-    with plots.figure(name, 7.2, 3.0, columns=2, fitted=False) as (left, right):
+    with plots.figure(name, (7.2, 3.0), (1, 2), fitted=False) as (left, right):
         offset = 0
         for one in cleaned:
             length = 0
@@ -67,7 +67,7 @@ _KIND_COLOURS = {
 
 
 def gantt(nodes: Sequence[NodeFacts], plots: Plots) -> Plot | None:
-    """When each node ran, its stages told apart."""
+    """When each node and its stages ran; None if none has started."""
     timed = [facts for facts in nodes if facts.started is not None]
     if not timed:
         return None
@@ -77,7 +77,7 @@ def gantt(nodes: Sequence[NodeFacts], plots: Plots) -> Plot | None:
     ends = {facts.node.name: _end(facts, now) for facts in timed}
     longest = max(ends.values()) - zero
     unit, seconds = ("h", 3600.0) if longest > 7200 else ("min", 60.0) if longest > 180 else ("s", 1.0)
-    with plots.figure("gantt", 8.2, 0.9 + 0.24 * len(timed)) as (axes,):
+    with plots.figure("gantt", (8.2, 0.9 + 0.24 * len(timed))) as (axes,):
         for row, facts in enumerate(timed):
             assert facts.started is not None
             colour = BAD if facts.failure else _KIND_COLOURS[facts.node.kind]
@@ -96,7 +96,7 @@ def gantt(nodes: Sequence[NodeFacts], plots: Plots) -> Plot | None:
         axes.grid(axis="y", visible=False)
         axes.set_xlabel(f"time since the first node began ({unit})")
     plots.table("gantt", Table(("node", "stage", "start_s", "elapsed_s", "cpu_s"), rows))
-    text = "A bar a node, its stages in two shades; pale: time outside stages that have ended; red: failed."
+    text = "One bar per node, its stages in alternating shades; pale: time outside finished stages; red: failed."
     return Plot("gantt", "When each node ran", text)
 
 

@@ -38,7 +38,7 @@ class Polarisation:
     u: np.ndarray
     """Fractions of I."""
     error: np.ndarray
-    """Standard error of either, from the median rms of Q and U."""
+    """Standard error of q and of u, from the median rms of Q and U."""
 
     @property
     def lambda2(self) -> np.ndarray:
@@ -80,14 +80,14 @@ def polarisation(place: Place) -> Polarisation:
 
 
 def at_places(facts: RunFacts, plots: Plots) -> list[Plot]:
-    """Those of the places at which any plane has a positive Stokes I."""
+    """The plots of all places at which any plane has a positive Stokes I; none without such a place."""
     found = [place for place in facts.analysis.stokes.places if polarisation(place).spw] if facts.analysis else []
     return [make(found, plots) for make in (_qu, _flux, _angle)] if found else []
 
 
 def _qu(places: Sequence[Place], plots: Plots) -> Plot:
     rows: list[Sequence[Any]] = []
-    with plots.figure("qu", 8.2, 3.9, columns=len(places)) as all_axes:
+    with plots.figure("qu", (8.2, 3.9), (1, len(places))) as all_axes:
         for axes, place in zip(all_axes, places, strict=True):
             data = polarisation(place)
             low, high = data.frequency.min() / 1e9, data.frequency.max() / 1e9
@@ -112,14 +112,16 @@ def _qu(places: Sequence[Place], plots: Plots) -> Plot:
         axes.figure.colorbar(mappable, ax=all_axes, label="frequency (GHz)", shrink=0.9)
     plots.table("qu", Table(("place", "spw", "frequency_ghz", "q_over_i", "u_over_i", "error", "kept"), rows))
     return Plot(
-        "qu", "Fractional U against Q", "One point a plane, at the two places of stage 11; rejected planes are hollow."
+        "qu",
+        "Fractional U against Q",
+        "One point per plane, at the two places of stage 11; rejected planes are hollow.",
     )
 
 
 def _flux(places: Sequence[Place], plots: Plots) -> Plot:
     rows: list[Sequence[Any]] = []
     texts = []
-    with plots.figure("flux", 8.2, 3.7, columns=len(places)) as all_axes:
+    with plots.figure("flux", (8.2, 3.7), (1, len(places))) as all_axes:
         for axes, place in zip(all_axes, places, strict=True):
             good = [row for row in place.planes if (row.pixel["I"] or 0) > 0]
             x = np.array([row.frequency_hz for row in good]) / 1e9
@@ -135,10 +137,10 @@ def _flux(places: Sequence[Place], plots: Plots) -> Plot:
             axes.fill_between(at, bottom, np.maximum(noise, bottom), color=FAINT, alpha=0.3, lw=0)
             law = place.power_law
             if law:
-                axes.plot(at, law.flux_jy * 1e3 * (at * 1e9 / REFERENCE_HZ) ** law.alpha, color=MODEL, lw=1.3)
+                axes.plot(at, law.flux_jy * 1e3 * law.ratio(at * 1e9), color=MODEL, lw=1.3)
                 texts.append(
-                    f"{place.name}: I at 3 GHz {law.flux_jy * 1e3:.4g}{_pm(law.flux_error_jy, 1e3)} mJy/beam, "
-                    f"alpha {law.alpha:+.3f}{_pm(law.alpha_error)}"
+                    f"{place.name}: I at {REFERENCE_HZ / 1e9:g} GHz {law.flux_jy * 1e3:.4g}"
+                    f"{_pm(law.flux_error_jy, 1e3)} mJy/beam, alpha {law.alpha:+.3f}{_pm(law.alpha_error)}"
                 )
             axes.set_ylim(bottom=bottom)
             axes.set_xlim(at[0], at[-1])
@@ -148,7 +150,7 @@ def _flux(places: Sequence[Place], plots: Plots) -> Plot:
             axes.set_ylabel("I (mJy/beam)")
             rows += [
                 (place.name, row.spw, x[i], y[i], error[i],
-                 law.flux_jy * 1e3 * (row.frequency_hz / REFERENCE_HZ) ** law.alpha if law else None, row.kept)
+                 law.flux_jy * 1e3 * law.ratio(row.frequency_hz) if law else None, row.kept)
                 for i, row in enumerate(good)
             ]  # fmt: skip
     plots.table(
@@ -164,7 +166,7 @@ def _flux(places: Sequence[Place], plots: Plots) -> Plot:
 def _angle(places: Sequence[Place], plots: Plots) -> Plot:
     rows: list[Sequence[Any]] = []
     texts = []
-    with plots.figure("rotation", 8.2, 5.4, rows=2, columns=len(places)) as all_axes:
+    with plots.figure("rotation", (8.2, 5.4), (2, len(places))) as all_axes:
         for number, place in enumerate(places):
             upper, lower = all_axes[number], all_axes[number + len(places)]
             data = polarisation(place)

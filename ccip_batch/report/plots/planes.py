@@ -23,6 +23,7 @@ from ccip_batch.report.plots.canvas import (
     Plots,
     Table,
 )
+from ccip_batch.stages.editimlist import SEARCH_ARCSEC
 
 
 def sefd() -> tuple[np.ndarray, np.ndarray]:
@@ -33,13 +34,15 @@ def sefd() -> tuple[np.ndarray, np.ndarray]:
 
 
 def flags(facts: RunFacts, plots: Plots) -> list[Plot]:
+    """Flagged fraction of each field in each spw group."""
     if facts.targets is None or not facts.targets.flags.fields:
         return []
     flags, rejection = facts.targets.flags, facts.job.plane_rejection.before_imaging
     grid = np.array([[math.nan if value is None else value for value in row] for row in flags.fraction], float)
     fields, groups = grid.shape
     above = (grid > rejection.flagpct_thresh).sum(axis=0)
-    with plots.figure("flags", max(5.0, 1.6 + 0.42 * groups), min(9.0, max(2.6, 1.2 + 0.2 * fields))) as (axes,):
+    size = max(5.0, 1.6 + 0.42 * groups), min(9.0, max(2.6, 1.2 + 0.2 * fields))
+    with plots.figure("flags", size) as (axes,):
         mesh = axes.imshow(grid, aspect="auto", vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
         axes.grid(False)
         axes.set_xticks(range(groups), [group.replace(",", "+") for group in flags.groups])
@@ -67,21 +70,22 @@ def flags(facts: RunFacts, plots: Plots) -> list[Plot]:
     plots.table("flags", Table(("field", "name", "spw_group", "flagged_fraction"), rows))
     red = [g for g, count in zip(flags.groups, above, strict=True) if count >= rejection.nfield_thresh]
     text = (
-        f"Each field within 1800 arcsec of the phase centre, each spw group. On top: how many fields are flagged to "
-        f"more than {rejection.flagpct_thresh:g}; {rejection.nfield_thresh} of them reject a plane before imaging"
-        f"{' (red: spw ' + ', '.join(red) + ')' if red else ''}."
+        f"Fields within {SEARCH_ARCSEC:g} arcsec of the phase centre. On top: the number of fields with more than "
+        f"{rejection.flagpct_thresh:g} flagged; with {rejection.nfield_thresh} of them a plane is rejected before "
+        f"imaging{' (red: spw ' + ', '.join(red) + ')' if red else ''}."
     )
     return [Plot("flags", "Flagged fraction, field by spw group", text)]
 
 
 def beams(facts: RunFacts, plots: Plots) -> list[Plot]:
+    """The beam of each plane and the expected one; below, the flagged fraction."""
     planes = [plane for plane in facts.planes if plane.images and plane.target]
     if not planes:
         return []
     frequencies = [plane.target.reffreq_ghz for plane in planes if plane.target]
     rejection = facts.job.plane_rejection.after_imaging
     rows = []
-    with plots.figure("beams", 7.2, 4.6, rows=2) as (axes, below):
+    with plots.figure("beams", (7.2, 4.6), (2, 1)) as (axes, below):
         for axis, marker in (("major", "o"), ("minor", "v")):
             expected = [
                 (p.frequency_ghz, getattr(p.judgement, f"expected_{axis}_arcsec")) for p in planes if p.judgement
@@ -120,14 +124,15 @@ def beams(facts: RunFacts, plots: Plots) -> list[Plot]:
                                 "expected_major_arcsec", "expected_minor_arcsec", "flagged_fraction", "state"),
                                rows))  # fmt: skip
     text = (
-        f"Major and minor axis of each plane, the beam expected from the reference plane (a line) and "
-        f"{rejection.beamdev_thresh:.0%} to both sides, beyond which a plane is rejected. Rejected planes are hollow. "
+        "Major and minor axis of each plane. Line: the beam expected from the reference plane; band: "
+        f"{rejection.beamdev_thresh:.0%} to either side, beyond which a plane is rejected. Rejected planes are hollow. "
         "Below: the flagged fraction and its limit."
     )
     return [Plot("beams", "Beam against frequency", text)]
 
 
 def noise(facts: RunFacts, plots: Plots) -> list[Plot]:
+    """Median rms and MAD rms of each plane, with the SEFD of the band."""
     planes = [plane for plane in facts.planes if plane.cutouts and plane.frequency_ghz]
     if not planes:
         return []
@@ -143,7 +148,7 @@ def noise(facts: RunFacts, plots: Plots) -> list[Plot]:
     here = np.interp(frequency, at, density)
     scale = float(np.median(np.concatenate([np.array(medians[s]) / here for s in "QUV"])))
     near = (at > frequency.min() - 0.1) & (at < frequency.max() + 0.1)
-    with plots.figure("rms", 7.2, 6.2, rows=2) as (axes, below):
+    with plots.figure("rms", (7.2, 6.2), (2, 1)) as (axes, below):
         axes.plot(at[near], density[near] * scale, color=FAINT, lw=1.2, label="VLA SEFD, scaled")
         for target, values in ((axes, medians), (below, spreads)):
             for stokes in STOKES:
@@ -162,13 +167,14 @@ def noise(facts: RunFacts, plots: Plots) -> list[Plot]:
     plots.table("rms", Table(columns, rows))
     text = (
         "Above: the median of the rms cutout, with the system equivalent flux density of the VLA's S band, scaled to "
-        f"the median of Q, U and V over the planes ({scale * 1e3:.3g} uJy/beam a Jy). Below: the MAD rms of the image, "
-        "not corrected for the primary beam."
+        f"the median of Q, U and V over the planes ({scale * 1e3:.3g} uJy/beam per Jy). Below: the MAD rms of the "
+        "image, not corrected for the primary beam."
     )
     return [Plot("rms", "Noise against frequency", text)]
 
 
 def pb_histogram(facts: RunFacts, plots: Plots) -> list[Plot]:
+    """Histogram of the primary beam of each plane."""
     found = []
     edges = np.linspace(0, 1.05, 43)
     for plane in facts.planes:
@@ -178,7 +184,7 @@ def pb_histogram(facts: RunFacts, plots: Plots) -> list[Plot]:
             found.append((plane, np.histogram(values[values > 0], edges)[0] / max(1, np.isfinite(values).sum())))
     if not found:
         return []
-    with plots.figure("pb", 7.2, 3.0) as (axes,):
+    with plots.figure("pb", (7.2, 3.0)) as (axes,):
         colours = matplotlib.colormaps["plasma"](np.linspace(*BRIGHT, len(found)))
         for (plane, counts), colour in zip(found, colours, strict=True):
             axes.stairs(counts, edges, color=colour, label=f"spw {plane.spw}")
@@ -190,6 +196,8 @@ def pb_histogram(facts: RunFacts, plots: Plots) -> list[Plot]:
     plots.table("pb", Table(("spw", "from", "to", "fraction"), rows))
     return [
         Plot(
-            "pb", "Histogram of the primary beam", "How much of each cutout has which response of the mosaic, Stokes I."
+            "pb",
+            "Histogram of the primary beam",
+            "Fraction of the pixels of each cutout by response of the mosaic, Stokes I.",
         )
     ]

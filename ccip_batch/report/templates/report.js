@@ -1,4 +1,4 @@
-// Sorting tables, ordering the planes, and the large view. The page serves without it.
+// Sorting tables, ordering the planes, and the large view. The page works without it.
 "use strict";
 
 document.documentElement.classList.add("js");
@@ -23,7 +23,7 @@ function sortBy(table, head) {
   const body = table.tBodies[0];
   const rows = [...body.rows].sort((a, b) => {
     const [first, second] = [value(a, column), value(b, column)];
-    if (first === null || second === null) return (first === null) - (second === null); // no value: last either way
+    if (first === null || second === null) return (first === null) - (second === null); // no value: always last
     return descending ? compare(second, first) : compare(first, second);
   });
   body.append(...rows);
@@ -47,7 +47,7 @@ for (const choice of document.querySelectorAll('input[name="order"]')) {
   });
 }
 
-// A box whose table goes on to the right says so.
+// Mark the boxes whose table continues to the right.
 const boxes = new ResizeObserver((entries) => entries.forEach((entry) => tellMore(entry.target)));
 function tellMore(box) {
   box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 8);
@@ -98,7 +98,7 @@ function show(link) {
     label.append(box, ` ${name}`);
     layers.append(label);
   }
-  if (focused !== null) { // the box that had the focus is gone, and keys with it
+  if (focused !== null) { // the checkbox with the focus was replaced: keys would go nowhere
     (layers.querySelector(`[value="${focused}"]`) || document.getElementById("viewer-close")).focus();
   }
 }
