@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers.job_folder import CONTINUUM, TABLES, make_archive, make_job
-from helpers.jobs import alone, ccip_batch
+from helpers.input_files import CONTINUUM, TABLES, make_archive, make_job
+from helpers.simulated_runs import alone, ccip_batch
 from helpers.verbs import VERBS, arguments_of, verbs_with
 
 READS_NOTHING = {"schema", "simulate"}
@@ -261,7 +261,7 @@ def test_no_field_near_the_phase_centre(small_job: Path, tmp_path: Path) -> None
 def test_the_page_and_the_help_of_exit_codes_tell_the_truth() -> None:
     import re
 
-    from helpers.jobs import ROOT
+    from helpers.simulated_runs import ROOT
 
     from ccip_batch.errors import ExitCode
 

@@ -1,6 +1,6 @@
 """That a run keeps to itself: nobody else may write its files, and it tells nothing of the user's environment.
 
-Jobs of tests are made with a umask of 0 and a secret in their environment (see jobs.py).
+Jobs of tests are made with a umask of 0 and a secret in their environment (see helpers/simulated_runs.py).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.job_folder import make_job
-from helpers.jobs import SECRET, ccip_batch
+from helpers.input_files import make_job
+from helpers.simulated_runs import SECRET, ccip_batch
 from helpers.verbs import VERBS
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from helpers.jobs import ccip_batch, link_inputs
+from helpers.simulated_runs import ccip_batch, link_inputs
 
 LACKING = ("QLcatmask-tier1.mask", "phase-self-cal.tbl")
 """Ends of the names of the resources that the lacking tarball has not."""

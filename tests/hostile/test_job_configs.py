@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers.job_folder import CCIP_LIST, JOB, SEIP_LIST, make_job
+from helpers.input_files import CCIP_LIST, JOB, SEIP_LIST, make_job
 from hypothesis import example, given
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.job_folder import CCIP_LIST, JOB, ROOT, SEIP_LIST, make_job
+from helpers.input_files import CCIP_LIST, JOB, ROOT, SEIP_LIST, make_job
 
 from ccip_batch.errors import ConfigError
 from ccip_batch.job import options_page

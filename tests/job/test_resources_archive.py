@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.job_folder import CONTINUUM, ROOT, TABLES, add_member, add_table, make_archive
+from helpers.input_files import CONTINUUM, ROOT, TABLES, add_member, add_table, make_archive
 
 from ccip_batch.errors import DataError
 from ccip_batch.job.resources_archive import Resources, extract, inspect, patterns

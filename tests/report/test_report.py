@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from helpers.jobs import ccip_batch
 from helpers.report_runs import failed_restore
+from helpers.simulated_runs import ccip_batch
 
 from ccip_batch.imaging.previews import Previews
 from ccip_batch.run.results import NodeResult

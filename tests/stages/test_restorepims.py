@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from helpers.bare_calls import restore_calls, run_bare
-from helpers.jobs import ccip_batch
+from helpers.simulated_runs import ccip_batch
 
 from ccip_batch.casa.flag_statistics import FlagCounts
 from ccip_batch.errors import ExitCode

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers.job_folder import CCIP_LIST, ROOT, TABLES, make_archive, make_job
+from helpers.input_files import CCIP_LIST, ROOT, TABLES, make_archive, make_job
 
 from ccip_batch.errors import ConfigError, DataError, ResourceError
 from ccip_batch.verbs.check import check, check_disk
