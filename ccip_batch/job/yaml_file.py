@@ -26,7 +26,7 @@ class YamlFile:
 
     @classmethod
     def read(cls, path: Path, problems: list[Problem]) -> YamlFile | None:
-        """Read a file; what is wrong with it is added to `problems`, and None returned."""
+        """Read a file. If something is wrong with it, that is added to `problems` and the result is None."""
         text = read_text(path, "job config", _BEGIN, problems)
         return None if text is None else cls._parse(path, text, problems)
 
@@ -35,7 +35,7 @@ class YamlFile:
         try:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
             if not isinstance(node, yaml.MappingNode):
-                wrong = "is empty" if node is None else "is no mapping of keys"
+                wrong = "is empty" if node is None else "is not a mapping of keys"
                 problems.append(Problem(str(path) if node is None else f"{path}:1", "", wrong, _BEGIN))
                 return None
             lines: dict[Location, int] = {}
@@ -45,9 +45,11 @@ class YamlFile:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             where = f"{path}:{mark.line + 1}" if mark else str(path)
-            problems.append(Problem(where, "", f"is no YAML: {error.problem or error.context}", "Correct the syntax."))
+            problems.append(
+                Problem(where, "", f"is not valid YAML: {error.problem or error.context}", "Correct the syntax.")
+            )
         except (yaml.YAMLError, ValueError, RecursionError) as error:
-            problems.append(Problem(str(path), "", f"is no YAML: {error}", "Correct the syntax."))
+            problems.append(Problem(str(path), "", f"is not valid YAML: {error}", "Correct the syntax."))
         return None
 
     def where(self, loc: Location) -> str:
@@ -62,7 +64,7 @@ class YamlFile:
         return str(self.path)
 
     def override(self, text: str, problems: list[Problem]) -> None:
-        """Set a key from `KEY.SUB=VALUE`; what is wrong with it is added to `problems`."""
+        """Set a key from `KEY.SUB=VALUE`. What is wrong with it is added to `problems`."""
         key, equals, value = text.partition("=")
         names = key.strip().split(".")
         if not equals or not all(names):
@@ -71,7 +73,7 @@ class YamlFile:
         try:
             parsed = yaml.safe_load(value)
         except (yaml.YAMLError, ValueError, RecursionError):
-            problems.append(Problem("command line", key, f"{value!r} is no YAML value", _FORM))
+            problems.append(Problem("command line", key, f"{value!r} is not a valid YAML value", _FORM))
             return
         section = self.data
         for name in names[:-1]:
@@ -79,7 +81,7 @@ class YamlFile:
                 section[name] = {}
             inner = section[name]
             if not isinstance(inner, dict):
-                problems.append(Problem("command line", key, f"{name} is no section", _FORM))
+                problems.append(Problem("command line", key, f"{name} is not a section", _FORM))
                 return
             section = inner
         section[names[-1]] = parsed
@@ -92,7 +94,7 @@ def _walk(
     """Note the line of each key; complain of keys that are there twice, and of aliases (a job config needs none)."""
     if id(node) in seen:
         line = node.start_mark.line + 1
-        problems.append(Problem(f"{path}:{line}", "", "is used again by an alias", "Write the value out."))
+        problems.append(Problem(f"{path}:{line}", "", "is used again through an alias", "Write the value out."))
         return
     seen.add(id(node))
     if isinstance(node, yaml.SequenceNode):
@@ -104,12 +106,12 @@ def _walk(
             line = key.start_mark.line + 1
             name = str(key.value)
             if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
-                problems.append(Problem(f"{path}:{line}", "", f"{name[:60]!r} is no key", "Keys are plain words."))
+                problems.append(Problem(f"{path}:{line}", "", f"{name[:60]!r} is not a key", "Keys are plain words."))
                 continue
             if name in names:
                 dotted = ".".join(str(part) for part in (*loc, name))
                 problems.append(
-                    Problem(f"{path}:{line}", dotted, f"is there twice, first on line {names[name]}", "Keep one.")
+                    Problem(f"{path}:{line}", dotted, f"is given twice, first on line {names[name]}", "Keep one.")
                 )
             names[name] = line
             lines[*loc, name] = line

@@ -143,7 +143,7 @@ def test_spw_is_put_right(tmp_path: Path, given: str, groups: list[str]) -> None
         ("[-1]", ["is not a list of spw numbers"]),
         ("[]", ["is empty"]),
         ("['1~4', '2:0~15']", ["is a range", "selects channels"]),
-        ("['1', '18']", ["spws [1, 18] are none of SE-CONT's"]),
+        ("['1', '18']", ["spws [1, 18] are not among those of SE-CONT"]),
     ],
 )
 @pytest.mark.parametrize("place", ["list", "config"])
@@ -153,7 +153,7 @@ def test_spw_is_refused(tmp_path: Path, given: str, says: list[str], place: str)
         where = "CCIP_parameter.list"
     else:
         job = make_job(tmp_path, f"imaging:\n  spw: {given}\n")
-        where = "job.yaml:7: imaging.spw" if "none of" not in says[0] else "the job config: imaging.spw"
+        where = "job.yaml:7: imaging.spw" if "not among" not in says[0] else "the job config: imaging.spw"
     message = refused(job)
     assert all(part in message for part in [where, *says]), message
 
@@ -183,28 +183,28 @@ def test_all_problems_are_in_one_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (JOB + JOB, "job.yaml:6: inputs: is there twice, first on line 1"),
-        (JOB + "imaging:\n  niter: 1\n  niter: 2\n", "job.yaml:8: imaging.niter: is there twice, first on line 7"),
-        (JOB + "imaging: &a\n  niter: 1\nprediction: *a\n", "job.yaml:6: is used again by an alias"),
-        (JOB + "imaging: [\n", "is no YAML"),
-        ("- inputs\n", "is no mapping"),
+        (JOB + JOB, "job.yaml:6: inputs: is given twice, first on line 1"),
+        (JOB + "imaging:\n  niter: 1\n  niter: 2\n", "job.yaml:8: imaging.niter: is given twice, first on line 7"),
+        (JOB + "imaging: &a\n  niter: 1\nprediction: *a\n", "job.yaml:6: is used again through an alias"),
+        (JOB + "imaging: [\n", "is not valid YAML"),
+        ("- inputs\n", "is not a mapping"),
         ("", "job.yaml: is empty. Begin with `inputs:`"),
         ("# nothing yet\n", "job.yaml: is empty. Begin with `inputs:`"),
-        (JOB + "imaging: !!python/object/apply:os.getcwd []\n", "is no YAML"),
-        (JOB + "3: 4\n", "'3' is no key"),
+        (JOB + "imaging: !!python/object/apply:os.getcwd []\n", "is not valid YAML"),
+        (JOB + "3: 4\n", "'3' is not a key"),
         (JOB + "imaging:\n  iter0:\n    niter: 3\n", "iter0 makes the dirty image and cleans nothing"),
-        (JOB + "imaging:\n  cell: 6\n", "6 is not a text. Write a number and its unit, such as '0.6arcsec'"),
+        (JOB + "imaging:\n  cell: 6\n", "6 is not text. Write a number and its unit, such as '0.6arcsec'"),
         (JOB + "imaging:\n  cell: [6arcsec, 7arcsec]\n", "Pixels are square"),
         (JOB + "imaging:\n  imsize: 513\n", "even number of pixels"),
         (JOB + "imaging:\n  threshold: 3\n", "'0.5mJy'"),
         (JOB + 'imaging:\n  uvrange: "<12km\'; import os"\n', "is not understood"),
-        (JOB + "imaging: 3\n", "imaging: 3 is no section of keys"),
+        (JOB + "imaging: 3\n", "imaging: 3 is not a section with keys"),
         (JOB + "execution:\n  memory: 12 parsecs\n", "such as '12 GB'"),
         (JOB + "execution:\n  memory: 12\n", "such as '12 GB'"),
         (JOB + "execution:\n  checkpoint_interval: soon\n", "such as '1h'"),
         (JOB + "execution:\n  engine: slurm\n", "input should be 'local' or 'htcondor'"),
         (JOB + "execution:\n  engine: htcondor\n", "execution.site: is missing"),
-        (JOB + "execution:\n  site: ../elsewhere\n", "has not the right form"),
+        (JOB + "execution:\n  site: ../elsewhere\n", "does not have the right form"),
     ],
 )
 def test_a_config_is_refused(tmp_path: Path, text: str, says: str) -> None:
@@ -230,8 +230,8 @@ def test_a_config_that_is_not_there(tmp_path: Path) -> None:
         ("niter", "command line: 'niter' sets no key. Write KEY.SUB=VALUE"),
         ("imaging..niter=3", "sets no key"),
         ("imaging.nitr=3", "command line: imaging.nitr: unknown key"),
-        ("imaging.spw=[", "command line: imaging.spw: '[' is no YAML value"),
-        ("inputs.vis.name=3", "vis is no section"),
+        ("imaging.spw=[", "command line: imaging.spw: '[' is not a valid YAML value"),
+        ("inputs.vis.name=3", "vis is not a section"),
     ],
 )
 def test_an_override_is_refused(tmp_path: Path, override: str, says: str) -> None:
