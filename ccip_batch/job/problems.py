@@ -33,7 +33,7 @@ class Problem:
 
 
 def failure(problems: Sequence[Problem]) -> CcipError:
-    """One error that lists all problems: a ConfigError if one of them is, else a DataError if one is, else the first."""
+    """One error that lists all problems: a ConfigError if one of them is, else a DataError if one is, else as found."""
     kinds = {problem.kind for problem in problems}
     kind = next((kind for kind in (ConfigError, DataError) if kind in kinds), problems[0].kind)
     if len(problems) == 1:
