@@ -175,6 +175,11 @@ def _without_empty_taper(call: dict[str, Any]) -> dict[str, Any]:
 def _from_list(
     model: type[Checked], values: ParameterList | None, mode: str, problems: list[Problem], warnings: list[str]
 ) -> Checked | None:
+    """A parameter list against its model; None if it is missing or something in it is wrong.
+
+    model: CubeList or ContinuumList. values: the list; None if there is none. mode: the imaging mode that it must have.
+    problems, warnings: what is wrong, and what is only noticed, is added to these.
+    """
     if values is None:
         return None
     known = set(model.model_fields) | _KNOWN_ELSEWHERE

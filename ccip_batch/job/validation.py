@@ -19,7 +19,11 @@ Where = Callable[[Location], str]
 def validated(
     model: type[Checked], data: Any, context: dict[str, Any], where: Where, problems: list[Problem]
 ) -> Checked | None:
-    """Validate, and put each of pydantic's complaints into words. `where` finds the place of a dotted key."""
+    """Validate data, and put each of pydantic's complaints into words. None if anything is wrong.
+
+    model: the type that the data must have. data: what was read. context: for the validators; `base` is the folder of
+    relative paths. where: finds the place of a key. problems: the complaints are added to these.
+    """
     try:
         return model.model_validate(data, context=context)
     except ValidationError as error:

@@ -14,7 +14,7 @@ from ccip_batch.job.yaml_file import YamlFile
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (JOB + JOB, "job.yaml:6: inputs: is given twice, first on line 1"),
+        (JOB + JOB, "job.yaml:6: inputs: is given twice, first on line 1. Keep one."),
         (JOB + "imaging:\n  niter: 1\n  niter: 2\n", "job.yaml:8: imaging.niter: is given twice, first on line 7"),
         (JOB + "imaging: &a\n  niter: 1\nprediction: *a\n", "job.yaml:6: is used again through an alias"),
         (JOB + "imaging: [\n", "is not valid YAML"),
@@ -29,6 +29,12 @@ def test_a_text_is_refused(tmp_path: Path, text: str, says: str) -> None:
     job = make_job(tmp_path)
     job.write_text(text)
     assert says in refused(job)
+
+
+def test_a_section_given_twice_is_one_problem(tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    job.write_text(JOB + JOB)
+    assert "problems" not in refused(job)
 
 
 @pytest.mark.parametrize(
