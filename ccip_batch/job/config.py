@@ -1,7 +1,7 @@
 """The job config: YAML is read into a typed `Job`; parameter lists and defaults make it a `ResolvedJob`.
 
-The last one wins: default < parameter list < job config < command line. (In NRAO's pipeline a parameter list wins
-over the arguments of a task.)
+Of these the last one wins: default < parameter list < job config < command line. (In NRAO's pipeline a parameter list
+wins over the arguments of a task.)
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ One YAML file is one job: one PIMS, one square degree. `configs/` holds commente
 
 * Relative paths start at the folder of the file, also with `--set`; those of `--container` and `--run-dir` start at the
   current folder.
-* The last one wins: **default < parameter list < job config < command line** (`--set KEY.SUB=VALUE`). In NRAO's
-  pipeline a value of a parameter list wins over the arguments of a task; here it does not.
+* Of these the last one wins: **default < parameter list < job config < command line** (`--set KEY.SUB=VALUE`). In
+  NRAO's pipeline a value of a parameter list wins over the arguments of a task; here it does not.
 * `spw` is a list with one string per plane: `['2', '3,4']` makes two planes, the second from spws 3 and 4 together.
   Plain numbers and extra spaces are accepted. A bare string, a range (`'1~4'`), a channel selection (`'2:0~15'`), and
   an spw given twice are errors. Without `spw`, there is a plane for each science spw of SE-CONT.
