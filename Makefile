@@ -1,19 +1,20 @@
-# `make demo` shows what the package does; `make ci` is all that a change must pass. Budget of each target on two cores,
-# set-up of packages not counted:
+# `make demo` shows what the package does; `make ci` is everything that a change must pass. Budget of each target on two
+# cores, without the installation of packages:
 #   lint 1 min   demo 3 min   test 10 min   parity-ci 3 min   image 3 min   image-test-quick 4 min (image-test 10 min more)
 #   browser-test 2 min   chaos-ci 6 min (chaos 25 min)   pool-test-ci 12 min (pool-test 19 min)
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 BIN := .venv/bin
-# Another interpreter than the first that serves: make setup PYTHON=/usr/bin/python3.11
+# To choose the interpreter (default: the first suitable one): make setup PYTHON=/usr/bin/python3.11
 export PYTHON ?=
 
 UV_VERSION := 0.13.9
 COMPILE := build/uv/bin/uv pip compile pyproject.toml --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--no-annotate --no-header --quiet
 
-# What parity images in CI: the lowest and the highest plane among them, so places and common beam are those of all.
+# The planes that parity images in CI. The lowest and the highest are among them, so that the positions and the common
+# beam are those of all planes.
 PLANES := 2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17
 CI_PLANES := 2,5,10,17
 
@@ -23,10 +24,10 @@ CI_PLANES := 2,5,10,17
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
-setup: ## make .venv with everything that demo, tests and linters need (PYTHON=... names the interpreter)
+setup: ## install all that demo, tests and linters need into .venv (PYTHON=... names the interpreter)
 	@tests/setup.sh
 
-lock: ## bring the locked requirements in line with pyproject.toml (UPGRADE=1: newest versions)
+lock: ## update the locked requirements to match pyproject.toml (UPGRADE=1: newest versions)
 	@mkdir -p build && { test -x build/uv/bin/uv || python3 -m venv build/uv; }
 	@build/uv/bin/pip install -q --disable-pip-version-check uv==$(UV_VERSION)
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra casa --extra htcondor --extra dev \
@@ -34,26 +35,26 @@ lock: ## bring the locked requirements in line with pyproject.toml (UPGRADE=1: n
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --extra casa \
 		--python-version 3.13 --python-platform x86_64-manylinux_2_40 -o container/requirements.txt
 
-lint: setup ## ruff, mypy --strict, and which room imports which
+lint: setup ## check style, types, and which room imports which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: setup ## the fast tests
+test: setup ## run the fast tests
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal -m "not slow and not parity and not pool and not container and not browser"
 
-demo: setup ## simulate a square degree, image it, and print what was recovered
+demo: setup ## simulate a square degree, image it, and print how well it was recovered
 	@test -f build/demo/job.yaml || { rm -rf build/demo; $(BIN)/ccip-batch simulate build/demo --preset demo >/dev/null; }
 	@$(BIN)/ccip-batch run build/demo/job.yaml --run-dir build/demo/run
 	@$(BIN)/python -m ccip_batch.simulate.recovery build/demo/run/products build/demo/truth.json
 	@echo "FITS files: build/demo/run/products"
 	@echo "The report: build/demo/run/report/index.html; the command is $(BIN)/ccip-batch"
 
-recover: setup ## hold three simulated skies against what their FITS files show
+recover: setup ## compare three simulated skies with their FITS files
 	$(BIN)/pytest -m slow -s tests/simulate/test_recovered_truth.py tests/cube
 
-parity: setup ## hold the products against those of NRAO's pipeline (PLANES=2,5 images only these)
+parity: setup ## compare the products with those of NRAO's pipeline (PLANES=2,5 images only these)
 	CCIP_PARITY_PLANES=$(PLANES) $(BIN)/pytest -m parity -s tests/parity
 
 parity-ci: setup
@@ -66,41 +67,41 @@ browser-test: setup ## open reports of three real runs in a headless browser
 bench: setup ## measure; nothing passes or fails
 	$(BIN)/python tests/bench/bench.py
 
-image: setup ## build/ccip-<version>.sif, its SBOM, and a table of where the bytes are (BASE=auto, docker or debian)
+image: setup ## build build/ccip-<version>.sif and its SBOM; print what takes how much space (BASE=auto, docker or debian)
 	@$(BIN)/python container/build.py --base $(or $(BASE),auto)
 
-image-test: image ## everything that is tested in the image
+image-test: image ## run all tests of the image
 	$(BIN)/pytest -m container tests/container
 
-image-test-quick: image ## what CI tests in the image: all but a second build and the pool
+image-test-quick: image ## run the tests of the image, without a second build and the pool
 	$(BIN)/pytest -m "container and not slow" tests/container
 
 pool: ## start a personal HTCondor pool on this machine
 	@condor/pool/pool.py job-python
 	@condor/pool/pool.py up
 
-pool-down: ## stop it
+pool-down: ## stop the personal HTCondor pool
 	@condor/pool/pool.py down
 
-# Side by side, but for those that restart or fill what the others use.
+# Side by side, except for tests that restart or fill what the others use.
 define POOL_TEST
 CCIP_POOL_TEST=1 $(BIN)/pytest -n 3 --dist worksteal -m "pool and not alone$(1)" tests/pool
 CCIP_POOL_TEST=1 $(BIN)/pytest -m "pool and alone$(1)" tests/pool
 endef
 
-pool-test: setup ## run jobs, and faults, in a pool of the tests' own
+pool-test: setup ## run jobs and faults in a pool of the tests' own
 	$(call POOL_TEST)
 
 pool-test-ci: setup
 	$(call POOL_TEST, and not slow)
 
-chaos: setup ## faults of every kind (docs/faults.md): SEED=1 draws other moments, COUNT=50 kills
+chaos: setup ## cause faults of every kind (docs/faults.md): SEED=2 draws other moments, COUNT=50 kills
 	$(BIN)/python tests/chaos/chaos.py --seed $(or $(SEED),1) --count $(or $(COUNT),50)
 
 chaos-ci: setup
 	$(BIN)/python tests/chaos/chaos.py --short --seed $(or $(SEED),1)
 
-ci: lint test browser-test pool-test-ci chaos-ci image-test-quick parity-ci ## all that a change must pass
+ci: lint test browser-test pool-test-ci chaos-ci image-test-quick parity-ci ## everything that a change must pass
 
-clean: ## remove what was built; .venv stays
+clean: ## remove everything that was built; .venv stays
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""The single entry point: verbs, nothing else. Heavy imports wait until a verb needs them."""
+"""The command `ccip-batch`: its verbs, nothing else. Heavy imports wait until a verb needs them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _CONTAINER = click.option(
 
 
 def _explained(function: Callable[..., int | None]) -> Callable[..., None]:
-    """End with the exit code; failures that are explained are printed without a traceback. RUN is opened here."""
+    """End with the exit code. Failures with an explanation are printed without a traceback. RUN is opened here."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> None:
@@ -53,16 +53,16 @@ def _explained(function: Callable[..., int | None]) -> Callable[..., None]:
             code = error.exit_code
         except OSError as error:
             if says_disk_is_full(error):
-                right = f"the disk is full: {error}. Make room, and give the same command again."
+                right = f"the disk is full: {error}. Make room and give the same command again."
                 code = ExitCode.RESOURCES
             elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) and error.filename:
-                right = f"{error.filename}: {(error.strerror or '').lower()}. Give a place that you may write to."
+                right = f"{error.filename}: {(error.strerror or '').lower()}. Name a place that you may write to."
                 code = ExitCode.RUN_FOLDER
             else:
                 raise
             click.echo(f"ccip-batch: {right}", err=True)
         except KeyboardInterrupt:
-            click.echo("ccip-batch: stopped; run the same command again to go on", err=True)
+            click.echo("ccip-batch: stopped; give the same command again to continue", err=True)
             code = ExitCode.INTERRUPTED
         sys.exit(int(code))
 
@@ -70,7 +70,7 @@ def _explained(function: Callable[..., int | None]) -> Callable[..., None]:
 
 
 def _command(*words: str | Path) -> str:
-    """A command line of this program, called as it was called now."""
+    """A command line that starts this program in the same way as the present one."""
     program = sys.argv[0]
     on_path = shutil.which("ccip-batch")
     if Path(program).name == "__main__.py":
@@ -88,7 +88,7 @@ def main() -> None:
     """VLASS coarse-cube imaging: from a PIMS and its SE-CONT products to archive-ready FITS planes.
 
     Exit codes: 0 done, 1 unforeseen error, 2 wrong command line, 10 bad configuration, 11 bad or missing data,
-    12 no run folder, or one in use or of another job, 13 files have changed, 20 some planes failed,
+    12 not a run folder, in use, or of another job, 13 files have changed, 20 some planes failed,
     30 out of memory or disk, 31 failure inside CASA, 85 checkpointed, 130 interrupted.
     """
     processes.keep_others_from_writing()
@@ -97,12 +97,12 @@ def main() -> None:
 @main.command()
 @_JOB
 @_RUN_DIR
-@click.option("--workers", type=click.IntRange(min=1), help="Nodes side by side. Default: one a core.")
+@click.option("--workers", type=click.IntRange(min=1), help="How many nodes run side by side. Default: one per core.")
 @_CONTAINER
 @_SET
 @_explained
 def run(job: Path, run_dir: Path | None, workers: int | None, container: str | None, overrides: tuple[str, ...]) -> int:
-    """Run a job on this machine; on an existing run folder go on where it stopped."""
+    """Run a job on this machine; in an existing run folder, continue where it stopped."""
     from ccip_batch.verbs.run import run_job
 
     overrides = _with_container(overrides, container)
@@ -112,7 +112,7 @@ def run(job: Path, run_dir: Path | None, workers: int | None, container: str | N
 
 
 def _with_container(overrides: tuple[str, ...], container: str | None) -> tuple[str, ...]:
-    """The overrides with the image of the command line, whose path is relative to the current folder."""
+    """The overrides with the image of the command line. Its path is relative to the current folder."""
     if container is None:
         return overrides
     image = container if "://" in container else str(Path(container).expanduser().absolute())
@@ -126,7 +126,7 @@ def _with_container(overrides: tuple[str, ...], container: str | None) -> tuple[
 @_SET
 @_explained
 def validate(job: Path, run_dir: Path | None, container: str | None, overrides: tuple[str, ...]) -> int:
-    """Check a job config, all its inputs and its image, without running a node."""
+    """Check a job config, all its inputs and its image without running a node."""
     from ccip_batch.verbs.check import check, try_out
     from ccip_batch.verbs.prepare import default_run_folder, run_folder_of
 
@@ -139,7 +139,7 @@ def validate(job: Path, run_dir: Path | None, container: str | None, overrides: 
         click.echo(f"warning: {warning}", err=True)
     run_folder_of(findings.resolved, run_dir)
     groups = ", ".join(group.selection.replace(",", "+") for group in findings.resolved.groups)
-    click.echo(f"{job} is right: {findings.resolved.imagename}, spw groups {groups}")
+    click.echo(f"{job} is valid: {findings.resolved.imagename}, spw groups {groups}")
     return ExitCode.DONE
 
 
@@ -160,7 +160,7 @@ def status(run: Run, as_json: bool) -> int:
 @_SET
 @_explained
 def plan(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
-    """Write a run folder that `condor_submit_dag ccip.dag` runs. Needs neither CASA nor a pool."""
+    """Write a run folder with a DAG for `condor_submit_dag ccip.dag`. Needs neither CASA nor a pool."""
     from ccip_batch.verbs.submit import plan as write
 
     run = write(job, overrides, run_dir)
@@ -175,14 +175,16 @@ def plan(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
 @_SET
 @_explained
 def submit(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
-    """Plan a job and submit it to the pool; JOB may also be a run folder that was planned before."""
+    """Plan a job and submit it to the pool. JOB may also be a run folder that is already planned."""
     from ccip_batch.run.run import Run
     from ccip_batch.verbs import submit
 
     if not job.is_dir():
         return submit.submit(submit.plan(job, overrides, run_dir))
     if overrides or run_dir:
-        raise ConfigError(f"{job} is a run folder: --set and --run-dir go with a job config, which is planned again.")
+        raise ConfigError(
+            f"{job} is a run folder; --set and --run-dir go only with a job config, which is then planned again."
+        )
     return submit.submit(Run.read(job))
 
 
@@ -190,7 +192,7 @@ def submit(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
 @click.argument("folder", type=_PATH, metavar="RUN")
 @_explained
 def cancel(folder: Path) -> int:
-    """Take a run out of the pool's queue; it can be resumed."""
+    """Remove a run from the pool's queue; it can be resumed."""
     from ccip_batch.run.folder import RunFolder
     from ccip_batch.verbs import submit
 
@@ -201,7 +203,7 @@ def cancel(folder: Path) -> int:
 @_RUN
 @_explained
 def resume(run: Run) -> int:
-    """Submit again what is not done in a run: failed nodes, and all that waits for them."""
+    """Submit the unfinished part of a run again: failed nodes and everything that waits for them."""
     from ccip_batch.verbs import submit
 
     return submit.resume(run)
@@ -212,7 +214,7 @@ def resume(run: Run) -> int:
 @click.argument("name", metavar="NODE")
 @_explained
 def retry(run: Run, name: str) -> int:
-    """Submit one node of a run again, with what comes after it."""
+    """Submit one node of a run again, with everything that comes after it."""
     from ccip_batch.verbs import submit
 
     return submit.retry(run, name)
@@ -223,7 +225,7 @@ def retry(run: Run, name: str) -> int:
 @click.argument("name", metavar="[NODE]", required=False)
 @_explained
 def explain(run: Run, name: str | None) -> int:
-    """Tell of every node that failed or is held: the cause, the last lines, the command that repeats it here."""
+    """Explain each node that failed or is held: cause, last lines, and the command that repeats it here."""
     from ccip_batch.verbs.explain import explain as explain_run
 
     return explain_run(run, name)
@@ -234,7 +236,7 @@ def explain(run: Run, name: str | None) -> int:
 @click.option("--text", "as_text", is_flag=True, help="Print the verdict and the table of planes; write nothing.")
 @_explained
 def report(run: Run, as_text: bool) -> int:
-    """Write RUN/report/index.html, at any time: also of a run that is under way or has failed."""
+    """Write RUN/report/index.html, at any time: also while a run is under way or after it has failed."""
     from ccip_batch import report as run_report
 
     click.echo(run_report.text(run) if as_text else run_report.write(run), nl=not as_text)
@@ -245,7 +247,7 @@ def report(run: Run, as_text: bool) -> int:
 @click.argument("source", type=_PATH, metavar="RUN_OR_PRODUCTS")
 @_explained
 def verify(source: Path) -> int:
-    """Compute all checksums of a run, or of a copied products folder, and tell what does not fit. Needs no CASA."""
+    """Compute all checksums of a run, or of a copied products folder, and list what differs. Needs no CASA."""
     from ccip_batch.verbs.verify import verify as verify_files
 
     found = verify_files(source)
@@ -262,7 +264,7 @@ def verify(source: Path) -> int:
 @click.argument("name", metavar="NODE")
 @_explained
 def node(run: Run, name: str) -> int:
-    """Run one node of a run folder: what an engine calls, and what repeats a node by hand."""
+    """Run one node of a run folder. Engines call this; it also repeats a node by hand."""
     from ccip_batch.nodes.supervisor import main as node_main
 
     return node_main(run, name)
@@ -272,12 +274,12 @@ def node(run: Run, name: str) -> int:
 @click.argument("folder", type=_PATH, metavar="DIR")
 @click.option("--preset", default="demo", show_default=True, help="Size of the simulation: demo, small, case, custom.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same data.")
-@click.option("--channels", type=click.IntRange(min=2), help="Channels a spw (preset custom).")
+@click.option("--channels", type=click.IntRange(min=2), help="Channels per spw (preset custom).")
 @click.option("--fields", type=click.IntRange(min=1), help="Fields of the mosaic (preset custom).")
-@click.option("--pixels", type=click.IntRange(min=64), help="Pixels a side of the images (preset custom).")
+@click.option("--pixels", type=click.IntRange(min=64), help="Pixels along a side of the images (preset custom).")
 @_explained
 def simulate(folder: Path, preset: str, seed: int, **size: int | None) -> int:
-    """Write a simulated PIMS with its SE-CONT products and a ready job.yaml into a new folder. Needs CASA."""
+    """Write a simulated PIMS, its SE-CONT products and a ready job.yaml into a new folder. Needs CASA."""
     from ccip_batch.simulate import simulate as write_simulation
 
     given = {key: value for key, value in size.items() if value is not None}
@@ -302,8 +304,8 @@ def schema() -> int:
 @click.option("--beam", metavar="BMAJ,BMIN,BPA", help="Beam of the cubes (arcsec, arcsec, degrees). Default: smallest.")
 @click.option("--spw", multiple=True, metavar="GROUP", help="Only these groups, e.g. --spw 2 --spw 3,4.")
 @click.option("--blank-missing", is_flag=True, help="Give rejected and missing spws a blank plane.")
-@click.option("--regular", is_flag=True, help="A linear frequency axis, where the spacing allows.")
-@click.option("--include-rejected", is_flag=True, help="Take rejected planes too.")
+@click.option("--regular", is_flag=True, help="Make the frequency axis linear, where the spacing allows it.")
+@click.option("--include-rejected", is_flag=True, help="Use rejected planes too.")
 @click.option(
     "--interpolation",
     type=click.Choice(["linear", "exact"]),
@@ -311,7 +313,7 @@ def schema() -> int:
     show_default=True,
     help="How planes are moved to the nominal grid: as in the .com files, or without loss.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace cubes that are there.")
+@click.option("--overwrite", is_flag=True, help="Replace existing cubes.")
 @_explained
 def cube(source: Path, out: Path, beam: str | None, spw: tuple[str, ...], **options: Any) -> int:
     """Make I, Q and U cubes of a run, or of a folder of archive planes. Needs no CASA."""
@@ -325,11 +327,11 @@ def cube(source: Path, out: Path, beam: str | None, spw: tuple[str, ...], **opti
 @main.command()
 @click.argument("source", type=_PATH, metavar="RUN_OR_FOLDER")
 @click.argument("position", nargs=-1, metavar="[RA DEC]")
-@click.option("--catalogue", type=_PATH, help="A table of positions (ECSV, CSV, FITS, VOTable) instead of one.")
+@click.option("--catalogue", type=_PATH, help="A table of positions (ECSV, CSV, FITS, VOTable) instead of RA DEC.")
 @click.option("--out", type=_PATH, default=Path("spectra.ecsv"), show_default=True, help="ECSV, FITS, VOTable or CSV.")
 @click.option("--plot", "picture", type=_PATH, help="Draw the spectra too (PNG, PDF or SVG).")
 @click.option("--common-beam", is_flag=True, help="Convolve to the common beam of the kept planes first.")
-@click.option("--overwrite", is_flag=True, help="Replace a table that is there.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing table.")
 @_explained
 def extract(
     source: Path,
@@ -340,7 +342,7 @@ def extract(
     common_beam: bool,
     overwrite: bool,
 ) -> int:
-    """Tabulate I, Q, U, V against frequency at a position, or at those of a catalogue. Needs no CASA.
+    """Tabulate I, Q, U, V against frequency at one position or at those of a catalogue. Needs no CASA.
 
     RA DEC: degrees, or 13:33:35.8 +16:44:04; put -- before a negative declination.
     """

@@ -10,12 +10,12 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Exit codes of `ccip-batch` and of its nodes. A retry can mend only those from 30 on."""
+    """Exit codes of `ccip-batch` and of its nodes. Only from 30 on can a retry help."""
 
     DONE = 0
-    """Done. A plane that is rejected or empty is done as well, and says so."""
+    """Done. A rejected or empty plane counts as done, and says so."""
     INTERNAL = 1
-    """An unforeseen error, most likely a fault of ccip_batch."""
+    """An unforeseen error, most likely a bug in ccip_batch."""
     USAGE = 2
     """The command line is wrong."""
     CONFIG = 10
@@ -23,9 +23,9 @@ class ExitCode(IntEnum):
     DATA = 11
     """Input data are bad or missing."""
     RUN_FOLDER = 12
-    """The run folder is none, belongs to another job, or another run is at work in it."""
+    """The folder is not a run folder, belongs to another job, or is in use by another run."""
     CHANGED = 13
-    """Files are not what they were when they were written."""
+    """Files have changed since they were written."""
     PLANES_FAILED = 20
     """The run has ended, but at least one plane or node failed."""
     RESOURCES = 30
@@ -35,7 +35,7 @@ class ExitCode(IntEnum):
     CHECKPOINT = 85
     """Checkpointed: run the same node again."""
     INTERRUPTED = 130
-    """Stopped by the user; run again to go on."""
+    """Stopped by the user; run again to continue."""
 
 
 class CcipError(Exception):
@@ -57,7 +57,7 @@ class DataError(CcipError):
 
 
 class RunFolderError(CcipError):
-    """The run folder is none, belongs to another job, or is in use."""
+    """The folder is not a run folder, belongs to another job, or is in use."""
 
     exit_code = ExitCode.RUN_FOLDER
 
@@ -75,5 +75,5 @@ class CasaError(CcipError):
 
 
 def says_disk_is_full(error: OSError) -> bool:
-    """Whether an error of the system means that there is no room, or that a quota is used up."""
+    """Whether a system error means that the disk is full or a quota is used up."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -1,4 +1,4 @@
-"""Processes that do not outlive who started them."""
+"""Processes that end with the process that started them."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ PARENT_VARIABLE = "CCIP_PARENT_PID"
 """Environment variable that names the process with which this one must end."""
 
 CHECKPOINT_VARIABLE = "CCIP_CHECKPOINT_EXIT"
-"""Environment variable: after so many seconds a node ends with exit code 85 as soon as it has saved its work."""
+"""Environment variable: after this many seconds a node ends with exit code 85 as soon as it has saved its work."""
 
 CORES_VARIABLE = "CCIP_CORES"
-"""Environment variable: how many cores a node may keep busy, by default one. Its results do not depend on it."""
+"""Environment variable: how many cores a node may use, by default one. Its results do not depend on it."""
 
 STANDARD_INPUT = "stdin"
-"""Value of CCIP_PARENT_PID: the parent is out of sight, but it holds the other end of standard input, a pipe."""
+"""Value of CCIP_PARENT_PID: the parent cannot be seen, but it holds the other end of standard input, a pipe."""
 
 _PR_SET_PDEATHSIG = 1
 
 
 def keep_others_from_writing() -> None:
-    """Have this process and its children make files that not everybody may write, whatever the user's umask says."""
+    """Let this process and its children make no files that everybody may write to, whatever the user's umask is."""
     os.umask(os.umask(0o077) | 0o002)
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends, however that ends (Linux).
+    """Have the kernel kill this process when its parent ends, for whatever reason (Linux).
 
     Does nothing unless the parent asked for it by `CCIP_PARENT_PID`.
     """
@@ -47,24 +47,24 @@ def die_with_parent() -> None:
 def _die_with_standard_input() -> None:
     """Have the kernel end this process (SIGIO) when nobody holds the other end of its standard input any more.
 
-    That works where the parent is in another process namespace, and whatever CASA is busy with.
+    That works even if the parent is in another process namespace, and whatever CASA is doing.
     """
     signal.signal(signal.SIGIO, signal.SIG_DFL)
     fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
     poll = select.poll()
-    poll.register(0, 0)  # hang-up is always told
+    poll.register(0, 0)  # hang-up is always reported
     if poll.poll(0):  # it ended before the kernel was told
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def cores() -> int:
-    """How many cores this node may keep busy."""
+    """How many cores this node may use."""
     return max(1, int(os.environ.get(CORES_VARIABLE) or 1))
 
 
 def give_memory_back() -> None:
-    """Return what malloc keeps to the system, before children need it (glibc; elsewhere nothing happens)."""
+    """Give free memory that malloc keeps back to the system, before children need it (glibc only)."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

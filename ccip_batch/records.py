@@ -1,6 +1,6 @@
-"""What is written down: the base of all records (JSON or YAML), and files that outlive a power loss.
+"""The base class of all records (JSON or YAML), and files that survive a power cut.
 
-Such a file is on the disk before a name, or another file, says that it is there.
+Such a file is on the disk before a name, or another file, says that it exists.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class Model(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="null")
 
     def save(self, path: Path) -> None:
-        """Write as JSON; the file appears under its name only when it is whole."""
+        """Write as JSON; the file appears under its name only when it is complete."""
         write_whole(path, self.model_dump_json(indent=1) + "\n")
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file that appears under its name only when it is whole and on the disk."""
+    """Write a text file that appears under its name only when it is complete and on the disk."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     with partial.open("w", encoding="utf-8") as out:
         out.write(text)
@@ -37,7 +37,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Return when a folder, with all that is in it, is on the disk."""
+    """Return when a folder and everything in it is on the disk."""
     for root, _, names in os.walk(folder):
         for name in names:
             _sync(Path(root, name))
@@ -49,7 +49,7 @@ def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
-    except OSError as error:  # some network file systems have no such thing for folders
+    except OSError as error:  # some network file systems cannot do this for folders
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:

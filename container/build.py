@@ -1,4 +1,4 @@
-"""Builds `build/ccip-<version>.sif` from container/ccip.def, its SBOM beside it, and prints where the bytes are.
+"""Builds `build/ccip-<version>.sif` from container/ccip.def, with its SBOM, and prints what takes how much space.
 
 What the image takes from Python's package index is fetched here, with the settings of this machine's pip, and checked
 against container/requirements.txt; the build itself installs from a folder. Two builds of one commit have the
@@ -53,7 +53,7 @@ def run(*command: str | Path, **options: Any) -> str:
 
 
 def git(*arguments: str) -> str | None:
-    """What git says of the checkout; None outside of one."""
+    """The output of git for the checkout; None outside of one."""
     command = ["git", "-C", str(ROOT), "-c", f"safe.directory={ROOT}", *arguments]
     done = subprocess.run(command, text=True, capture_output=True, check=False)
     return None if done.returncode else done.stdout.strip()
@@ -69,7 +69,7 @@ def revision_and_epoch() -> tuple[str, int]:
 
 
 def fingerprint() -> str:
-    """What the image is made from: a digest of the files of the checkout that go into it or build it."""
+    """A digest of the files of the checkout that go into the image or build it."""
     digest = hashlib.sha256()
     for name in ("pyproject.toml", "README.md", "LICENSE", "ccip_batch", "configs", "condor", "container"):
         path = ROOT / name
@@ -126,7 +126,7 @@ def fetch_packages(epoch: int) -> None:
 
 
 def labels(version: str, revision: str, epoch: int, base: str) -> str:
-    """The image's labels, one a line: OCI's names, and the versions of what decides the pixels."""
+    """The labels of the image, one per line: OCI's names, and the versions of everything that decides the pixels."""
     lock = (CONTAINER / "requirements.txt").read_text()
     pinned = dict(re.findall(r"^(\S+?)==(\S+)", lock, flags=re.MULTILINE))
     entries = {
@@ -214,7 +214,7 @@ def print_sizes(inventory: dict[str, Any], total: int) -> None:
 
 
 def is_current(apptainer: str, target: Path, sbom: Path) -> bool:
-    """Whether the image that is there was made from the files that are here."""
+    """Whether the existing image was made from the present files."""
     if not (target.is_file() and sbom.is_file()):
         return False
     done = subprocess.run([apptainer, "inspect", "--json", str(target)], capture_output=True, text=True, check=False)
@@ -225,7 +225,7 @@ def is_current(apptainer: str, target: Path, sbom: Path) -> bool:
 
 
 def build(target: Path, wanted_base: str, force: bool) -> None:
-    """Build the image and its SBOM; the image appears under its name only when it is whole."""
+    """Build the image and its SBOM; the image appears under its name only when it is complete."""
     os.umask(0o022)
     WORK.mkdir(parents=True, exist_ok=True)
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]

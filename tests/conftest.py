@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.jobs import make_run, make_simulation
 from helpers.replay import tclean_calls
+from helpers.simulated_runs import make_run, make_simulation
 
 
 @pytest.fixture(scope="session")

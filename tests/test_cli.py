@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers.job_folder import CONTINUUM, TABLES, make_archive, make_job
-from helpers.jobs import alone, ccip_batch
+from helpers.input_files import CONTINUUM, TABLES, make_archive, make_job
+from helpers.simulated_runs import alone, ccip_batch
+from helpers.verbs import VERBS, arguments_of, verbs_with
 
-VERBS = ("run", "validate", "status", "node", "simulate", "schema", "report", "cube", "extract")
+READS_NOTHING = {"schema", "simulate"}
+"""Verbs that need no job, run or folder of planes."""
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([verb, "--help"] for verb in VERBS)])
@@ -160,9 +162,34 @@ def test_a_node_whose_parents_are_not_done(finished: Path, tmp_path: Path) -> No
     assert done.returncode == 11 and "restore" in done.stderr
 
 
-def test_status_of_no_run_folder(tmp_path: Path) -> None:
-    done = ccip_batch("status", tmp_path)
-    assert done.returncode == 12 and "not a run folder" in done.stderr
+@pytest.mark.parametrize("verb", verbs_with("run"))
+def test_a_folder_that_is_not_a_run_folder(tmp_path: Path, verb: str) -> None:
+    more = ["image_spw17" for _ in arguments_of(verb)[1:]]
+    done = ccip_batch(verb, tmp_path, *more)
+    assert done.returncode == 12 and f"{tmp_path} is not a run folder" in done.stderr
+    assert "Traceback" not in done.stderr and not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("verb", verbs_with("job"))
+def test_a_job_config_that_is_not_there(tmp_path: Path, verb: str) -> None:
+    done = ccip_batch(verb, tmp_path / "nowhere.yaml", "--run-dir", tmp_path / "run")
+    assert done.returncode == 10 and f"{tmp_path}/nowhere.yaml: cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr and not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("verb", "code", "says"), [("verify", 12, "name one"), ("cube", 11, "no plane"), ("extract", 11, "no plane")]
+)
+def test_a_folder_without_products(tmp_path: Path, verb: str, code: int, says: str) -> None:
+    position = () if verb != "extract" else ("203.4236", "16.6895")
+    done = ccip_batch(verb, tmp_path, *position)
+    assert done.returncode == code and str(tmp_path) in done.stderr and says in done.stderr
+    assert "Traceback" not in done.stderr and not any(tmp_path.iterdir())
+
+
+def test_every_verb_is_tried_on_what_is_not_there() -> None:
+    """The three tests above know what a verb reads by the name of its argument."""
+    assert {*verbs_with("run"), *verbs_with("job"), *verbs_with("source")} == set(VERBS) - READS_NOTHING
 
 
 def failing_run(job: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
@@ -234,7 +261,7 @@ def test_no_field_near_the_phase_centre(small_job: Path, tmp_path: Path) -> None
 def test_the_page_and_the_help_of_exit_codes_tell_the_truth() -> None:
     import re
 
-    from helpers.jobs import ROOT
+    from helpers.simulated_runs import ROOT
 
     from ccip_batch.errors import ExitCode
 

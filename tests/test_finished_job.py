@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
-from helpers.jobs import alone, ccip_batch
+from helpers.simulated_runs import alone, ccip_batch
 
 from ccip_batch.imaging.previews import Previews
 

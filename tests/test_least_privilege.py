@@ -1,6 +1,6 @@
 """That a run keeps to itself: nobody else may write its files, and it tells nothing of the user's environment.
 
-Jobs of tests are made with a umask of 0 and a secret in their environment (see jobs.py).
+Jobs of tests are made with a umask of 0 and a secret in their environment (see helpers/simulated_runs.py).
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.job_folder import make_job
-from helpers.jobs import SECRET, ccip_batch
+from helpers.input_files import make_job
+from helpers.simulated_runs import SECRET, ccip_batch
+from helpers.verbs import VERBS
 
 
 def world_writable(folder: Path) -> list[str]:
@@ -58,14 +59,38 @@ def test_a_secret_of_the_environment_is_nowhere(finished: Path) -> None:
     assert [name for name, content in contents(finished) if SECRET.encode() in content] == []
 
 
-@pytest.mark.parametrize("verb", ["status", "report", "verify"])
-def test_verbs_do_not_print_a_secret(finished: Path, tmp_path: Path, verb: str) -> None:
-    copy = tmp_path / "run"
-    shutil.copytree(finished, copy, ignore=shutil.ignore_patterns("work", "casa_home"), symlinks=True)
-    done = ccip_batch(verb, copy, AWS_SECRET_ACCESS_KEY=SECRET)
-    assert done.returncode == 0, done.stderr
+CALLS: dict[str, tuple[str, int]] = {
+    "cancel": ("RUN", 0),
+    "cube": ("RUN --out NEW/cubes", 0),
+    "explain": ("RUN", 0),
+    "extract": ("RUN 203.4236 16.6895 --out NEW/spectra.ecsv", 0),
+    "node": ("RUN publish", 0),
+    "plan": ("JOB --run-dir NEW/run --set execution.engine=htcondor --set execution.site=local", 0),
+    "report": ("RUN", 0),
+    "resume": ("RUN", 12),
+    "retry": ("RUN publish", 12),
+    "run": ("JOB --run-dir RUN --set execution.keep=all", 0),
+    "schema": ("", 0),
+    "simulate": ("RUN", 11),
+    "status": ("RUN --json", 0),
+    "submit": ("JOB --run-dir NEW/run --set execution.engine=htcondor --set execution.site=local", 10),
+    "validate": ("JOB", 0),
+    "verify": ("RUN", 0),
+}
+"""A call of each verb on a finished run, made by the local engine, and its exit code without HTCondor."""
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_verbs_tell_no_secret(small_job: Path, finished: Path, tmp_path: Path, verb: str) -> None:
+    places = {"RUN": tmp_path / "run", "JOB": small_job, "NEW": tmp_path}
+    shutil.copytree(finished, places["RUN"], ignore=shutil.ignore_patterns("work", "casa_home"), symlinks=True)
+    call, code = CALLS[verb]
+    for name, place in places.items():
+        call = call.replace(name, str(place))
+    done = ccip_batch(verb, *call.split(), AWS_SECRET_ACCESS_KEY=SECRET, PATH="/nowhere")
+    assert done.returncode == code, done.stderr
     assert SECRET not in done.stdout + done.stderr
-    assert [name for name, content in contents(copy) if SECRET.encode() in content] == []
+    assert [name for name, content in contents(tmp_path) if SECRET.encode() in content] == []
 
 
 def test_the_search_finds_a_secret_that_is_there(tmp_path: Path) -> None:

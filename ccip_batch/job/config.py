@@ -1,7 +1,7 @@
-"""The job config: YAML in, a typed `Job`; with the parameter lists and all defaults, a `ResolvedJob`.
+"""The job config: YAML is read into a typed `Job`; parameter lists and defaults make it a `ResolvedJob`.
 
-What is said last wins: default < parameter list < job config < command line. (In NRAO's pipeline a parameter list wins
-over the arguments of a task.)
+Of these the last one wins: default < parameter list < job config < command line. (In NRAO's pipeline a parameter list
+wins over the arguments of a task.)
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from ccip_batch.job.yaml_file import YamlFile
 
 
 class Section(BaseModel):
-    """A section of the config: frozen, and closed to keys that it does not know."""
+    """A section of the config: frozen; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,7 +58,7 @@ class Inputs(Section):
     seip_parameter_list: InputPath = Field(description="`SEIP_parameter.list`, the parameters of the SE-CONT run.")
     ccip_parameter_list: InputPath = Field(description="`CCIP_parameter.list`, the parameters of the cube.")
     flag_commands: InputPath | None = Field(
-        None, description="Extra flag commands for the target, one `flagdata` command a line, applied in stage 5."
+        None, description="Extra flag commands for the target, one `flagdata` command per line, applied in stage 5."
     )
 
 
@@ -74,7 +74,9 @@ class CleanParameters(Section):
     nmajor: Count | None = Field(None, description="Largest number of major cycles.")
     scales: Scales | None = Field(None, description="Scales of the multi-scale clean, in pixels; 0 is a point.")
     smallscalebias: Number | None = Field(None, ge=-1, le=1, description="Bias of multi-scale towards small scales.")
-    cyclefactor: Number | None = Field(None, gt=0, description="Factor on the psf's sidelobe level that ends a cycle.")
+    cyclefactor: Number | None = Field(
+        None, gt=0, description="A minor cycle ends at this factor times the psf's sidelobe level times the peak."
+    )
 
 
 class ImageParameters(Section):
@@ -84,16 +86,18 @@ class ImageParameters(Section):
     cell: Angle | None = Field(None, description="Pixel size with its unit.")
     robust: Number | None = Field(None, ge=-2, le=2, description="Robustness of Briggs weighting.")
     uvrange: UvRange | None = Field(None, description="Range of baselines, as CASA selects it.")
-    uvtaper: Taper | None = Field(None, description="Taper of the visibilities with its unit; `[]` is none.")
+    uvtaper: Taper | None = Field(None, description="Taper of the visibilities with its unit; `[]` means no taper.")
     weighting: Literal["briggs", "natural", "uniform"] | None = Field(None, description="Weighting scheme.")
-    pblimit: Fraction | None = Field(None, description="Pixels where the primary beam is lower are left out.")
+    pblimit: Fraction | None = Field(
+        None, description="Pixels where the primary beam is below this level are left out."
+    )
 
 
 class PlaneParameters(ImageParameters, CleanParameters):
-    """What a parameter list and the job config can both say about the planes."""
+    """Options of the planes that both a parameter list and the job config can set."""
 
     spw: SpwGroups | None = Field(
-        None, description="One string a plane: `'2'`, or `'3,4'` for a plane of two spws; no ranges, no channels."
+        None, description="One string per plane: `'2'`, or `'3,4'` for a plane of two spws; no ranges, no channels."
     )
     psfcutoff: Fraction | None = Field(None, description="The beam is fitted to psf pixels above this level.")
     cycleniter: Count | None = Field(
@@ -108,7 +112,7 @@ class PlaneParameters(ImageParameters, CleanParameters):
 
 
 class Imaging(PlaneParameters):
-    """Stage 7, the planes. A value here is for iter1 to iter3, or, where it defines the image, for all iterations."""
+    """Stage 7, the planes. A value here holds for iter1 to iter3, or for all iterations if it defines the image."""
 
     iter1: CleanParameters = Field(CleanParameters(), description="For iter1 (tier-1 mask) alone.")
     iter2: CleanParameters = Field(CleanParameters(), description="For iter2 (tier-2 mask) alone.")
@@ -116,7 +120,7 @@ class Imaging(PlaneParameters):
 
 
 class Prediction(ImageParameters):
-    """Stage 4, the repetition of SE-CONT's model prediction. Change it only if SE-CONT was run that way."""
+    """Stage 4, which repeats SE-CONT's model prediction. Change it only if SE-CONT was run that way."""
 
     reffreq: Frequency | None = Field(None, description="Reference frequency of the model's Taylor terms.")
     nterms: int | None = Field(None, strict=True, ge=1, le=2, description="Number of Taylor terms of the model.")
@@ -128,11 +132,11 @@ class RejectBefore(Section):
     apply: Switch = Field(True, description="Whether planes are rejected before imaging.")
     exclude_spw: Spws = Field((), description="A plane with one of these spws is never rejected here.")
     flagpct_thresh: Fraction = Field(0.9, description="A field counts if more than this fraction of it is flagged.")
-    nfield_thresh: Count = Field(12, description="A plane is rejected if at least so many fields count.")
+    nfield_thresh: Count = Field(12, description="A plane is rejected if at least this many fields count.")
 
 
 class RejectAfter(Section):
-    """Rejection by beam and flags, after imaging: such planes are exported, and marked."""
+    """Rejection by beam and flags, after imaging: rejected planes are exported and marked."""
 
     apply: Switch = Field(True, description="Whether planes are rejected after imaging.")
     exclude_spw: Spws = Field((), description="A plane with one of these spws is never rejected here.")
@@ -157,25 +161,28 @@ class Execution(Section):
         description="Name of the pool's site profile, such as `ospool`; HTCondor needs it.",
     )
     container: Container | None = Field(
-        None, description="Apptainer image that nodes run in: a path, or a URL such as `osdf://`; none without it."
+        None,
+        description="Apptainer image for the nodes: a path, or a URL such as `osdf://`; without it, no image is used.",
     )
-    workers: Count | None = Field(None, description="Nodes that run side by side; without it, all cores.")
+    workers: Count | None = Field(None, description="How many nodes run side by side; without it, one per core.")
     memory: Memory | None = Field(
         None, description="Memory for all nodes together, such as `12 GB`; without it, what the machine has."
     )
     keep: Literal["products", "debug", "all"] = Field(
-        "products", description="What stays when the export is verified: products, what helps debugging, or all."
+        "products", description="What is kept after the export is verified: products, what helps debugging, or all."
     )
-    checkpoint_interval: Duration = Field(3600, description="Time between checkpoints: seconds, or such as `1h`.")
+    checkpoint_interval: Duration = Field(
+        3600, description="Time between checkpoints: seconds, or with a unit, such as `1h`."
+    )
     casa_self_checks: Switch = Field(
         False,
-        description="Leave casacore's checks of its own iterators on: no product changes, "
+        description="Leave casacore's checks of its own iterators on: products stay the same, "
         "but CASA takes up to three times as long.",
     )
     time_limit: Duration | None = Field(
         None,
-        description="A node that takes longer is taken to hang and is killed: seconds, or such as `2h`; "
-        "without it, 20 times the estimate, and six hours at least.",
+        description="A node that takes longer is assumed to hang and is killed: seconds, or with a unit, such as `2h`; "
+        "without it, 20 times the estimate, but at least six hours.",
     )
 
 
@@ -190,7 +197,7 @@ class Job(Section):
 
 
 class ResolvedJob(Section):
-    """The job with everything decided: what the nodes are made from. Written as `job.resolved.yaml`."""
+    """The job with everything decided; the nodes are made from it. Written as `job.resolved.yaml`."""
 
     root: str = Field(description="Stem of the PIMS's name.")
     inputs: Inputs = Field(description="Absolute paths of the inputs.")
@@ -208,7 +215,7 @@ class ResolvedJob(Section):
     execution: Execution = Field(description="How the job is run.")
     data: DataSize = Field(description="How much data the PIMS holds.")
     versions: dict[str, str] = Field(description="Versions of ccip_batch and CASA where the job was resolved.")
-    warnings: tuple[str, ...] = Field((), description="What was noticed in the inputs, and is no error.")
+    warnings: tuple[str, ...] = Field((), description="What was noticed in the inputs without being an error.")
 
     def prediction(self) -> dict[str, Any]:
         """tclean arguments of stage 4's first call, without vis, imagename, field, spw, scan and antenna."""
@@ -219,12 +226,12 @@ class ResolvedJob(Section):
         return copy.deepcopy(self.iteration_calls[n])
 
     def to_yaml(self) -> str:
-        """As text; the same job gives the same text."""
+        """The job as text; the same job gives the same text."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, width=120, allow_unicode=True)
 
     @classmethod
     def from_yaml(cls, text: str) -> ResolvedJob:
-        """Read what `to_yaml` wrote. Raises ConfigError if it is something else."""
+        """Read what `to_yaml` wrote. Raises ConfigError for anything else."""
         try:
             return cls.model_validate(yaml.safe_load(text))
         except (yaml.YAMLError, ValidationError) as error:
@@ -235,22 +242,22 @@ class ResolvedJob(Section):
 
 @dataclass(frozen=True)
 class JobFile:
-    """A job config, as far as it is right."""
+    """The parts of a job config that are right."""
 
     job: Job | None
     """The job, if everything is right."""
     inputs: dict[str, Path]
     """The inputs whose paths are right, by key."""
     execution: Execution
-    """With the keys that are right."""
+    """The options of `execution` that are right."""
     where: Where
 
 
 def load_job(path: Path, overrides: Sequence[str] = ()) -> Job:
     """Read a job config.
 
-    overrides: `KEY.SUB=VALUE` texts of the command line, the value in YAML; they win over the file, and paths in them
-    are relative to it too. Raises ConfigError, listing everything that is wrong.
+    overrides: texts `KEY.SUB=VALUE` of the command line, the value in YAML. They win over the file; their paths are
+    relative to the file too. Raises ConfigError, which lists everything that is wrong.
     """
     problems: list[Problem] = []
     read = read_job(path, overrides, problems)
@@ -260,7 +267,7 @@ def load_job(path: Path, overrides: Sequence[str] = ()) -> Job:
 
 
 def read_job(path: Path, overrides: Sequence[str], problems: list[Problem]) -> JobFile | None:
-    """As `load_job`, but what is wrong is added to `problems`; None if the file cannot be read at all."""
+    """Like `load_job`, but what is wrong is added to `problems`. None if the file cannot be read at all."""
     before = len(problems)
     content = YamlFile.read(path, problems)
     if content is None:
@@ -306,7 +313,7 @@ def _check_cycleniter(planes: Imaging, where: Where, problems: list[Problem]) ->
             Problem(
                 where(("imaging", "iter3", "cycleniter")),
                 "imaging.iter3.cycleniter",
-                "is the same as imaging.cycleniter_final_image_nomask, and both are given",
+                "means the same as imaging.cycleniter_final_image_nomask, and both are given",
                 "Keep one of them.",
             )
         )

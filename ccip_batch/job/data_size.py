@@ -17,7 +17,7 @@ channels (205, 343 and 2137 bytes a row)."""
 
 
 class DataSize(Model):
-    """Size of a PIMS; zero is unknown."""
+    """Size of a PIMS; zero means unknown."""
 
     bytes: int = Field(0, description="On disk.")
     spws: int = Field(0, description="Number of spectral windows.")
@@ -41,9 +41,9 @@ class DataSize(Model):
 
 
 def table_rows(table: Path) -> int:
-    """Rows of a CASA table, from the first bytes of its `table.dat`; 0 if there is none or it begins otherwise.
+    """Rows of a CASA table, from the first bytes of its `table.dat`; 0 if the file is missing or begins differently.
 
-    They are, in big-endian order: a mark, the length, the type's name with its length, the version of the layout, and
+    These are, in big-endian order: a mark, the length, the type's name with its length, the version of the layout, and
     the number of rows in four bytes, or in eight from version 3 on (casacore, AipsIO and Table).
     """
     try:

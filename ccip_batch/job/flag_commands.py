@@ -1,6 +1,6 @@
-"""The user's file of flag commands: one command a line, as `flagdata(mode='list')` reads them; `#` comments.
+"""The user's file of flag commands: one command per line, as `flagdata(mode='list')` reads them; `#` comments.
 
-The file is read as data and every command checked before CASA sees it: CASA hands a value in braces to Python's
+The file is read as data, and every command is checked before CASA sees it: CASA passes a value in braces to Python's
 `eval`, so a command could run anything.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from ccip_batch.job.problems import Problem, failure
 
 MAX_BYTES = 10_000_000
-"""A file of flag commands has some kB; a file larger than this is something else."""
+"""A file of flag commands has a few kB; a file larger than this is something else."""
 
 _SELECTION = "field spw antenna timerange correlation scan intent array uvrange observation feed"
 _MODES = """
@@ -22,15 +22,17 @@ flagdimension usewindowstats halfwin extendflags winsize timedevscale freqdevsca
 growtime growfreq growaround flagneartime flagnearfreq antint_ref_antenna minchanfrac
 """
 KEYS = frozenset((_SELECTION + _MODES).split())
-"""What a command may say: flagdata's selection and the parameters of its modes, but for those that name a file."""
+"""Keys that a command may use: flagdata's selection and the parameters of its modes, except those that name a file."""
 
-_VALUE = r"'[^']*',?|\"[^\"]*\",?|[^\s'\"]+"  # one way only to read a comma: no line can make the search take for ever
+_VALUE = (
+    r"'[^']*',?|\"[^\"]*\",?|[^\s'\"]+"  # only one way to read a comma, so no line can make the search take forever
+)
 _COMMAND = re.compile(rf"(?:\w+ ?= ?(?:{_VALUE})(?:\s+|$))+")
 _PAIR = re.compile(rf"(\w+) ?= ?({_VALUE})(?:\s+|$)")
 _PLAIN = re.compile(r"[\w\s~&;:,*/<>.+\-!\[\]@^#=|%?]*")
-"""Letters of CASA's selections. Without parentheses and braces, no expression of Python can call anything."""
+"""Characters of CASA's selections. Without parentheses and braces, no Python expression can call anything."""
 _REASON = re.compile(r"[^{}\[\]]*")
-"""A reason is for people: CASA evaluates what is in braces and brackets alone."""
+"""A reason is for people: CASA evaluates only what is in braces and brackets."""
 _DATED = re.compile(r"\s*[<>=!]*\s*\d{4}/\d{1,2}/\d{1,2}(/.*)?")
 """A time with its date, or a range that begins with one."""
 _RIGHT = "Each line holds one command such as mode='manual' spw='3' scan='2', or a # comment."
@@ -69,7 +71,7 @@ def collect(path: Path, problems: list[Problem]) -> list[str]:
 
 
 def _no_date(timerange: str) -> str:
-    """CASA takes the date of the first unflagged row, which differs between the groups that it is applied to."""
+    """Without a date CASA takes that of the first unflagged row, which is not the same in every spw group."""
     return (
         f"timerange has the value {timerange[:60]} without a date: write 'YYYY/MM/DD/HH:MM:SS~HH:MM:SS' (the second "
         "time of a range may leave the date out), in each range of several"
@@ -78,12 +80,12 @@ def _no_date(timerange: str) -> str:
 
 def _complaint(text: str) -> str:
     if not _COMMAND.fullmatch(text):
-        return f"{text[:60]!r} is no flag command"
+        return f"{text[:60]!r} is not a flag command"
     for key, value in _PAIR.findall(text):
         if key not in KEYS:
-            return f"{key!r} is nothing that a flag command may say"
+            return f"{key!r} is not allowed in a flag command"
         if not (_REASON if key == "reason" else _PLAIN).fullmatch(value.strip("'\",")):
-            return f"{key} has the value {value[:60]}, which is no selection and no number"
+            return f"{key} has the value {value[:60]}, which is neither a selection nor a number"
         if key == "timerange" and not all(map(_DATED.fullmatch, value.strip("'\",").split(","))):
             return _no_date(value)
     return ""

@@ -1,4 +1,4 @@
-"""The types of option values: what is accepted, into what it is put right, and what the error says."""
+"""The types of option values: what is accepted, what it is turned into, and what the error says."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STRINGS = {"type": "array", "items": {"type": "string"}}
 
 def _matches(value: object, pattern: str, right: str) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{shown(value)} is not a text; write {right}")
+        raise ValueError(f"{shown(value)} is not text; write {right}")
     text = value.strip()
     if not re.fullmatch(pattern, text):
         raise ValueError(f"{shown(value)} is not understood; write {right}")
@@ -41,7 +41,9 @@ def _taper(value: object) -> list[str]:
     if isinstance(value, str):
         value = [value]
     if not isinstance(value, list | tuple) or len(value) not in (0, 1, 3):
-        raise ValueError(f"{shown(value)} is no taper; write ['2.6476arcsec'], ['bmaj', 'bmin', 'pa'], or [] for none")
+        raise ValueError(
+            f"{shown(value)} is not a taper; write ['2.6476arcsec'], ['bmaj', 'bmin', 'pa'], or [] for none"
+        )
     pattern = rf"-?{_NUMBER} ?(mas|arcsec|arcmin|deg|rad|lambda|klambda|Mlambda)"
     return [_matches(part, pattern, "a number and its unit, such as '2.6476arcsec'") for part in value]
 
@@ -64,7 +66,7 @@ def _imsize(value: object) -> list[int]:
         sides *= 2
     whole = [side for side in sides if isinstance(side, int) and not isinstance(side, bool)]
     if len(sides) != 2 or len(whole) != 2:
-        raise ValueError(f"{shown(value)} is no image size; write [12500, 12500], or 12500 for a square")
+        raise ValueError(f"{shown(value)} is not an image size; write [12500, 12500], or 12500 for a square")
     if any(side % 2 or not 16 <= side <= 100_000 for side in whole):
         raise ValueError(f"{shown(value)}: each side must be an even number of pixels from 16 to 100000")
     return whole
@@ -84,10 +86,9 @@ def _duration(value: object) -> int:
 
 
 def _memory(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError(f"{shown(value)} is no amount of memory; write a number and its unit, such as '12 GB'")
-    if isinstance(value, str) and not re.fullmatch(rf"\s*{_NUMBER} ?[kKMGT]i?B\s*", value):
-        raise ValueError(f"{shown(value)} is no amount of memory; write a number and its unit, such as '12 GB'")
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if not is_number and not (isinstance(value, str) and re.fullmatch(rf"\s*{_NUMBER} ?[kKMGT]i?B\s*", value)):
+        raise ValueError(f"{shown(value)} is not an amount of memory; write a number and its unit, such as '12 GB'")
     return value
 
 
@@ -118,15 +119,15 @@ def _groups(value: object) -> object:
 
 
 def _path(value: Any, info: ValidationInfo) -> object:
-    """An absolute path; one that is relative is taken from the folder of the file it stands in."""
+    """An absolute path. A relative one starts at the folder of the file in which it stands."""
     if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
-        raise ValueError(f"{shown(value)} is no path; write the path of a file, relative to this one or absolute")
+        raise ValueError(f"{shown(value)} is not a path; write the path of a file, absolute or relative to this one")
     base = Path((info.context or {}).get("base", "."))
     return (base / Path(value).expanduser()).absolute()
 
 
 def _normal(value: Path) -> Path:
-    """Without `.` and `..` that lead nowhere new; links are kept, for names are taken from paths."""
+    """Without `.` and `..`. Links are kept, because names are taken from paths."""
     parts: list[str] = []
     for part in value.parts:
         if part == ".." and len(parts) > 1:
@@ -144,7 +145,7 @@ def _container(value: Any, info: ValidationInfo) -> object:
 
 def _phase_centre(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not a text; write such as 'J2000 13:33:35.814 +16.44.04.255'")
+        raise ValueError(f"{value!r} is not text; write it like 'J2000 13:33:35.814 +16.44.04.255'")
     parse_direction(value)
     return " ".join(value.split())
 

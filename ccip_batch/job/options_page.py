@@ -1,4 +1,4 @@
-"""The job config described for people (docs/config.md) and for editors (a JSON schema), both from the model."""
+"""The job config described for people (docs/config.md) and for editors (a JSON schema), both made from the model."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _HEAD = """\
 One YAML file is one job: one PIMS, one square degree. `configs/` holds commented examples,
 `ccip-batch validate JOB.yaml` checks one, and `ccip-batch schema` prints a JSON schema for editors.
 
-* Relative paths are relative to the folder of the file, with `--set` too; those of `--container` and
-  `--run-dir` are relative to the current folder.
-* What is said last wins: **default < parameter list < job config < command line** (`--set KEY.SUB=VALUE`). In NRAO's
-  pipeline a value of a parameter list wins over the arguments of a task; here it does not.
-* `spw` is a list with one string a plane: `['2', '3,4']` makes two planes, the second from spws 3 and 4 together.
-  Numbers and spaces are put right. A bare string, a range (`'1~4'`), a channel selection (`'2:0~15'`), and an spw that
-  is there twice are errors. Without it, there is a plane for each science spw of SE-CONT.
-* What defines the image (imsize, cell, robust, uvrange, uvtaper, weighting, pblimit, psfcutoff) is the same in all
-  iterations, since psf and weights are made once. What steers the cleaning is for iter1 to iter3, and
-  `imaging.iter3.nsigma` for one of them. iter0 makes the dirty image and cleans nothing. `cycleniter` is for iter1 and
-  iter2, as it is in a parameter list; iter3 has `cycleniter_final_image_nomask` (or
-  `imaging.iter3.cycleniter`, which is the same).
-* An unknown key, a key that is there twice, or a value of a wrong type is an error; `ccip-batch validate` lists all of
-  them at once. YAML's aliases are refused.
-* A parameter list holds one `key = <python literal>` a line. It is read, never executed. A key of it that is not used
-  here gives a warning.
+* Relative paths start at the folder of the file, also with `--set`; those of `--container` and `--run-dir` start at the
+  current folder.
+* Of these the last one wins: **default < parameter list < job config < command line** (`--set KEY.SUB=VALUE`). In
+  NRAO's pipeline a value of a parameter list wins over the arguments of a task; here it does not.
+* `spw` is a list with one string per plane: `['2', '3,4']` makes two planes, the second from spws 3 and 4 together.
+  Plain numbers and extra spaces are accepted. A bare string, a range (`'1~4'`), a channel selection (`'2:0~15'`), and
+  an spw given twice are errors. Without `spw`, there is a plane for each science spw of SE-CONT.
+* Options that define the image (imsize, cell, robust, uvrange, uvtaper, weighting, pblimit, psfcutoff) hold for all
+  iterations, because psf and weights are made once. Options that control the cleaning hold for iter1 to iter3;
+  `imaging.iter3.nsigma` is for iter3 alone. iter0 makes the dirty image and cleans nothing. `cycleniter` holds for
+  iter1 and iter2, as in a parameter list; iter3 has `cycleniter_final_image_nomask` (or `imaging.iter3.cycleniter`,
+  which means the same).
+* An unknown key, a key given twice, or a value of the wrong type is an error; `ccip-batch validate` lists all of them
+  at once. YAML aliases are refused.
+* A parameter list has one `key = <python literal>` per line. It is read, never executed. A key that is not used here
+  gives a warning.
 * Nothing under `execution` changes a product.
 
 | option | value | default | meaning |
@@ -50,7 +50,7 @@ def schema() -> dict[str, Any]:
 
 
 def page() -> str:
-    """The text of docs/config.md. Its option table is made from the model and the tclean table."""
+    """The text of docs/config.md. Its table of options is made from the model and the tclean table."""
     rows = (f"| `{key}` | {value} | {default} | {meaning} |" for key, value, default, meaning in options())
     return _HEAD + "\n".join(rows) + "\n"
 

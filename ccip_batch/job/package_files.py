@@ -1,6 +1,6 @@
-"""Files that are data of the package: submit descriptions, site profiles, job configs.
+"""Data files of the package: submit descriptions, site profiles, job configs.
 
-They stand beside the package in a checkout and below `ccip_batch/_files` in an installed wheel.
+In a checkout they are beside the package, in an installed wheel under `ccip_batch/_files`.
 """
 
 from __future__ import annotations
@@ -17,4 +17,4 @@ def data_folder(name: str) -> Path:
     for folder in (_PACKAGE / "_files" / name, _PACKAGE.parent / name):
         if folder.is_dir():
             return folder
-    raise RunFolderError(f"this installation of ccip_batch lacks its files {name}/. Install it again.")
+    raise RunFolderError(f"this installation of ccip_batch has no folder {name}/. Install it again.")

@@ -1,4 +1,4 @@
-"""Parameter lists (`SEIP_parameter.list`, `CCIP_parameter.list`): one `key = <python literal>` a line, `#` comments.
+"""Parameter lists (`SEIP_parameter.list`, `CCIP_parameter.list`): one `key = <python literal>` per line, `#` comments.
 
 They are read as data: nothing in them is ever executed.
 """
@@ -17,16 +17,16 @@ from ccip_batch.job.problems import Problem, read_text
 
 @dataclass(frozen=True)
 class ParameterList:
-    """What a parameter list says."""
+    """The contents of a parameter list."""
 
     path: Path
     values: dict[str, Any]
     """Values by key: plain Python literals."""
     lines: dict[str, int]
-    """The line on which each key stands, from 1."""
+    """The line of each key, counted from 1."""
 
     def where(self, key: str = "") -> str:
-        """The file, with the line of `key` if it is there."""
+        """The file, with the line of `key` if the list has it."""
         return f"{self.path}:{self.lines[key]}" if key in self.lines else str(self.path)
 
     def unknown(self, known: Iterable[str]) -> list[str]:
@@ -36,7 +36,7 @@ class ParameterList:
 
 
 def read(path: Path, problems: list[Problem]) -> ParameterList | None:
-    """Read a parameter list; what is wrong, with file and line, is added to `problems`, and None returned."""
+    """Read a parameter list. If something is wrong, it is added to `problems` with its line, and the result is None."""
     text = read_text(path, "parameter list", _FORM, problems)
     if text is None:
         return None

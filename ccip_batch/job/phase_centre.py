@@ -1,4 +1,4 @@
-"""Phase centres as parameter lists write them. Needs nothing but Python, so that a config is checked at once."""
+"""Phase centres as they are written in parameter lists. Needs only Python, so that a config is checked at once."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ def parse_direction(text: str) -> tuple[str, float, float]:
     """Frame (`J2000` or `ICRS`), right ascension and declination in degrees.
 
     Takes CASA's forms: `J2000 13:33:35.8 +16.44.04.2`, `J2000 13h33m35.8 +16d44m04.2`, colons in both. Raises
-    ValueError, saying what is right.
+    ValueError, which shows a right one.
     """
     parts = text.split()
     ra = _RA.fullmatch(parts[1]) if len(parts) == 3 else None
     dec = _DEC.fullmatch(parts[2]) if len(parts) == 3 else None
     if ra is None or dec is None or parts[0] not in FRAMES:
-        raise ValueError(f"{text!r} is no phase centre; write such as 'J2000 13:33:35.814 +16.44.04.255'")
+        raise ValueError(f"{text!r} is not a phase centre; write it like 'J2000 13:33:35.814 +16.44.04.255'")
     hours, degrees = _sexagesimal(ra.groups()), _sexagesimal(dec.groups()[1:])
     if hours is None or degrees is None or hours >= 24 or degrees > 90:
-        raise ValueError(f"{text!r} is not on the sky; write such as 'J2000 13:33:35.814 +16.44.04.255'")
+        raise ValueError(f"{text!r} is not on the sky; write it like 'J2000 13:33:35.814 +16.44.04.255'")
     return parts[0], 15 * hours, -degrees if dec[1] == "-" else degrees
 
 

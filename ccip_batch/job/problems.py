@@ -1,4 +1,4 @@
-"""What is wrong with a job's input, collected so that a user sees all of it at once."""
+"""What is wrong with a job's inputs, collected so that the user sees all of it at once."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Problem:
     where: str
     """The file (with `:line` where one is known), or `command line`."""
     key: str
-    """The option or item it is about, dotted (`imaging.spw`); empty if it is about the file as a whole."""
+    """The option concerned, with dots (`imaging.spw`); empty if it is the file as a whole."""
     wrong: str
     """What is wrong."""
     right: str = ""
-    """What is right, or what to do."""
+    """What would be right, or what to do."""
     kind: type[CcipError] = ConfigError
-    """The error that it is when it stands alone."""
+    """The class of the error if this is the only problem."""
 
     def __str__(self) -> str:
         text = ": ".join(part for part in (self.where, self.key, self.wrong) if part)
@@ -33,7 +33,7 @@ class Problem:
 
 
 def failure(problems: Sequence[Problem]) -> CcipError:
-    """The one error that lists all problems. Its class: ConfigError before DataError before all others."""
+    """One error that lists all problems: a ConfigError if one of them is, else a DataError if one is, else as found."""
     kinds = {problem.kind for problem in problems}
     kind = next((kind for kind in (ConfigError, DataError) if kind in kinds), problems[0].kind)
     if len(problems) == 1:
@@ -42,7 +42,10 @@ def failure(problems: Sequence[Problem]) -> CcipError:
 
 
 def read_text(path: Path, what: str, right: str, problems: list[Problem]) -> str | None:
-    """The text of a file of the user, who calls it `what`; if it is none, that is added to `problems`, with `right`."""
+    """The text of a user's file; None, with an entry in `problems`, if it cannot be read or is not text.
+
+    what: the user's word for such a file. right: what the file should hold, for the message.
+    """
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
@@ -50,7 +53,7 @@ def read_text(path: Path, what: str, right: str, problems: list[Problem]) -> str
         problems.append(Problem(str(path), "", f"cannot be read ({error.strerror})", "Give a readable file."))
         return None
     if len(raw) > MAX_BYTES:
-        problems.append(Problem(str(path), "", f"is larger than {MAX_BYTES} bytes: no {what}", right))
+        problems.append(Problem(str(path), "", f"is larger than {MAX_BYTES} bytes, so it is not a {what}", right))
         return None
     try:
         return raw.decode("utf-8-sig")
@@ -60,7 +63,7 @@ def read_text(path: Path, what: str, right: str, problems: list[Problem]) -> str
 
 
 def shown(value: object) -> str:
-    """A value from a file as it may stand in a message: short, and whatever it is."""
+    """A value from a file as it is shown in a message: short, whatever the value is."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # Python refuses to write out numbers of very many digits

@@ -59,7 +59,7 @@ _KNOWN_ELSEWHERE = {"cfcache", "cfcache_nowb", "editmode", "spw"}
 
 @dataclass(frozen=True)
 class Lists:
-    """What both parameter lists say, as far as it is right."""
+    """The contents of both parameter lists, as far as they are right."""
 
     continuum: ContinuumList | None
     cube: CubeList | None
@@ -69,7 +69,7 @@ class Lists:
 
 
 def read_lists(seip: Path | None, ccip: Path | None, problems: list[Problem]) -> Lists:
-    """Read the parameter lists (None: one that is not there); what is wrong is added to `problems`."""
+    """Read the parameter lists (None for one that is missing). What is wrong is added to `problems`."""
     warnings: list[str] = []
     of_continuum = parameter_list.read(seip, problems) if seip else None
     of_cube = parameter_list.read(ccip, problems) if ccip else None
@@ -102,7 +102,10 @@ def decide(job: Job, lists: Lists, where: Where, problems: list[Problem]) -> Res
         source = where(("imaging", "spw")) if job.imaging.spw else str(job.inputs.ccip_parameter_list)
         problems.append(
             Problem(
-                source, "imaging.spw", f"spws {outside} are none of SE-CONT's", f"Its science spws are {list(science)}."
+                source,
+                "imaging.spw",
+                f"spws {outside} are not among those of SE-CONT",
+                f"Its science spws are {list(science)}.",
             )
         )
         return None
@@ -126,7 +129,7 @@ def decide(job: Job, lists: Lists, where: Where, problems: list[Problem]) -> Res
         plane_rejection=job.plane_rejection,
         execution=job.execution,
         data=DataSize.of(job.inputs.vis),
-        # In an image, CASA is that of the image: the local engine asks it, nodes in a pool tell in their results.
+        # In an image, CASA is the image's: the local engine asks it; in a pool it is in the results of the nodes.
         versions={"ccip_batch": __version__, **(casa_versions() if job.execution.container is None else {})},
         warnings=warnings,
     )
@@ -172,6 +175,11 @@ def _without_empty_taper(call: dict[str, Any]) -> dict[str, Any]:
 def _from_list(
     model: type[Checked], values: ParameterList | None, mode: str, problems: list[Problem], warnings: list[str]
 ) -> Checked | None:
+    """A parameter list against its model; None if it is missing or something in it is wrong.
+
+    model: CubeList or ContinuumList. values: the list; None if there is none. mode: the imaging mode that it must have.
+    problems, warnings: what is wrong, and what is only noticed, is added to these.
+    """
     if values is None:
         return None
     known = set(model.model_fields) | _KNOWN_ELSEWHERE
@@ -196,7 +204,7 @@ def _wrong_mode(given: str, mode: str) -> tuple[str, str]:
 
 
 def _fixed_parameters(model: type[BaseModel], values: ParameterList) -> list[str]:
-    """A warning for each parameter of the list that differs from what is always used."""
+    """A warning for each parameter of the list that differs from the value that is always used."""
     table = tclean_table.ITERATIONS[0] if model is CubeList else tclean_table.PREDICTION
     return [
         f"{values.where(key)}: {key}: {shown(value)} is not used; this mode always takes {table[key]!r}"
@@ -217,14 +225,17 @@ def _science_spws(seip: ParameterList | None, problems: list[Problem]) -> tuple[
         if found is None:
             problems.append(
                 Problem(
-                    seip.where("spw"), "spw", f"{shown(value)} is no list of spws", "Write such as '2,3,4' or '2~17'."
+                    seip.where("spw"),
+                    "spw",
+                    f"{shown(value)} is not a list of spws",
+                    "Write it like '2,3,4' or '2~17'.",
                 )
             )
             return None
         spws.extend(range(int(found[1]), int(found[2] or found[1]) + 1))
     if not spws or len(set(spws)) != len(spws):
         problems.append(
-            Problem(seip.where("spw"), "spw", f"{shown(value)} names no spw, or one twice", "Name each once.")
+            Problem(seip.where("spw"), "spw", f"{shown(value)} names no spw, or names one twice", "Name each once.")
         )
         return None
     return tuple(sorted(spws))

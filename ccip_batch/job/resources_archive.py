@@ -1,4 +1,4 @@
-"""`reimaging_resources.tgz`: what SE-CONT left for this workflow. Inspected before anything runs, unpacked in stage 4.
+"""`reimaging_resources.tgz`: what SE-CONT left for this workflow. Checked before anything runs, unpacked in stage 4.
 
 The archive comes from elsewhere and is treated as hostile: every member is checked, needed or not, and nothing is
 written outside the folder given.
@@ -22,13 +22,13 @@ from pydantic import BaseModel, ConfigDict, computed_field
 from ccip_batch.errors import DataError, ResourceError, says_disk_is_full
 
 MAX_BYTES = 64 * 10**9
-"""Largest unpacked size. A square degree has some 5 GB (seven images of 12500 x 12500 floats, and flags)."""
+"""Largest unpacked size. A square degree has about 5 GB (seven images of 12500 x 12500 floats, and flags)."""
 MAX_MEMBERS = 100_000
-"""Largest number of members. A square degree has some hundred."""
+"""Largest number of members. A square degree has about a hundred."""
 FLAG_VERSION = "statwt_1"
 """The flag version that holds the state of SE-CONT's last imaging stage."""
 
-_MAX_HEADER = 1 << 26  # no header needs 64 MB; a larger read is a forged one, which would be held in memory
+_MAX_HEADER = 1 << 26  # no header needs 64 MB; a larger one is forged, and would be held in memory
 
 
 class Resource(BaseModel):
@@ -37,9 +37,9 @@ class Resource(BaseModel):
     model_config = ConfigDict(frozen=True)
     name: str
     pattern: str
-    """What its name must look like; `*` is anything."""
+    """The pattern of its name; `*` stands for anything."""
     found: tuple[str, ...]
-    """Names of the tables that fit, without a leading directory."""
+    """Names of the tables that match, without a leading directory."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -49,7 +49,7 @@ class Resource(BaseModel):
 
 
 class Resources(BaseModel):
-    """What was looked for in an archive, and what is there."""
+    """What was looked for in an archive, and what was found."""
 
     model_config = ConfigDict(frozen=True)
     archive: str
@@ -63,7 +63,7 @@ class Resources(BaseModel):
             if not item.found:
                 sentences.append(f"{item.name} is missing: no table {item.pattern}")
             elif not item.ok:
-                sentences.append(f"{item.name} is ambiguous: {item.pattern} fits {' and '.join(item.found)}")
+                sentences.append(f"{item.name} is ambiguous: {item.pattern} matches {' and '.join(item.found)}")
         if not sentences and self._stage("model tt0") != self._stage("model tt1"):
             sentences.append(f"the models are of two stages: {self.member('model tt0')} and {self.member('model tt1')}")
         return sentences
@@ -118,7 +118,7 @@ class Resources(BaseModel):
 
 
 def patterns(root: str, continuum_imagename: str) -> dict[str, str]:
-    """What is looked for, by name; `*` is anything. root: stem of the PIMS's name. Source: NRAO's pipeline."""
+    """The pattern of each resource, by name; `*` is anything. root: stem of the PIMS's name. From NRAO's pipeline."""
     image, split = f"s*_0.{continuum_imagename}", f"{root}_split.ms"
     return {
         "tier-1 mask": f"{image}.QLcatmask-tier1.mask",
@@ -135,9 +135,9 @@ def inspect(
 ) -> Resources:
     """Look for every resource in the archive, reading it to its end.
 
-    root: stem of the PIMS's name. continuum_imagename: the imagename of SEIP_parameter.list. What is missing is told by
-    the result (`complaints`, `require`). Raises DataError, naming archive and member, if the archive is damaged, is no
-    tarball, has a member that could end outside its folder, or is larger than `max_bytes` or `max_members`.
+    root: stem of the PIMS's name. continuum_imagename: the imagename of SEIP_parameter.list. The result says what is
+    missing (`complaints`, `require`). Raises DataError, naming archive and member, if the archive is damaged, is not a
+    tarball, has a member that could end up outside its folder, or exceeds `max_bytes` or `max_members`.
     """
     tables = set()
     with _opened(archive, max_bytes) as tar:
@@ -159,9 +159,12 @@ def extract(
 ) -> None:
     """Unpack the resources into `folder`, each under its own name; other members are left in the archive.
 
-    Each appears under its name only when it is whole, and takes the place of one that is there. A flag version that is
-    there already is left as it is, with the flagversions around it. Raises DataError as `inspect` does, also if
-    something is missing, and ResourceError if the disk is full.
+    Each appears under its name only when it is complete, and replaces an older one. An existing flag version is left as
+    it is, together with its flagversions folder. Raises DataError as `inspect` does, also if something is missing, and
+    ResourceError if the disk is full.
+
+    archive: the tarball. folder: where to unpack. resources: what `inspect` found in the archive. max_bytes,
+    max_members: limits on the unpacked archive.
     """
     resources.require()
     wanted = {resources.tier1_mask, resources.tier2_mask, *resources.models, resources.selfcal_table}
@@ -191,9 +194,9 @@ def extract(
 
 
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, archive: Path) -> None:
-    """Write one checked member: folders and plain files only, with modes of our own.
+    """Write one checked member: only folders and plain files, with the default modes.
 
-    (Debian 12's Python has no extraction filters, and with such members there is nothing left for one to do.)
+    (Debian 12's Python has no extraction filters; such members leave nothing for one to do.)
     """
     if member.isdir():
         target.mkdir(parents=True, exist_ok=True)
@@ -202,13 +205,13 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, archive:
     content = tar.extractfile(member)
     assert content is not None  # only links and devices have none
     if target.exists():
-        raise DataError(f"{archive}: member {member.name!r} is there twice. Fetch the archive again.")
+        raise DataError(f"{archive}: member {member.name!r} appears twice. Fetch the archive again.")
     with target.open("xb") as out:
         shutil.copyfileobj(content, out, 1 << 20)
 
 
 class _Limited:
-    """The unpacked bytes of an archive; refuses to give more than `limit`, or very many at once."""
+    """The unpacked bytes of an archive. Refuses to give more than `limit` bytes, or too many at once."""
 
     def __init__(self, file: IO[bytes], name: str, limit: int) -> None:
         self._file = file
@@ -221,12 +224,12 @@ class _Limited:
             raise DataError(f"{self._name}: a header claims to have {size} bytes; the archive is damaged or forged.")
         self.last = self._file.read(size)
         if self._file.tell() > self._limit:
-            raise DataError(f"{self._name}: unpacks to more than {self._limit} bytes; this is no set of resources.")
+            raise DataError(f"{self._name}: unpacks to more than {self._limit} bytes; this is not a set of resources.")
         return self.last
 
     def seek(self, offset: int, whence: int = 0) -> int:
         if offset > self._limit:
-            raise DataError(f"{self._name}: unpacks to more than {self._limit} bytes; this is no set of resources.")
+            raise DataError(f"{self._name}: unpacks to more than {self._limit} bytes; this is not a set of resources.")
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
@@ -235,7 +238,7 @@ class _Limited:
 
 @contextmanager
 def _opened(archive: Path, max_bytes: int) -> Iterator[tarfile.TarFile]:
-    """The archive, gzipped or plain. Its ends and damages become DataError."""
+    """The archive, gzipped or plain. Truncation and damage become DataError."""
     try:
         raw = archive.open("rb")
     except OSError as error:
@@ -250,7 +253,7 @@ def _opened(archive: Path, max_bytes: int) -> Iterator[tarfile.TarFile]:
             with tarfile.open(fileobj=cast(IO[bytes], limited), mode="r:") as tar:
                 yield tar
     except tarfile.ReadError as error:
-        raise DataError(f"{archive} is no tarball, or is truncated: {error}. Fetch it again.") from error
+        raise DataError(f"{archive} is not a tarball, or is truncated: {error}. Fetch it again.") from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{archive} is truncated or damaged: {error}. Fetch it again.") from error
     except (tarfile.TarError, UnicodeError, ValueError, OverflowError) as error:
@@ -260,7 +263,7 @@ def _opened(archive: Path, max_bytes: int) -> Iterator[tarfile.TarFile]:
 def _members(
     tar: tarfile.TarFile, archive: Path, max_bytes: int, max_members: int
 ) -> Iterator[tuple[tarfile.TarInfo, PurePosixPath]]:
-    """Each member with its path, checked; at the end, that the archive really ends there."""
+    """Each member with its path, checked. After the last one, it is checked that the archive really ends there."""
     size = 0
     for count, member in enumerate(tar, 1):
         path = _checked(member, archive)
@@ -271,7 +274,7 @@ def _members(
             raise DataError(f"{archive}: has more than {max_members} members, at {member.name!r}.")
         yield member, path
     file = cast(_Limited, tar.fileobj)
-    if len(file.last) != tarfile.BLOCKSIZE or any(file.last):  # tarfile takes a damaged header for the end
+    if len(file.last) != tarfile.BLOCKSIZE or any(file.last):  # tarfile mistakes a damaged header for the end
         raise DataError(f"{archive} is truncated or damaged: it has no end mark. Fetch it again.")
     while file.read(1 << 20):  # to the end, where gzip compares its checksum
         pass

@@ -1,4 +1,4 @@
-"""The spw group: what makes one plane of the cube."""
+"""The spw group: the spectral windows of one plane of the cube."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SpwGroup:
 
     @property
     def label(self) -> str:
-        """As it stands in the names of images and products, behind `spw`: `'3_4'`."""
+        """As in the names of images and products, after `spw`: `'3_4'`."""
         return "_".join(str(spw) for spw in self.spws)
 
     @property

@@ -1,4 +1,4 @@
-"""Values against their types: each complaint in words, with the place of the key and the remedy."""
+"""Values are checked against their types: each complaint has the place of the key and the remedy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ Where = Callable[[Location], str]
 def validated(
     model: type[Checked], data: Any, context: dict[str, Any], where: Where, problems: list[Problem]
 ) -> Checked | None:
-    """Validate, and put each of pydantic's complaints into words. `where` finds the place of a dotted key."""
+    """Validate data, and put each of pydantic's complaints into words. None if anything is wrong.
+
+    model: the type that the data must have. data: what was read. context: for the validators; `base` is the folder of
+    relative paths. where: finds the place of a key. problems: the complaints are added to these.
+    """
     try:
         return model.model_validate(data, context=context)
     except ValidationError as error:
@@ -45,15 +49,15 @@ def _explained(model: type[BaseModel], loc: tuple[int | str, ...], item: dict[st
         wrong, _, right = str(item["ctx"]["error"]).partition("; ")
         return wrong, right[:1].upper() + right[1:] + ("." if right else "")
     if kind == "model_type":
-        return f"{shown(item['input'])} is no section of keys", description
+        return f"{shown(item['input'])} is not a section with keys", description
     if kind == "string_pattern_mismatch":
-        return f"{shown(item['input'])} has not the right form", description
+        return f"{shown(item['input'])} does not have the right form", description
     message = str(item["msg"])
     return f"{shown(item['input'])}: {message[:1].lower()}{message[1:]}", description
 
 
 def _describe(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[type[BaseModel], str]:
-    """The section that the last part of `loc` stands in, and what that option is."""
+    """The section that holds the last part of `loc`, and the description of that option."""
     parent, description = model, ""
     for name in loc:
         field = parent.model_fields.get(str(name))

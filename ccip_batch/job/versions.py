@@ -1,4 +1,4 @@
-"""Versions of what makes the products, as far as this Python has it. Imports nothing of CASA."""
+"""Versions of the software that makes the products, as far as this Python has it. Does not import CASA."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 from ccip_batch import __version__
 
 CASA_MISSING = "CASA is not installed here: pip install '.[casa]' in a checkout"
-"""The beginning of a sentence, which goes on with what else would help."""
+"""The beginning of a sentence that continues with what else would help."""
 
 
 def casa_is_installed() -> bool:
@@ -29,6 +29,6 @@ def casa_versions() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of all that makes the products. The C library's functions decide the last bits."""
+    """Versions of everything that makes the products. The last bits depend on the C library's functions."""
     libc = " ".join(platform.libc_ver())
     return {"ccip_batch": __version__, "python": sys.version.split()[0], "libc": libc, **casa_versions()}

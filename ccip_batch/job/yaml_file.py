@@ -26,7 +26,7 @@ class YamlFile:
 
     @classmethod
     def read(cls, path: Path, problems: list[Problem]) -> YamlFile | None:
-        """Read a file; what is wrong with it is added to `problems`, and None returned."""
+        """Read a file. If something is wrong with it, that is added to `problems` and the result is None."""
         text = read_text(path, "job config", _BEGIN, problems)
         return None if text is None else cls._parse(path, text, problems)
 
@@ -35,19 +35,21 @@ class YamlFile:
         try:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
             if not isinstance(node, yaml.MappingNode):
-                wrong = "is empty" if node is None else "is no mapping of keys"
+                wrong = "is empty" if node is None else "is not a mapping of keys"
                 problems.append(Problem(str(path) if node is None else f"{path}:1", "", wrong, _BEGIN))
                 return None
-            lines: dict[Location, int] = {}
             before = len(problems)
-            _walk(node, (), path, lines, set(), problems)
-            return cls(path, yaml.safe_load(text), lines) if len(problems) == before else None
+            walk = _Walk(path, problems)
+            walk.visit(node, ())
+            return cls(path, yaml.safe_load(text), walk.lines) if len(problems) == before else None
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             where = f"{path}:{mark.line + 1}" if mark else str(path)
-            problems.append(Problem(where, "", f"is no YAML: {error.problem or error.context}", "Correct the syntax."))
+            problems.append(
+                Problem(where, "", f"is not valid YAML: {error.problem or error.context}", "Correct the syntax.")
+            )
         except (yaml.YAMLError, ValueError, RecursionError) as error:
-            problems.append(Problem(str(path), "", f"is no YAML: {error}", "Correct the syntax."))
+            problems.append(Problem(str(path), "", f"is not valid YAML: {error}", "Correct the syntax."))
         return None
 
     def where(self, loc: Location) -> str:
@@ -62,7 +64,7 @@ class YamlFile:
         return str(self.path)
 
     def override(self, text: str, problems: list[Problem]) -> None:
-        """Set a key from `KEY.SUB=VALUE`; what is wrong with it is added to `problems`."""
+        """Set a key from `KEY.SUB=VALUE`. What is wrong with it is added to `problems`."""
         key, equals, value = text.partition("=")
         names = key.strip().split(".")
         if not equals or not all(names):
@@ -71,7 +73,7 @@ class YamlFile:
         try:
             parsed = yaml.safe_load(value)
         except (yaml.YAMLError, ValueError, RecursionError):
-            problems.append(Problem("command line", key, f"{value!r} is no YAML value", _FORM))
+            problems.append(Problem("command line", key, f"{value!r} is not a valid YAML value", _FORM))
             return
         section = self.data
         for name in names[:-1]:
@@ -79,38 +81,43 @@ class YamlFile:
                 section[name] = {}
             inner = section[name]
             if not isinstance(inner, dict):
-                problems.append(Problem("command line", key, f"{name} is no section", _FORM))
+                problems.append(Problem("command line", key, f"{name} is not a section", _FORM))
                 return
             section = inner
         section[names[-1]] = parsed
         self._overridden.add(tuple(names))
 
 
-def _walk(
-    node: yaml.Node, loc: Location, path: Path, lines: dict[Location, int], seen: set[int], problems: list[Problem]
-) -> None:
-    """Note the line of each key; complain of keys that are there twice, and of aliases (a job config needs none)."""
-    if id(node) in seen:
-        line = node.start_mark.line + 1
-        problems.append(Problem(f"{path}:{line}", "", "is used again by an alias", "Write the value out."))
-        return
-    seen.add(id(node))
-    if isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            _walk(item, (*loc, index), path, lines, seen, problems)
-    elif isinstance(node, yaml.MappingNode):
-        names: dict[str, int] = {}
-        for key, value in node.value:
-            line = key.start_mark.line + 1
-            name = str(key.value)
-            if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
-                problems.append(Problem(f"{path}:{line}", "", f"{name[:60]!r} is no key", "Keys are plain words."))
-                continue
-            if name in names:
-                dotted = ".".join(str(part) for part in (*loc, name))
-                problems.append(
-                    Problem(f"{path}:{line}", dotted, f"is there twice, first on line {names[name]}", "Keep one.")
-                )
-            names[name] = line
-            lines[*loc, name] = line
-            _walk(value, (*loc, name), path, lines, seen, problems)
+class _Walk:
+    """Goes through a document: notes the line of each key, and complains of keys given twice and of aliases."""
+
+    def __init__(self, path: Path, problems: list[Problem]) -> None:
+        self.lines: dict[Location, int] = {}
+        self._path = path
+        self._problems = problems
+        self._seen: set[int] = set()
+
+    def visit(self, node: yaml.Node, loc: Location) -> None:
+        """Visit a node and all that is in it. loc: where in the document it is."""
+        if id(node) in self._seen:  # a job config needs no aliases
+            self._complain(node, "", "is used again through an alias", "Write the value out.")
+            return
+        self._seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                self.visit(item, (*loc, index))
+        elif isinstance(node, yaml.MappingNode):
+            names: dict[str, int] = {}
+            for key, value in node.value:
+                if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
+                    self._complain(key, "", f"{str(key.value)[:60]!r} is not a key", "Keys are plain words.")
+                    continue
+                name = (*loc, key.value)
+                if key.value in names:
+                    dotted = ".".join(str(part) for part in name)
+                    self._complain(key, dotted, f"is given twice, first on line {names[key.value]}", "Keep one.")
+                names[key.value] = self.lines[name] = key.start_mark.line + 1
+                self.visit(value, name)
+
+    def _complain(self, node: yaml.Node, key: str, wrong: str, right: str) -> None:
+        self._problems.append(Problem(f"{self._path}:{node.start_mark.line + 1}", key, wrong, right))

@@ -2,14 +2,14 @@
 """A personal HTCondor pool on this machine, to try `ccip-batch` with the HTCondor engine and to test it.
 
     pool.py up           make HTCondor available, start the pool, wait until it takes jobs
-    pool.py status       what runs
-    pool.py run -- CMD   a command as the pool's user with the pool's environment
-    pool.py job-python   a Python with ccip_batch and CASA that the pool's user can execute
-    pool.py down         stop it all
+    pool.py status       show what is running
+    pool.py run -- CMD   run a command as the pool's user with the pool's environment
+    pool.py job-python   make a Python with ccip_batch and CASA that the pool's user can execute
+    pool.py down         stop everything
 
 The daemons and the jobs run as one ordinary user: the caller, or, since root may not submit, the system user `ccip`
-if the caller is root. All files are below one folder (--folder, or CCIP_POOL): build/pool of the checkout if that user
-can get there, else /var/lib/ccip-batch/pool. HTCondor itself is the one on PATH; if there is none, Debian's package is
+if the caller is root. All files are in one folder (--folder, or CCIP_POOL): build/pool of the checkout if that user can
+reach it, else /var/lib/ccip-batch/pool. HTCondor is taken from the PATH; if it is not there, Debian's package is
 unpacked beside the pool's folder. Needs Python 3.11 and nothing else.
 """
 
@@ -42,12 +42,12 @@ STOP_SECONDS = 20
 
 
 class PoolError(Exception):
-    """What a user can mend, in a sentence."""
+    """Something that the user can fix; the message says how."""
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Where the pool is and as whom it runs."""
+    """Where the pool is, and which user runs it."""
 
     folder: Path
     user: pwd.struct_passwd
@@ -81,7 +81,7 @@ class Pool:
         return [str(folder)] if shutil.which("condor_master") is None and folder.is_dir() else []
 
     def environment(self) -> dict[str, str]:
-        """What a process needs to find the pool, beside PATH."""
+        """The environment that a process needs to find the pool, apart from PATH."""
         return {
             "CONDOR_CONFIG": str(self.config),
             "_CONDOR_SEC_TOKEN_DIRECTORY": str(self.folder / "tokens.d"),
@@ -115,7 +115,7 @@ class Pool:
 
 
 def is_open_to_others(path: Path) -> bool:
-    """Whether every existing folder above `path` can be passed by any user."""
+    """Whether every user can pass through all existing folders above `path`."""
     return all(parent.stat().st_mode & stat.S_IXOTH for parent in path.resolve().parents if parent.exists())
 
 
@@ -254,7 +254,7 @@ def is_elf(path: Path) -> bool:
 
 
 def install_package(name: str) -> None:
-    """Install a Debian package that is needed to go on; only root can."""
+    """Install a Debian package that is needed here; only root can do that."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise PoolError(f"The package {name} is needed: apt-get install {name}")
     say(f"installing {name}")
@@ -317,13 +317,13 @@ def free_port() -> int:
 
 
 def up(pool: Pool, options: argparse.Namespace) -> None:
-    """Start the pool, or say that it runs."""
+    """Start the pool, or say that it is running."""
     release = provide_condor(pool)
     if master_pid(pool) is not None:
         present = pool.config.read_text()
         port = int(present.partition("CCIP_PORT = ")[2].split()[0])
         if present != configuration(pool, release, options, port):
-            raise PoolError("The pool runs with other settings; stop it first: make pool-down")
+            raise PoolError("The pool is running with other settings; stop it first: make pool-down")
     else:
         down(pool)  # what a killed pool may have left behind
         pool.config.write_text(configuration(pool, release, options, free_port()))
@@ -393,7 +393,7 @@ def write_environment(pool: Pool) -> None:
 
 
 def usage(pool: Pool) -> None:
-    """Tell how to use the pool that runs."""
+    """Say how to use the running pool."""
     me = shlex.quote(str(Path(__file__)))
     say(f"the pool runs as user {pool.user.pw_name}; its files are in {pool.folder}")
     if os.geteuid() == 0:
@@ -449,11 +449,11 @@ def family(pool: Pool) -> list[int]:
 
 
 def down(pool: Pool) -> bool:
-    """Stop the pool and whatever its jobs left running. False if nothing ran."""
+    """Stop the pool and whatever its jobs left running. False if nothing was running."""
     master = master_pid(pool)
     ran = master is not None
     if master is not None:
-        # First with leave for the jobs to end, which puts them back into the queue, then "fast", then by force.
+        # First gently, which puts the jobs back into the queue, then "fast", then by force.
         for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGKILL):
             os.kill(master, number)
             if wait_until_gone([master], STOP_SECONDS):
@@ -483,7 +483,7 @@ def wait_until_gone(pids: list[int], seconds: float) -> bool:
 
 
 def status(pool: Pool) -> int:
-    """Print what runs. Exit code 0 if the pool takes jobs, 3 if it is stopped."""
+    """Print what is running. Exit code 0 if the pool takes jobs, 3 if it is stopped."""
     if master_pid(pool) is None:
         say(f"stopped; its files are in {pool.folder}")
         return 3
@@ -605,9 +605,9 @@ def main() -> int:
         try:
             pool = find_pool(folder, create=False)
         except PoolError:
-            say("nothing runs")
+            say("nothing is running")
             return 0
-        say("stopped" if down(pool) else "nothing runs")
+        say("stopped" if down(pool) else "nothing is running")
         return 0
     pool = find_pool(folder, create=options.verb in ("up", "job-python"))
     if options.verb == "up":

@@ -29,7 +29,7 @@ import bench_cube
 from bench_model import bench_model
 from bench_report import bench_report
 from bench_speed import SIZES, bench_plane, bench_restore
-from helpers.jobs import BUILD, make_run, make_simulation
+from helpers.simulated_runs import BUILD, make_run, make_simulation
 
 COMMAND = [sys.executable, "-m", "ccip_batch"]
 PLANES = ("--set", "imaging.spw=['7', '10', '13', '17']")

@@ -22,7 +22,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from helpers.jobs import BUILD, make_run, make_simulation
+from helpers.simulated_runs import BUILD, make_run, make_simulation
 
 from ccip_batch.imaging.previews import PSF_HALF, SIDE, SMALL_SIDE, Previews
 from ccip_batch.run.results import NodeResult

@@ -19,7 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from helpers.bare_calls import restore_calls, run_bare, selection
-from helpers.jobs import BUILD
+from helpers.simulated_runs import BUILD
 
 from ccip_batch import processes
 from ccip_batch.imaging.cutout import cutout_box

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.jobs import ROOT, ccip_batch
 from helpers.report_runs import failed_restore, under_way
+from helpers.simulated_runs import ROOT, ccip_batch
 
 pytest.importorskip("playwright", reason="run tests/browser/setup.sh")
 from playwright.sync_api import Browser, Page, expect, sync_playwright

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.jobs import ccip_batch
 from helpers.replay import tclean_calls
+from helpers.simulated_runs import ccip_batch
 
 PLACES = {"6.7.0.31": 7, "6.7.5.18": 57, "6.7.6.14": 7}[importlib.metadata.version("casatools")]
 """In each CASA that the lock files name; 6.7.5.18 has many clones of one function."""

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from helpers.jobs import ccip_batch
+from helpers.simulated_runs import ccip_batch
 
 from ccip_batch.run.run import Run
 

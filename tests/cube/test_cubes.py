@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
-from helpers.jobs import ccip_batch
+from helpers.simulated_runs import ccip_batch
 from numpy.typing import NDArray
 from skies import FREQUENCIES, Sky, Source, beam_at, write_plane
 

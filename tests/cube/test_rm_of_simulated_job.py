@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from helpers.jobs import make_run, make_simulation
+from helpers.simulated_runs import make_run, make_simulation
 from test_rm_synthesis import PAGE, rm_tools
 
 HALF = 40

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from helpers.jobs import ROOT, alone, source_hash
+from helpers.simulated_runs import ROOT, alone, source_hash
 
 
 def found_by(script: Path, run: Path) -> dict[str, Any]:

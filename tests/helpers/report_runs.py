@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ccip_batch.run.results import NodeResult
-from helpers.jobs import ccip_batch, link_inputs
+from helpers.simulated_runs import ccip_batch, link_inputs
 
 LACKING = ("QLcatmask-tier1.mask", "phase-self-cal.tbl")
 """Ends of the names of the resources that the lacking tarball has not."""

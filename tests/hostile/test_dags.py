@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers.job_folder import make_job
-from helpers.jobs import ccip_batch
+from helpers.input_files import make_job
+from helpers.simulated_runs import ccip_batch
 
 from ccip_batch.errors import CcipError
 from ccip_batch.verbs.submit import plan

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.job_folder import CCIP_LIST, SEIP_LIST
+from helpers.input_files import CCIP_LIST, SEIP_LIST
 
 pytest.importorskip("atheris", reason="the fuzzer has no wheel for this machine")
 

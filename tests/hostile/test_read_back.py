@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from helpers.job_folder import make_job
-from helpers.jobs import ccip_batch
+from helpers.input_files import make_job
+from helpers.simulated_runs import ccip_batch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError

@@ -10,7 +10,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from helpers.job_folder import CONTINUUM, ROOT, TABLES, make_archive, make_job
+from helpers.input_files import CONTINUUM, ROOT, TABLES, make_archive, make_job
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers.jobs import make_simulation
+from helpers.simulated_runs import make_simulation
 
 from ccip_batch.casa.measurement_set import summarize
 from ccip_batch.casa.session import Casa

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.job_folder import CONTINUUM, ROOT, TABLES, add_member, add_table, make_archive
+from helpers.input_files import CONTINUUM, ROOT, TABLES, add_member, add_table, make_archive
 
 from ccip_batch.errors import DataError
 from ccip_batch.job.resources_archive import Resources, extract, inspect, patterns
@@ -152,7 +152,7 @@ def test_a_member_that_is_there_twice(tmp_path: Path) -> None:
     with tarfile.open(archive, "w:gz") as tar:
         for table in (*TABLES, TABLES[0]):
             add_table(tar, table)
-    with pytest.raises(DataError, match="is there twice"):
+    with pytest.raises(DataError, match="appears twice"):
         extract(archive, tmp_path / "out", look(archive))
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -11,8 +11,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from helpers.job_folder import ROOT, make_job
-from helpers.jobs import ccip_batch
+from helpers.input_files import ROOT, make_job
+from helpers.simulated_runs import ccip_batch
 
 from ccip_batch import processes
 from ccip_batch.casa.measures import Reach

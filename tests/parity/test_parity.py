@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from helpers.jobs import source_hash
+from helpers.simulated_runs import source_hash
 
 ROOT = Path(__file__).parents[2]
 CASE = ROOT.parent / "shared" / "reference" / "case_a"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from astropy.io import fits
-from helpers.jobs import alone, source_hash
+from helpers.simulated_runs import alone, source_hash
 from running_pool import RunningPool, call
 
 from ccip_batch.engines.htcondor.dagman import last_dag

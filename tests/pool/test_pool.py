@@ -166,7 +166,7 @@ def test_down_leaves_nothing(pool: RunningPool) -> None:
                 left.append(entry.name)
     assert left == []
     again = call("down")
-    assert "nothing runs" in again.stdout
+    assert "nothing is running" in again.stdout
     assert call("status", check=False).returncode == 3
     call("up", "--memory-policy")
     pool.run("condor_rm", "-all")

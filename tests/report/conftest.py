@@ -12,13 +12,13 @@ from helpers.report_page import Page
 from helpers.report_runs import failed_plane, failed_restore
 
 from ccip_batch.report.facts import RunFacts, gather
-from ccip_batch.run.folder import RunFolder
+from ccip_batch.run.run import Run
 
 
 @pytest.fixture(scope="session")
 def facts(finished: Path) -> RunFacts:
     """The facts of the finished run."""
-    return gather(RunFolder(finished))
+    return gather(Run.read(finished))
 
 
 @pytest.fixture(scope="session")
@@ -53,10 +53,10 @@ def failed_run(small_job: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="session")
 def failed(failed_run: Path) -> RunFacts:
     """Its facts."""
-    return gather(RunFolder(failed_run))
+    return gather(Run.read(failed_run))
 
 
 @pytest.fixture(scope="session")
 def stopped(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFacts:
     """The facts of a run that was stopped: a plane has failed, another is not imaged yet."""
-    return gather(RunFolder(failed_plane(finished, tmp_path_factory.mktemp("stopped"))))
+    return gather(Run.read(failed_plane(finished, tmp_path_factory.mktemp("stopped"))))

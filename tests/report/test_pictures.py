@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ccip_batch.casa.images import Beam
+from ccip_batch.casa.images import RestoringBeam
 from ccip_batch.report.facts import RunFacts
 from ccip_batch.report.pictures import (
     NO_VALUE,
@@ -120,7 +120,7 @@ def test_a_frame_counts_units_downwards() -> None:
 
 
 def test_a_beam_has_its_size_and_turns_to_the_east() -> None:
-    text = beam_ellipse(Frame(HEADER, (100, 200)), Beam(major_arcsec=40, minor_arcsec=20, pa_deg=30), (500, 250))
+    text = beam_ellipse(Frame(HEADER, (100, 200)), RestoringBeam(major_arcsec=40, minor_arcsec=20, pa_deg=30), (500, 250))
     rx, ry, angle = (
         float(re.search(p, text)[1]) for p in (f'rx="({NUMBER})', f'ry="({NUMBER})', rf"rotate\(({NUMBER})")
     )
@@ -145,7 +145,7 @@ def test_the_grid_is_labelled_with_its_coordinates() -> None:
 def test_the_contour_of_a_gaussian_psf_is_that_of_its_beam() -> None:
     y, x = np.indices((101, 101)) - 50
     psf = np.exp(-4 * np.log(2) * (x**2 + y**2) / 20**2)
-    text = psf_svg(Frame(HEADER, (101, 101)), psf, Beam(major_arcsec=200, minor_arcsec=200, pa_deg=0))
+    text = psf_svg(Frame(HEADER, (101, 101)), psf, RestoringBeam(major_arcsec=200, minor_arcsec=200, pa_deg=0))
     points = np.array(
         [p.split() for p in re.findall(rf"{NUMBER} {NUMBER}", re.findall(r' d="([^"]+)', text)[0])], float
     )

@@ -10,9 +10,9 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from helpers.jobs import ccip_batch
 from helpers.report_page import Page
 from helpers.report_runs import altered
+from helpers.simulated_runs import ccip_batch
 
 
 def test_names_only_files_that_are_there_and_all_of_them(run: Path, page: Page) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers.jobs import make_run, make_simulation
+from helpers.simulated_runs import make_run, make_simulation
 
 from ccip_batch.simulate.recovery import noise, print_table, recover
 

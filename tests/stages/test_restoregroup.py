@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from helpers.bare_calls import restore_calls, run_bare
-from helpers.jobs import ccip_batch
 from helpers.restoring import GROUPS, stock, sums
+from helpers.simulated_runs import ccip_batch
 
 from ccip_batch.casa.flag_statistics import FlagCounts
 from ccip_batch.errors import ExitCode

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers.job_folder import CCIP_LIST, ROOT, TABLES, make_archive, make_job
+from helpers.input_files import CCIP_LIST, ROOT, TABLES, make_archive, make_job
 
 from ccip_batch.errors import ConfigError, DataError, ResourceError
 from ccip_batch.verbs.check import check, check_disk
@@ -48,7 +48,7 @@ def test_everything_wrong_is_in_one_error(tmp_path: Path) -> None:
         f"{job}:3: inputs.reimaging_resources: {tmp_path}/reimaging_resources.tgz does not exist",
         f"{job}:8: execution.container: {tmp_path}/image.sif does not exist",
         f"{job}:2: inputs.vis: {tmp_path}/{ROOT}.ms is not a measurement set: it lacks FIELD/table.dat",
-        f"{tmp_path}/flags.txt:2: 'please flag this' is no flag command",
+        f"{tmp_path}/flags.txt:2: 'please flag this' is not a flag command",
         f"{tmp_path}/CCIP_parameter.list:7: a: is a call",
     ):
         assert part in str(caught.value)
@@ -89,7 +89,7 @@ def test_bad_data_alone_are_a_data_error(tmp_path: Path) -> None:
     assert [item.ok for item in found.resources.table] == [False, False, True, True, True, True]
 
     (tmp_path / "reimaging_resources.tgz").write_bytes(b"no tarball")
-    with pytest.raises(DataError, match=r"inputs\.reimaging_resources: .*reimaging_resources\.tgz is no tarball"):
+    with pytest.raises(DataError, match=r"inputs\.reimaging_resources: .*reimaging_resources\.tgz is not a tarball"):
         check(job).raise_if_wrong()
 
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers.jobs import ccip_batch
+from helpers.simulated_runs import ccip_batch
 
 from ccip_batch.run.state import NodeStatus
 from ccip_batch.verbs.status import print_status

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers.jobs import ccip_batch, link_inputs
+from helpers.simulated_runs import ccip_batch, link_inputs
 
 CHANGED = 13
 

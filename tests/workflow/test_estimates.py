@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers.job_folder import SEIP_LIST, make_job
+from helpers.input_files import SEIP_LIST, make_job
 
 from ccip_batch.job.config import ResolvedJob, load_job
 from ccip_batch.job.data_size import DataSize

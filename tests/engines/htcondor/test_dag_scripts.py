@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.job_folder import make_job
-from helpers.jobs import ccip_batch
+from helpers.input_files import make_job
+from helpers.simulated_runs import ccip_batch
 
 NODE = "image_spw02"
 LOGS = Path(__file__).parents[2] / "data" / "event_logs"

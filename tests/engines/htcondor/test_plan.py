@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.job_folder import ROOT, make_job
-from helpers.jobs import ccip_batch
+from helpers.input_files import ROOT, make_job
+from helpers.simulated_runs import ccip_batch
 
 from ccip_batch.job.package_files import data_folder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers.job_folder import make_job
+from helpers.input_files import make_job
 
 from ccip_batch.engines.htcondor.requests import request
 from ccip_batch.engines.htcondor.sites import load_site

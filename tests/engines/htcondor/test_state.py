@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.job_folder import make_job
-from helpers.jobs import ccip_batch
+from helpers.input_files import make_job
+from helpers.simulated_runs import ccip_batch
 
 pytest.importorskip("htcondor2")
 

@@ -7,8 +7,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from helpers.job_folder import add_member, make_job
-from helpers.jobs import ccip_batch
+from helpers.input_files import add_member, make_job
+from helpers.simulated_runs import ccip_batch
 
 from ccip_batch.engines.htcondor.transfer import (
     input_name,

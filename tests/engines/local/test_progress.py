@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.job_folder import make_job
-from helpers.jobs import ccip_batch
+from helpers.input_files import make_job
+from helpers.simulated_runs import ccip_batch
 
 from ccip_batch.engines.local.progress import Progress
 from ccip_batch.run.run import Run

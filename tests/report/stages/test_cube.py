@@ -11,7 +11,7 @@ from helpers.report_stages import block, column
 
 from ccip_batch.report.facts import RunFacts, gather
 from ccip_batch.report.stages import cube, exported
-from ccip_batch.run.folder import RunFolder
+from ccip_batch.run.run import Run
 
 
 def test_all_planes_are_judged_or_say_why_not(facts: RunFacts) -> None:
@@ -34,7 +34,7 @@ def test_what_became_of_planes(finished: Path, tmp_path: Path) -> None:
         result["stokes"]["note"] = "a note"
 
     run = altered(finished, tmp_path / "run", "analyze", "analyzestokescubes", change)
-    stage = cube.analyzestokescubes(gather(RunFolder(run)))
+    stage = cube.analyzestokescubes(gather(Run.read(run)))
     rows = {row[0].text: row for row in block(stage, "Plane rejection after imaging").rows}
     assert (rows["10"][1].text, rows["10"][1].level, rows["10"][2].text) == ("rejected", 5, "its beam is too large")
     assert (rows["3"][1].text, rows["3"][1].level) == ("failed", 6)
@@ -69,7 +69,7 @@ def test_deviations_and_weak_planes_are_shaded(finished: Path, tmp_path: Path) -
             plane["mean"]["I"] = over_rms * plane["rms_median"]["I"]
 
     run = altered(finished, tmp_path / "run", "analyze", "analyzestokescubes", change)
-    table = cube.analyzestokescubes(gather(RunFolder(run))).blocks[1]
+    table = cube.analyzestokescubes(gather(Run.read(run))).blocks[1]
     assert [cell.level for cell in column(table, "residual (%)")] == [0, 4, 6]
     assert [cell.level for cell in column(table, "I / rms")] == [0, 4, 6]
 

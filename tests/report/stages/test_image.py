@@ -13,7 +13,7 @@ from ccip_batch.casa.images import STOKES
 from ccip_batch.imaging.convergence import STOP_REASONS
 from ccip_batch.report.facts import RunFacts, gather
 from ccip_batch.report.stages import image
-from ccip_batch.run.folder import RunFolder
+from ccip_batch.run.run import Run
 
 
 def test_iterations_are_those_that_casa_was_called_for(facts: RunFacts) -> None:
@@ -42,7 +42,7 @@ def test_odd_stops_are_shaded_and_warned_of(finished: Path, tmp_path: Path, code
             result["iterations"][n].update(stopcode=code, stop_reason=STOP_REASONS[code])
 
     run = altered(finished, tmp_path / "run", "image_spw17", "makeimages", stop)
-    stage = image.makeimages(gather(RunFolder(run)))
+    stage = image.makeimages(gather(Run.read(run)))
     warnings = [one for one in stage.warnings if one.startswith("spw 17")]
     assert warnings == ([f"spw 17: iter2 was stopped by: {STOP_REASONS[code]}"] if odd else [])
     assert [cell.level for cell in column(block(stage, "Iterations"), "stopped by")][-4:] == [0, 0, 4 if odd else 0, 0]
@@ -87,7 +87,7 @@ def test_few_pixels_with_low_rms_are_shaded(finished: Path, tmp_path: Path, frac
         result["statistics"]["Q"]["rms_low_fraction"] = fraction
 
     run = altered(finished, tmp_path / "run", "image_spw10", "makecutoutimages", change)
-    table = block(image.makecutoutimages(gather(RunFolder(run))), "Cutouts")
+    table = block(image.makecutoutimages(gather(Run.read(run))), "Cutouts")
     assert column(table, "rms below 0.8 (%)")[1].level == level
 
 

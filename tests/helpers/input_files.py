@@ -7,6 +7,12 @@ import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
+
+from ccip_batch.errors import ConfigError
+from ccip_batch.job.config import load_job
+from ccip_batch.job.resolve import resolve
+
 ROOT = "VLASS2.1.sb01.eb01.59066.5_J133336+164404"
 CONTINUUM = "VLASS2.1.se.T00t00.J133336+164404.06.512.v1"
 
@@ -87,3 +93,10 @@ def make_job(folder: Path, extra: str = "", ccip: str = CCIP_LIST, seip: str = S
     job = folder / "job.yaml"
     job.write_text(JOB + extra)
     return job
+
+
+def refused(job: Path, *overrides: str) -> str:
+    """The message with which a job config is refused, by itself or together with its parameter lists."""
+    with pytest.raises(ConfigError) as caught:
+        resolve(load_job(job, overrides))
+    return str(caught.value)
