@@ -129,7 +129,7 @@ def _beam_mark(plane: PlaneFacts, largest: float) -> str:
     beam = _beam(plane)
     if beam is None:
         return ""
-    frame = Frame({"CDELT1": 1 / 3600}, (1000, 1000))  # 1 arcsec a unit
+    frame = Frame({"CDELT1": 1 / 3600}, (1000, 1000))  # 1 arcsec per unit
     return beam_ellipse(frame, beam, (_LARGEST_BEAM / 2 + 3, 97 - _LARGEST_BEAM / 2), _LARGEST_BEAM / largest)
 
 

@@ -63,7 +63,7 @@ def plane_table(facts: RunFacts) -> PlaneTable:
 
 
 def _compared(column: Column, planes: Sequence[PlaneFacts]) -> list[Cell]:
-    """The cells of a column, shaded over the planes that were imaged: an empty plane is no outlier."""
+    """The cells of a column, shaded over the planes that were imaged: an empty plane is not an outlier."""
     cells = [column.cell(plane) for plane in planes]
     if column.scale:
         imaged = [i for i, plane in enumerate(planes) if plane.images]

@@ -124,7 +124,7 @@ def test_a_beam_has_its_size_and_turns_to_the_east() -> None:
     rx, ry, angle = (
         float(re.search(p, text)[1]) for p in (f'rx="({NUMBER})', f'ry="({NUMBER})', rf"rotate\(({NUMBER})")
     )
-    assert (rx, ry) == (5, 10)  # semi-axes: 2 arcsec a unit
+    assert (rx, ry) == (5, 10)  # semi-axes: 2 arcsec per unit
     assert angle == -30  # SVG turns clockwise; east is to the left
 
 

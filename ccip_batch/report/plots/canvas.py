@@ -83,7 +83,7 @@ class Plots:
     def figure(
         self, name: str, size: tuple[float, float], grid: tuple[int, int] = (1, 1), fitted: bool = True
     ) -> Iterator[list[Axes]]:
-        """A figure that is written when the block ends; gives its axes, row by row.
+        """A figure that is written when the block ends; yields its axes, row by row.
 
         size: width and height, inches. grid: rows and columns of axes. fitted: the margins follow from the labels.
         """

@@ -23,12 +23,12 @@ class _Outcome:
     state: Cell
     why: str
     major_arcsec: float | None = None
-    """Of the beam that it should have."""
+    """Axes of the beam that it should have; None if it was not imaged."""
     minor_arcsec: float | None = None
 
 
 def _outcomes(analysis: CubeAnalysis) -> Iterator[_Outcome]:
-    """Of the planes that were imaged, were not imaged, and failed."""
+    """First the planes that were imaged, then those that were not, then those that failed."""
     for one in analysis.judgements:
         state = replace(text("kept" if one.kept else "rejected"), level=0 if one.kept else 5)
         expected = one.expected_major_arcsec, one.expected_minor_arcsec
@@ -49,7 +49,7 @@ _OUTCOMES: Columns[_Outcome] = (
 
 
 def analyzestokescubes(facts: RunFacts) -> Stage:
-    """Stage 11, and the plane rejection after imaging before it."""
+    """Stage 11: the plane rejection after imaging, the planes at both places, the common beam."""
     analysis = facts.analysis
     warnings = _warnings(analysis) if analysis else []
     stage = Stage(
@@ -111,7 +111,7 @@ class _Flux:
 
     @property
     def percent(self) -> float | None:
-        """The residual over the model."""
+        """The residual over the model, percent."""
         return 100 * self.residual / self.model if self.residual is not None and self.model else None
 
 
@@ -161,7 +161,7 @@ _SIZES: Columns[tuple[str, int]] = (
 
 
 def exportvlassdata(facts: RunFacts) -> Stage:
-    """Stage 12, which is spread over the nodes of the planes and `publish`."""
+    """Stage 12: the FITS files. The nodes of the planes and `publish` share it."""
     publish = facts.nodes["publish"]
     nodes = [*(plane.export for plane in facts.planes), publish]
     files = [len(found) for plane in facts.planes if (found := exported(plane))]

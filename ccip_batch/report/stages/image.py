@@ -58,7 +58,7 @@ _ITERATIONS: Columns[_Iteration] = (
 
 
 def makeimages(facts: RunFacts) -> Stage:
-    """Stage 7."""
+    """Stage 7: every iteration of every plane."""
     iterations = [
         _Iteration(plane.target, plane.images, facts.job.iteration(one.iteration), one)
         for plane in facts.planes
@@ -98,7 +98,7 @@ def _statistics(title: str, found: Iterable[tuple[str, PbcorResult | RmsResult]]
 
 
 def pbcor(facts: RunFacts) -> Stage:
-    """Stage 8."""
+    """Stage 8: statistics of the corrected images."""
     found = [(plane.spw, plane.pbcor) for plane in facts.planes if plane.pbcor]
     stage = Stage(
         "pbcor",
@@ -120,7 +120,7 @@ _NEGATIVE: Columns[tuple[str, RmsResult]] = (
 
 
 def makermsimages(facts: RunFacts) -> Stage:
-    """Stage 9."""
+    """Stage 9: statistics of the rms images, and their pixels below zero."""
     found = [(plane.spw, plane.rms) for plane in facts.planes if plane.rms]
     note = "The cubic interpolation undershoots near bright sources: such pixels do not measure the noise."
     blocks = [
@@ -171,7 +171,7 @@ _CUTOUTS: Columns[_Cutout] = (
 
 
 def makecutoutimages(facts: RunFacts) -> Stage:
-    """Stage 10."""
+    """Stage 10: statistics of the cutouts."""
     rows = [
         _Cutout(plane, plane.cutouts, stokes)
         for plane in facts.planes

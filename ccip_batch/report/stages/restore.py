@@ -27,7 +27,7 @@ _SPWS: Columns[Spw] = (
 
 
 def importdata(facts: RunFacts) -> Stage:
-    """Stage 1."""
+    """Stage 1: the measurement set and its spectral windows."""
     node = facts.nodes["restore"]
     summary = node.stage("importdata", MsSummary)
     stage = Stage(
@@ -58,7 +58,7 @@ def _measurement_set(summary: MsSummary) -> Block:
 
 
 def continuum(facts: RunFacts) -> Stage:
-    """Stage 2."""
+    """Stage 2: the continuum target, whose model is predicted."""
     node, job = facts.nodes["restore"], facts.job
     target, call = node.found(ContinuumTarget), job.prediction()
     blocks = []
@@ -89,7 +89,7 @@ def continuum(facts: RunFacts) -> Stage:
 
 
 def transform(facts: RunFacts) -> Stage:
-    """Stage 3."""
+    """Stage 3: the part of the measurement set that is imaged."""
     node = facts.nodes["restore"]
     summary = node.stage("transformimagedata", MsSummary)
     stage = Stage(
@@ -116,7 +116,7 @@ def _found(item: Resource) -> Cell:
 
 
 def restorepims(facts: RunFacts) -> Stage:
-    """Stage 4, and the inspection of the resources before it."""
+    """Stage 4: the resources that were looked for, and what was restored with them."""
     node, inputs = facts.nodes["restore"], facts.job.inputs
     resources, done = node.stage("resources", Resources), node.found(RestoreResult)
     blocks, missing = [], []
@@ -170,7 +170,7 @@ _FLAGS_BY_SPW: Columns[_SpwFlags] = (
 
 
 def flags(facts: RunFacts) -> Stage:
-    """Stage 5."""
+    """Stage 5: flags before and after the user's commands."""
     node = facts.nodes["restore"]
     result = node.found(FlagResult)
     blocks = []
@@ -222,7 +222,7 @@ _TARGETS: Columns[PlaneTarget] = (
 
 
 def cube(facts: RunFacts) -> Stage:
-    """Stage 6."""
+    """Stage 6: the planes of the cube, and which of them are imaged."""
     node, job, targets = facts.nodes["restore"], facts.job, facts.targets
     warnings = [*job.warnings, *(targets.warnings if targets else ())]
     calls = {f"tclean, iter{n}": job.iteration(n) for n in range(LAST_ITERATION + 1)}
