@@ -120,7 +120,8 @@ def test_a_frame_counts_units_downwards() -> None:
 
 
 def test_a_beam_has_its_size_and_turns_to_the_east() -> None:
-    text = beam_ellipse(Frame(HEADER, (100, 200)), RestoringBeam(major_arcsec=40, minor_arcsec=20, pa_deg=30), (500, 250))
+    beam = RestoringBeam(major_arcsec=40, minor_arcsec=20, pa_deg=30)
+    text = beam_ellipse(Frame(HEADER, (100, 200)), beam, (500, 250))
     rx, ry, angle = (
         float(re.search(p, text)[1]) for p in (f'rx="({NUMBER})', f'ry="({NUMBER})', rf"rotate\(({NUMBER})")
     )
