@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,3 +27,9 @@ def finished(small_job: Path) -> Path:
 def stock_calls(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """The tclean calls of a plane of that run in stock CASA."""
     return tclean_calls(finished, tmp_path_factory.mktemp("stock"))
+
+
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run, for a test to change."""
+    return Path(shutil.copytree(finished, tmp_path / "run", symlinks=True))

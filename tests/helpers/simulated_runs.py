@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
+
 from ccip_batch.run.folder import lock_file
 
 ROOT = Path(__file__).parents[2]
@@ -82,3 +84,22 @@ def make_run(job: Path, keep: str = "all") -> Path:
         )
         assert done.returncode == 0, done.stderr
     return folder
+
+
+def changed(job: Path, folder: Path, **keys: object) -> Path:
+    """A copy of a job with some keys changed: `inputs__vis=...`."""
+    config = yaml.safe_load(job.read_text())
+    for name, value in config["inputs"].items():
+        config["inputs"][name] = str(job.parent / value)
+    for key, value in keys.items():
+        section, name = key.split("__")
+        config.setdefault(section, {})[name] = value
+    target = folder / "job.yaml"
+    target.write_text(yaml.safe_dump(config))
+    return target
+
+
+def failing_run(job: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    done = ccip_batch("run", job, "--run-dir", tmp_path / "run")
+    assert (tmp_path / "run" / "nodes" / "restore" / "failure.json").is_file()
+    return done

@@ -66,3 +66,11 @@ def test_what_no_node_has_takes_no_room(capsys: pytest.CaptureFixture[str]) -> N
     print_status([row(attempts=1)])
     header = capsys.readouterr().out.splitlines()[0].split()
     assert header == ["node", "state", "elapsed", "CPU", "GB"]
+
+
+def test_status_of_a_finished_run(finished: Path) -> None:
+    done = ccip_batch("status", finished, "--json")
+    rows = {row["node"]: row for row in json.loads(done.stdout)}
+    assert {row["state"] for row in rows.values()} == {"done"}
+    assert next(iter(rows)) == "restore" and list(rows)[-1] == "publish"
+    assert rows["image_spw17"]["cpu_s"] > 0 and rows["image_spw17"]["peak_memory_bytes"] > 1e8
