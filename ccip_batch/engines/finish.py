@@ -1,4 +1,4 @@
-"""The end of a run, whichever engine ran it: are the products whole, the report, what is no longer needed."""
+"""The end of a run with either engine: check the products, write the report, remove what is no longer needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def finish(run: Run, done: bool) -> list[str]:
     """Write the report and, of a run whose nodes are all done, verify the products and clean up (`execution.keep`).
 
     Gives the names of products that have changed since they were written: nothing is cleaned then, and the next run
-    makes them again. A report that cannot be written is no failure of the run; it is said on standard error.
+    makes them again. A report that cannot be written does not fail the run; standard error says so.
     """
     bad = bad_products(run) if done else []
     write_report(run)

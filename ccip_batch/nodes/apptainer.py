@@ -196,7 +196,7 @@ def of_node(job: ResolvedJob, run: Path) -> Container | None:
 def apptainer() -> str:
     """The Apptainer command: `$CCIP_APPTAINER`, the one on PATH, or the one that a checkout has set up.
 
-    Raises ConfigError if there is none.
+    Raises ConfigError if Apptainer is missing.
     """
     given = os.environ.get(APPTAINER_VARIABLE)
     if given:

@@ -1,4 +1,4 @@
-"""What a node works with: its job, its folder, results of its parents, CASA when it is first asked for."""
+"""What a node works with: its job, its folder, its parents' results, and CASA, started when first used."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MOST_THREADS = 2
 
 
 class Workspace:
-    """What a node's work needs: its job, its folder, results of its parents, CASA when it is first asked for."""
+    """What a node works with: its job, its folder, its parents' results, and CASA, started when first used."""
 
     def __init__(self, run: Run, node: Node, fingerprint: str) -> None:
         self.run = run

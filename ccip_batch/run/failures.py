@@ -46,7 +46,7 @@ class NodeFailure(Model):
 
 
 def read_failure(path: Path) -> NodeFailure | None:
-    """A node's failure; None if there is none or it is damaged."""
+    """A node's failure; None without one, or if it is damaged."""
     return read_record(path, NodeFailure)
 
 

@@ -1,4 +1,4 @@
-"""Fingerprints: from what a node's work follows. A node is done if the fingerprint of its result is the present one.
+"""Fingerprints: what a node's work depends on. A node is done if its result has the fingerprint of today's job.
 
 No absolute path and no time stamp goes in, so that a copied run folder stays done.
 """

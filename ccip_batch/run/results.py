@@ -116,13 +116,13 @@ class NodeResult(Model):
 
 
 def read_result(path: Path) -> NodeResult | None:
-    """A node's result; None if there is none or it is damaged, so that the node is run again."""
+    """A node's result; None without one, or if it is damaged: the node is then run again."""
     result = read_record(path, NodeResult)
     return result if result is not None and result.is_intact() else None
 
 
 def read_record(path: Path, kind: type[T]) -> T | None:
-    """A record that was saved as JSON; None if there is none or it is damaged."""
+    """A record saved as JSON; None if the file is missing or damaged."""
     try:
         return kind.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):

@@ -33,7 +33,7 @@ class Run:
         return cls(folder, job, build_graph(job.groups), read_inputs(folder))
 
     def named(self, name: str) -> Node:
-        """A node by its name. Raises ConfigError, with the names there are, if there is no such node."""
+        """A node by its name. Raises ConfigError, listing the nodes, if the name is unknown."""
         if name not in self.graph:
             known = ", ".join(node.name for node in self.graph.nodes)
             raise ConfigError(f"{self.folder.path} has no node {name}; it has {known}.")

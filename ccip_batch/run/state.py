@@ -101,7 +101,7 @@ def _without_figures(node: Node, state: str) -> NodeStatus:
 
 
 def clock(seconds: float | None) -> str:
-    """A time as `m:ss` or `h:mm:ss`; empty if there is none."""
+    """A time as `m:ss` or `h:mm:ss`; empty for None."""
     if seconds is None:
         return ""
     minutes, rest = divmod(round(seconds), 60)

@@ -195,7 +195,7 @@ def _write_pool_records(run: Run) -> None:
 
 
 def main(verb: str, run_folder: str, *arguments: str) -> int:
-    """Run a verb. Raises DataError if there is no such verb."""
+    """Run a verb. Raises DataError for an unknown verb."""
     run = Run.read(Path(run_folder))
     if verb == "pre":
         return pre(run, arguments[0])

@@ -46,7 +46,7 @@ class NodeRow:
     submissions: int = 1
     """Submissions by DAGMan: 1, and 1 more for each RETRY."""
     attempts: int = 0
-    """Starts on a machine, over all submissions. Going on after a checkpoint on the same machine is no start."""
+    """Starts on a machine, over all submissions. Going on from a checkpoint on the same machine does not count."""
     evictions: int = 0
     """Times that it was put off a machine to run again, over all submissions."""
     checkpoints: int = 0
@@ -188,7 +188,7 @@ def _after(row: NodeRow | None, event: Any, node: str) -> NodeRow | None:
 
 
 def _not_evicted(row: NodeRow) -> NodeRow:
-    """HTCondor logs the hold or the removal of a running job as an eviction first; it is none."""
+    """HTCondor logs the hold or the removal of a running job as an eviction first, which it is not."""
     return replace(row, evictions=row.evictions - 1) if row.state is JobState.EVICTED else row
 
 

@@ -1,4 +1,4 @@
-"""Why HTCondor holds a job, in words."""
+"""Why HTCondor holds a job, in plain words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a node asks of the pool: memory, disk and time, from the estimates, with room to spare."""
+"""What a node asks of the pool: memory, disk and time, from the estimates, with a margin."""
 
 from __future__ import annotations
 

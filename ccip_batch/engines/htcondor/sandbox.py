@@ -68,7 +68,7 @@ def _unpack(archive: Path, name: str, saved: Path | None) -> Run:
 
 
 def _with_inputs_here(job: ResolvedJob) -> ResolvedJob:
-    """The job with the paths of its inputs as they are in this sandbox. They are no part of any fingerprint."""
+    """The job with the paths of its inputs as they are in this sandbox. Fingerprints do not contain them."""
     here = {}
     for key in type(job.inputs).model_fields:
         path = getattr(job.inputs, key)
