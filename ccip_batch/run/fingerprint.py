@@ -1,4 +1,4 @@
-"""Fingerprints: what a node's work depends on. A node is done if its result has the fingerprint of today's job.
+"""Fingerprints: what a node's work depends on. A node is done if its result has the fingerprint that the job gives now.
 
 No absolute path and no time stamp goes in, so that a copied run folder stays done.
 """
