@@ -14,11 +14,11 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["ccip_batch"]):
+    from ccip_batch.engines.htcondor import dagman, event_log, state
     from ccip_batch.errors import CcipError
     from ccip_batch.job import parameter_list
     from ccip_batch.job.problems import Problem
     from ccip_batch.run.folder import RunFolder
-    from ccip_batch.verbs.submit import dagman, event_log, state
     from ccip_batch.workflow.graph import Node
 
 NODE = Node("image_spw02", "image", None, ())
