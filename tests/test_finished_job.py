@@ -1,4 +1,4 @@
-"""A whole job on simulated visibilities, with CASA: what it makes, and that it can be repeated and gone on with."""
+"""A whole job on simulated visibilities, with CASA: what it makes, and that it can be repeated and continued."""
 
 from __future__ import annotations
 

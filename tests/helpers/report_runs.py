@@ -16,7 +16,7 @@ from pathlib import Path
 from helpers.simulated_runs import ccip_batch, link_inputs
 
 LACKING = ("QLcatmask-tier1.mask", "phase-self-cal.tbl")
-"""Ends of the names of the resources that the lacking tarball has not."""
+"""How the names of the resources end that are missing in the incomplete tarball."""
 
 
 def failed_restore(small_job: Path, folder: Path) -> Path:
