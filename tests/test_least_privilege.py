@@ -1,6 +1,6 @@
-"""That a run keeps to itself: nobody else may write its files, and it tells nothing of the user's environment.
+"""A run keeps to itself: nobody else may write to its files, and it reveals nothing of the user's environment.
 
-Jobs of tests are made with a umask of 0 and a secret in their environment (see helpers/simulated_runs.py).
+The jobs of the tests are made with a umask of 0 and a secret in their environment (see helpers/simulated_runs.py).
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ def _from_list(
 ) -> Checked | None:
     """A parameter list against its model; None if it is missing or something in it is wrong.
 
-    model: CubeList or ContinuumList. values: the list; None if there is none. mode: the imaging mode that it must have.
+    model: CubeList or ContinuumList. values: the list, or None. mode: the imaging mode that it must have.
     problems, warnings: what is wrong, and what is only noticed, is added to these.
     """
     if values is None:

@@ -1,4 +1,4 @@
-"""A folder with the input files of a job, as small as the checks without CASA allow."""
+"""The input files of a job, as small as the checks without CASA allow."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ TABLES = (
     f"{ROOT}_split.ms.flagversions/flags.statwt_1",
     f"{ROOT}_split.ms.flagversions/flags.se_initial",
 )
-"""Every resource once, and three that are not needed."""
+"""Each resource once, and three tables that are not needed."""
 JOB = f"""\
 inputs:
   vis: {ROOT}.ms
@@ -72,7 +72,7 @@ def add_table(tar: tarfile.TarFile, name: str) -> None:
 
 
 def make_archive(path: Path, tables: Iterable[str] = TABLES) -> Path:
-    """Write a `reimaging_resources.tgz` of tables with nothing in them."""
+    """Write a `reimaging_resources.tgz` of empty tables."""
     with tarfile.open(path, "w:gz") as tar:
         for table in tables:
             add_table(tar, table)

@@ -19,7 +19,7 @@ from ccip_batch.run.results import NodeResult
 from helpers.simulated_runs import ccip_batch, link_inputs
 
 LACKING = ("QLcatmask-tier1.mask", "phase-self-cal.tbl")
-"""Ends of the names of the resources that the lacking tarball has not."""
+"""How the names of the resources end that are missing in the incomplete tarball."""
 
 
 def failed_restore(small_job: Path, folder: Path) -> Path:

@@ -18,11 +18,11 @@ from ccip_batch.run.folder import lock_file
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "tests"
 LONGEST_S = 1800
-"""How long one process of the tests waits for another. It is a bound against hanging, no measure."""
+"""How long one process of the tests waits for another; it only keeps them from hanging."""
 
 
 def source_hash(*paths: str) -> str:
-    """Hash of source files but the report's, so that what is kept under build/ is made anew when they change."""
+    """Hash of all source files except the report's; when it changes, what is kept under build/ is made again."""
     digest = hashlib.sha256(".".join(map(str, sys.version_info[:2])).encode())
     for name in paths:
         for file in sorted((ROOT / name).rglob("*.py")) if (ROOT / name).is_dir() else [ROOT / name]:
@@ -32,7 +32,7 @@ def source_hash(*paths: str) -> str:
 
 
 SECRET = "planted/wJalrXUtnFEMI+K7MDENG"
-"""Jobs of tests are made with this in their environment; it must be nowhere in what they leave."""
+"""The jobs of the tests have this in their environment; it must not appear in anything that they leave."""
 
 
 def ccip_batch(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -42,7 +42,7 @@ def ccip_batch(*arguments: str | Path, **environment: str) -> subprocess.Complet
         capture_output=True,
         text=True,
         env={**os.environ, **environment},
-        umask=0,  # what is made must not depend on the user's
+        umask=0,  # the result must not depend on the user's
     )
 
 
@@ -76,7 +76,7 @@ def link_inputs(job: Path, folder: Path) -> Path:
 
 
 def make_run(job: Path, keep: str = "all") -> Path:
-    """A finished run of a job under build/, made once; gives its folder. keep: what `execution.keep` says."""
+    """A finished run of a job under build/, made once; gives its folder. keep: the value of `execution.keep`."""
     folder = job.parent / f"run-{keep}-{source_hash('ccip_batch')}"
     with alone(folder):
         done = ccip_batch(
