@@ -49,7 +49,7 @@ def test_sizes_are_overridden_and_sources_stay_on_pixels() -> None:
 @pytest.mark.parametrize(
     ("name", "sizes", "said"),
     [
-        ("dmeo", {}, "no preset 'dmeo'; there are demo"),
+        ("dmeo", {}, "no preset 'dmeo'; choose one of demo"),
         ("demo", {"channels": 4}, "channels=4"),
         ("demo", {"channels": 1, "fields": 0}, "channels=1.*fields=0"),
         ("demo", {"pixels": 20}, "do not cover the sources"),
