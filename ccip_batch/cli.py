@@ -127,20 +127,9 @@ def _with_container(overrides: tuple[str, ...], container: str | None) -> tuple[
 @_explained
 def validate(job: Path, run_dir: Path | None, container: str | None, overrides: tuple[str, ...]) -> int:
     """Check a job config, all its inputs and its image without running a node."""
-    from ccip_batch.verbs.check import check, try_out
-    from ccip_batch.verbs.prepare import default_run_folder, run_folder_of
+    from ccip_batch.verbs.prepare import validate as validate_job
 
-    findings = check(job, _with_container(overrides, container))
-    for warning in findings.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    findings.raise_if_wrong()
-    assert findings.resolved is not None
-    for warning in try_out(findings.resolved, run_dir or default_run_folder(findings.resolved)):
-        click.echo(f"warning: {warning}", err=True)
-    run_folder_of(findings.resolved, run_dir)
-    groups = ", ".join(group.selection.replace(",", "+") for group in findings.resolved.groups)
-    click.echo(f"{job} is valid: {findings.resolved.imagename}, spw groups {groups}")
-    return ExitCode.DONE
+    return validate_job(job, _with_container(overrides, container), run_dir)
 
 
 @main.command()
@@ -248,26 +237,21 @@ def report(run: Run, as_text: bool) -> int:
 @_explained
 def verify(source: Path) -> int:
     """Compute all checksums of a run, or of a copied products folder, and list what differs. Needs no CASA."""
-    from ccip_batch.verbs.verify import verify as verify_files
+    from ccip_batch.verbs.verify import show_verification
 
-    found = verify_files(source)
-    for line in found.notes:
-        click.echo(f"note: {line}")
-    for line in found.wrong:
-        click.echo(f"wrong: {line}", err=True)
-    click.echo(found.sentence())
-    return ExitCode.CHANGED if found.wrong else ExitCode.DONE
+    return show_verification(source)
 
 
 @main.command()
-@_RUN
+@click.argument("folder", type=_PATH, metavar="RUN")
 @click.argument("name", metavar="NODE")
 @_explained
-def node(run: Run, name: str) -> int:
+def node(folder: Path, name: str) -> int:
     """Run one node of a run folder. Engines call this; it also repeats a node by hand."""
     from ccip_batch.nodes.supervisor import main as node_main
+    from ccip_batch.run.folder import RunFolder
 
-    return node_main(run, name)
+    return node_main(RunFolder.existing(folder), name)
 
 
 @main.command()

@@ -15,8 +15,11 @@ def finish(run: Run, done: bool) -> list[str]:
     Gives the names of products that have changed since they were written: nothing is cleaned then, and the next run
     makes them again. A report that cannot be written does not fail the run; standard error says so.
     """
-    bad = bad_products(run) if done else []
-    write_report(run)
+    bad: list[str] = []
+    try:
+        bad = bad_products(run) if done else []
+    finally:
+        write_report(run)
     if done and not bad and run.job.execution.keep == "products":
         clean(run)
     return bad

@@ -149,7 +149,7 @@ class Container:
             raise _failure(
                 [
                     f"{what[path]}: {path} cannot be {'read' if sign == 'r' else 'written'} inside the image. "
-                    "Put it where Apptainer can bind it, for instance below your home folder, or mend its rights."
+                    "Put it where Apptainer can bind it, for instance below your home folder, or fix its permissions."
                     for sign, path in ((text[0], text[1:]) for text in found.unusable)
                 ]
             )
@@ -175,7 +175,7 @@ def of_job(job: ResolvedJob, run: Path) -> Container | None:
     except OSError as error:
         raise ConfigError(
             f"the run folder or an input cannot be bound: {error.filename}: {error.strerror}. Give another run "
-            "folder with --run-dir, or mend the rights."
+            "folder with --run-dir, or change the permissions."
         ) from error
 
 

@@ -25,7 +25,7 @@ def publish(work: Workspace) -> Outcome:
             failed.append(node.group.selection)
         else:
             planes[node.group.selection] = (work.run.node(node).out, result)
-    report = _report(work)
+    page = _report(work)
     results = {node.name: work.run.result(node) for node in work.run.graph.nodes}
     run = Provenance(
         work.job,
@@ -34,9 +34,7 @@ def publish(work: Workspace) -> Outcome:
         {name: result for name, result in results.items() if result and name != work.node.name},
         work.fingerprint,
     )
-    files = work.stage(
-        "publish", publish_products, run, planes, failed, work.run.folder.path / "nodes", report, work.out
-    )
+    files = work.stage("publish", publish_products, run, planes, failed, work.run.folder.path / "nodes", page, work.out)
     missing = f"; missing because they failed: spw {'; '.join(failed)}" if failed else ""
     return Outcome(summary=f"{len(files.files)} files{missing}", files=tuple(files.files))
 

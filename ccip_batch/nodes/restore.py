@@ -81,6 +81,7 @@ def _restoring(work: Workspace, vis: str, found: Resources, continuum: Continuum
     """What stage 4 restores, and with what."""
     job = work.job
     given = job.inputs.flag_commands
+    commands = [] if given is None else flag_commands.read(given)
     return Restoring(
         whole=vis,
         prediction={
@@ -92,7 +93,7 @@ def _restoring(work: Workspace, vis: str, found: Resources, continuum: Continuum
         models=found.models,
         selfcal_table=found.selfcal_table,
         spwmap=spwmap(work.casa, vis),
-        commands=[] if given is None else flag_commands.read(given),
+        commands=commands,
     )
 
 

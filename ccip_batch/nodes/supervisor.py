@@ -25,8 +25,8 @@ from ccip_batch.errors import CcipError, DataError, ExitCode, RunFolderError, sa
 from ccip_batch.imaging.checkpoint import Checkpoint
 from ccip_batch.nodes import apptainer
 from ccip_batch.records import sync_tree
-from ccip_batch.run.failures import Ending, NodeFailure, attempts, judge, judge_supervisor, make_failure, tail_of
-from ccip_batch.run.folder import lock_file
+from ccip_batch.run.failures import Ending, NodeFailure, attempt_number, judge, judge_supervisor, make_failure, tail_of
+from ccip_batch.run.folder import RunFolder, lock_file
 from ccip_batch.run.results import OUTCOME, NodeResult, Outcome, StageRecord, Usage
 from ccip_batch.run.run import Run
 from ccip_batch.workflow.estimates import time_limit_s
@@ -61,15 +61,17 @@ def run_node(run: Run, name: str) -> ExitCode:
     with lock_file(folder.lock, LOCK_WAIT_S) as descriptor:
         if descriptor is None:
             raise RunFolderError(f"node {name} is being run by another process.")
+        run = Run.read(run.folder)  # the job may have changed while this waited
         if run.is_done(node) and not folder.cleaned.exists():
             print(f"{name} is already done", flush=True)
             return ExitCode.DONE
         for parent in node.parents:
             if parent not in node.may_fail and run.result(parent) is None:
                 raise DataError(f"{name} needs {parent}, which is not done; run it first.")
-        for gone in run.lacks_output_of(node):
+        gone = [parent.name for parent in run.lacks_output_of(node)]
+        if gone:
             raise DataError(
-                f"{name} needs what {gone.name} made, which was removed after the export; run {gone.name} first."
+                f"{name} needs what {gone[0]} made, which was removed after the export; run {gone[0]} first."
             )
         return _Attempt(run, node, descriptor).start()
 
@@ -84,7 +86,7 @@ class _Attempt:
         self.fingerprint = run.fingerprint(node)
         self.lock = lock
         self.container = apptainer.of_node(run.job, run.folder.path)
-        self.attempts = attempts(run.failure(node) or run.result(node), self.fingerprint)
+        self.attempts = attempt_number(run.failure(node) or run.result(node), self.fingerprint)
         self.started = time.time()
         self.limit_s = time_limit_s(run.job, node)
         self.timed_out = False
@@ -340,11 +342,11 @@ def _stop(number: int, frame: object) -> None:
     raise Stopped
 
 
-def main(run: Run, name: str) -> ExitCode:
+def main(folder: RunFolder, name: str) -> ExitCode:
     """What `ccip-batch node` does. Errors that have an explanation are printed; the exit code is returned."""
     processes.die_with_parent()
     try:
-        return run_node(run, name)
+        return run_node(Run.read(folder), name)
     except CcipError as error:
         print(f"{name}: {error}", file=sys.stderr, flush=True)
         return error.exit_code

@@ -1,12 +1,11 @@
 """The process that does a node's work: it runs the node's stages, one after the other, in the node's work folder.
 
-It may be killed, or aborted by CASA, at any moment; its supervisor outlives it and judges what it left. It writes a
-file a stage, and `error.json` if a stage raised. Run as `python -m ccip_batch.nodes.worker RUN NODE FINGERPRINT`.
+It may be killed, or aborted by CASA, at any moment; its supervisor outlives it and judges what it left. It writes one
+file per stage, and `error.json` if a stage raised. Run as `python -m ccip_batch.nodes.worker RUN NODE FINGERPRINT`.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
@@ -23,6 +22,7 @@ from ccip_batch.run.checksums import Output
 from ccip_batch.run.folder import NodeFolder
 from ccip_batch.run.results import OUTCOME, Outcome
 from ccip_batch.run.run import Run
+from ccip_batch.workflow.kinds import Kind
 
 
 def main(run_folder: str, name: str, fingerprint: str) -> ExitCode:
@@ -57,10 +57,20 @@ def main(run_folder: str, name: str, fingerprint: str) -> ExitCode:
     return ExitCode.DONE
 
 
-def _work_of(kind: str) -> Callable[[Workspace], Outcome]:
-    """What a kind of node does: `nodes/<kind>.py`. The modules of other kinds, with all they import, stay out."""
-    function: Callable[[Workspace], Outcome] = getattr(importlib.import_module(f"ccip_batch.nodes.{kind}"), kind)
-    return function
+def _work_of(kind: Kind) -> Callable[[Workspace], Outcome]:
+    """What a kind of node does. The modules of other kinds, with all that they import, stay out."""
+    match kind:
+        case "restore":
+            from ccip_batch.nodes.restore import restore as work
+        case "image":
+            from ccip_batch.nodes.image import image as work
+        case "analyze":
+            from ccip_batch.nodes.analyze import analyze as work
+        case "export":
+            from ccip_batch.nodes.export import export as work
+        case "publish":
+            from ccip_batch.nodes.publish import publish as work
+    return work
 
 
 def _tell(folder: NodeFolder, cause: str, code: ExitCode) -> ExitCode:

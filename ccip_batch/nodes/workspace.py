@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import os
 import time
@@ -19,7 +18,7 @@ from ccip_batch.job.spw_groups import SpwGroup
 from ccip_batch.records import write_whole
 from ccip_batch.run.fingerprint import of_path, stamps
 from ccip_batch.run.folder import NodeFolder
-from ccip_batch.run.results import NodeResult, StageRecord
+from ccip_batch.run.results import NodeResult, StageRecord, StageResult
 from ccip_batch.run.run import Run
 from ccip_batch.stages.editimlist import CubeTargets, PlaneTarget
 from ccip_batch.workflow.graph import Node
@@ -88,10 +87,8 @@ class Workspace:
         so that the next run repeats it. Its result stays: other nodes may be reading it.
         """
         folder = self.run.node(name)
-        patterns = self.node.reads_of(self.run.graph[name])
         for output in self.parent(name).outputs:
-            read = any(fnmatch.fnmatchcase(output.name, pattern) for pattern in patterns)
-            if read and not output.is_whole_in(folder.out):
+            if self.node.reads(self.run.graph[name], output.name) and not output.is_whole_in(folder.out):
                 folder.damaged.touch()
                 raise DataError(
                     f"{folder.out / output.name} is damaged, or was changed after {name} had made it. Run again: "
@@ -123,6 +120,8 @@ class Workspace:
         started, clock, cpu = time.time(), time.monotonic(), _cpu_s()
         casa_cpu = self._casa.cpu if self._casa else 0.0
         result = function(*args, **kwargs)
+        if isinstance(result, StageResult) and result.stage != name:
+            raise TypeError(f"{type(result).__name__} is the result of stage {result.stage}, not of {name}")
         record = StageRecord(
             name=name,
             started=started,

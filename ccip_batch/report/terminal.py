@@ -12,7 +12,7 @@ from rich.text import Text
 from ccip_batch.report.facts import RunFacts
 from ccip_batch.report.plane_table import plane_table
 from ccip_batch.report.verdict import headline, identity, plane_counts
-from ccip_batch.run.failures import told
+from ccip_batch.run.failures import described
 
 _LEFT_OUT = ("Bandwidth", "Beam PA", "Stopped by", "Major cycles", "Why")
 """Columns that only the page has."""
@@ -41,7 +41,7 @@ def render(facts: RunFacts) -> str:
     for node in facts.failed:
         assert node.failure is not None
         say("")
-        for line in told(node.failure, node.folder.log):
+        for line in described(node.failure, node.folder.log, facts.run.path):
             say(line)
     table = plane_table(facts)
     say("\nPlanes (GHz, %, mJy/beam, arcsec; * to ****: 3 to 6 robust sigma from the other planes)")

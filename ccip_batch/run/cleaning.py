@@ -33,7 +33,7 @@ def _is_whole(path: Path, file: ProductFile) -> bool:
 
 
 def clean(run: Run) -> None:
-    """Remove the measurement sets that only lead to the products. Call it when those are verified.
+    """Remove what only leads to the products (measurement sets and masks). Call it when those are verified.
 
     What an export needs of a plane stays, so that other rejection thresholds image nothing again.
     """

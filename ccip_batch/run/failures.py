@@ -66,7 +66,7 @@ def make_failure(
     """The failure of a node that has just ended.
 
     run: the run folder. code: the exit code that tells its kind. fingerprint: of what was tried; empty if the node did
-    not come so far. started: seconds since 1970, by default now. tail: the last lines of its log.
+    not get that far. started: seconds since 1970, by default now. tail: the last lines of its log.
     """
     return NodeFailure(
         node=node.name,
@@ -84,7 +84,7 @@ def make_failure(
     )
 
 
-def attempts(before: NodeFailure | NodeResult | None, fingerprint: str) -> int:
+def attempt_number(before: NodeFailure | NodeResult | None, fingerprint: str) -> int:
     """Which try at the same work this is. before: what the last one left."""
     return 1 + (before.attempts if before and before.fingerprint == fingerprint else 0)
 
@@ -148,7 +148,7 @@ def judge(ending: Ending) -> tuple[ExitCode, str]:
 
 
 def judge_supervisor(code: int, tail: Sequence[str], disk_is_full: bool) -> tuple[ExitCode, str]:
-    """The same of a supervisor that ended without judging its worker; code and tail as those of `Ending`."""
+    """Exit code and cause for a supervisor that ended without judging its worker; code and tail as in `Ending`."""
     how = f"signal {_signal(-code)}" if code < 0 else f"exit code {code}"
     known = code in set(ExitCode) and code > 0
     cause = tail[-1] if known and tail else f"its supervisor ended with {how}"
@@ -157,8 +157,16 @@ def judge_supervisor(code: int, tail: Sequence[str], disk_is_full: bool) -> tupl
     return (ExitCode(code) if known else ExitCode.INTERNAL), cause
 
 
+REMOVED = -1000
+"""What DAGMan gives for a job that was removed, or could not be submitted, is this or less."""
+TOO_LARGE = "it needs more memory than the site offers (memory_limit in its profile)"
+"""Why a job is not tried again that was held for its memory as often as it could ask for more."""
+
+
 def cause_of_job(code: int, tail: Sequence[str]) -> str:
-    """Why a job of a pool failed that could not tell itself. code: as `Ending` has it; tail: of its standard error."""
+    """Why a job of a pool failed that could not tell itself. code: as DAGMan gives it; tail: of its standard error."""
+    if code <= REMOVED:
+        return "its job was removed from the queue or could not be submitted"
     if code < 0:
         return f"its job was killed ({_signal(-code)}): {_KILLED}"
     return tail[-1] if tail else f"its job ended with exit code {code} and no message"
@@ -186,9 +194,12 @@ def last_lines(failure: NodeFailure) -> list[str]:
     return [f"    {line}" for line in failure.log_tail[-SHOWN:]]
 
 
-def told(failure: NodeFailure, log: Path) -> Iterator[str]:
-    """A failure for a terminal: what failed and why, the end of the log, where it is, what repeats the node."""
+def described(failure: NodeFailure, log: Path, run: Path) -> Iterator[str]:
+    """A failure for a terminal: what failed and why, the end of the log, where it is, what repeats the node.
+
+    log: of the node. run: the run folder where it is now; the node may have run in a copy of it elsewhere.
+    """
     yield headline(failure)
     yield from last_lines(failure)
     yield f"  log: {log}"
-    yield f"  again: {failure.command}"
+    yield f"  again: {repeat_command(run, failure.node)}"

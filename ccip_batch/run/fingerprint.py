@@ -69,16 +69,16 @@ def stamps(path: Path) -> dict[Path, tuple[int, int]]:
     return {file: (stat.st_size, stat.st_mtime_ns) for file, stat in seen.items()}
 
 
-def save_inputs(run: RunFolder, inputs: Mapping[str, str]) -> None:
+def save_inputs(folder: RunFolder, inputs: Mapping[str, str]) -> None:
     """Keep the inputs' fingerprints in the run folder, where nodes read them."""
-    run.dag.mkdir(parents=True, exist_ok=True)
-    write_whole(run.inputs, json.dumps(dict(inputs), indent=1) + "\n")
+    folder.dag.mkdir(parents=True, exist_ok=True)
+    write_whole(folder.inputs, json.dumps(dict(inputs), indent=1) + "\n")
 
 
-def read_inputs(run: RunFolder) -> dict[str, str]:
+def read_inputs(folder: RunFolder) -> dict[str, str]:
     """What `save_inputs` kept; empty if there is nothing."""
     try:
-        return TypeAdapter(dict[str, str]).validate_json(run.inputs.read_bytes())
+        return TypeAdapter(dict[str, str]).validate_json(folder.inputs.read_bytes())
     except (OSError, ValueError):
         return {}
 
@@ -91,7 +91,7 @@ def of_node(job: ResolvedJob, inputs: Mapping[str, str], node: Node, parents: Ma
     """
     above: dict[str, Any] = {}
     for name, result in parents.items():
-        if KINDS[node.kind].of_target and result is not None and node.group is not None:
+        if KINDS[node.kind].own_target_only and result is not None and node.group is not None:
             planes = result.stage("editimlist_cube")["planes"]
             target = next((plane for plane in planes if plane["spw"] == node.group.selection), None)
             above[name] = [_chosen(job, _RESTORED), _inputs(inputs, KINDS["restore"].inputs), target]

@@ -37,7 +37,7 @@ class NodeFolder:
         """What the worker process says of its failure, before its supervisor judges it."""
         self.progress = self.path / "progress.json"
         self.stages = self.path / "stages"
-        """A JSON file a stage, while the node runs."""
+        """One JSON file per stage, while the node runs."""
         self.log = self.path / "node.log"
         self.supervisor_log = self.path / "supervisor.log"
         """What the supervisor printed, if the local engine ran it."""
@@ -51,9 +51,9 @@ class NodeFolder:
         self.out_before = run / "nodes" / node.name / "out.before"
         """Output of an earlier try, while the new one takes its place."""
         self.damaged = self.path / "damaged"
-        """There when another node found a file of this one changed: the next run repeats it."""
+        """Exists when another node found a file of this one changed: the next run repeats it."""
         self.cleaned = self.path / "cleaned"
-        """There when what the node gave to others was removed after the export."""
+        """Exists when what the node gave to others was removed after the export."""
         group = node.group.name if node.group else ""
         self.out = run / KINDS[node.kind].leaves.format(node=node.name, group=group)
 
@@ -129,7 +129,7 @@ def lock_file(path: Path, wait_s: float = 0.0) -> Iterator[int | None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock on a file. Needs no right to write."""
+    """Whether somebody holds the lock on a file. Needs no permission to write."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return not _lock(descriptor, 0.0, fcntl.LOCK_SH)

@@ -51,6 +51,11 @@ class Run:
         """How a node failed; None if it did not."""
         return read_failure(self.node(node).failure)
 
+    def missing_planes(self) -> list[str]:
+        """Spw groups that `publish` had to leave out because their nodes failed; none if it has not run."""
+        result = self.result("publish")
+        return list(result.stage("publish")["failed"]) if result else []
+
     def fingerprint(self, node: Node) -> str:
         """Fingerprint of a node's work as it would be now, from the results of its parents as they are."""
         return of_node(self.job, self.inputs, node, {name: self.result(name) for name in node.parents})

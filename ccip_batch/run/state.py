@@ -39,7 +39,7 @@ def read_status(run: Run, locks: bool = True) -> list[NodeStatus]:
     """The state of every node, in the order of the graph. locks: find out by their locks which nodes run."""
     done: dict[str, bool] = {}
     for node in run.graph.nodes:  # parents first
-        outdated = [] if KINDS[node.kind].of_target else [parent for parent in node.parents if not done[parent]]
+        outdated = [] if KINDS[node.kind].own_target_only else [parent for parent in node.parents if not done[parent]]
         there = any(run.result(parent) for parent in outdated)
         done[node.name] = not there and run.is_done(node)
     return [_node_status(run, node, done[node.name], locks) for node in run.graph.nodes]

@@ -148,7 +148,7 @@ def _unreadable(path: Path, is_folder: bool) -> str:
         return "does not exist"
     if path.is_dir() != is_folder:
         return "is not a folder" if is_folder else "is not a file"
-    return "" if os.access(path, os.R_OK | (os.X_OK if is_folder else 0)) else "is not readable for you"
+    return "" if os.access(path, os.R_OK | (os.X_OK if is_folder else 0)) else "is not readable: you have no permission"
 
 
 def _check_vis(vis: Path, where: str, problems: list[Problem]) -> None:

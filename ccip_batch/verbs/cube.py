@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ccip_batch.cube.cubes import Options, make_cube
-from ccip_batch.errors import ExitCode
+from ccip_batch.errors import CcipError, ExitCode
 from ccip_batch.report.facts import gather
 from ccip_batch.run.folder import RunFolder
 from ccip_batch.run.run import Run
@@ -31,7 +31,12 @@ def _states(source: Path) -> dict[str, str] | None:
     folder = RunFolder(source)
     if not folder.resolved.is_file():
         return None
+    try:
+        planes = gather(Run.read(folder)).planes
+    except CcipError as error:
+        click.echo(f"warning: what became of the planes is not known: {error}", err=True)
+        return None
     return {
         plane.spw.replace(",", "_"): "no file" if plane.state == "kept" else f"{plane.state}: {plane.reason}"
-        for plane in gather(Run.read(folder)).planes
+        for plane in planes
     }

@@ -6,8 +6,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
+
 from ccip_batch.engines.htcondor.sites import load_site
-from ccip_batch.errors import RunFolderError
+from ccip_batch.errors import ExitCode, RunFolderError
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.records import write_whole
 from ccip_batch.run.fingerprint import of_inputs, read_inputs, save_inputs
@@ -54,6 +56,25 @@ def _planes_at_once(job: ResolvedJob) -> int:
     if job.execution.site is None:
         return job.execution.workers or machine_cores()
     return 0 if load_site(job.execution.site).data == "transfer" else len(job.groups)
+
+
+def validate(config: Path, overrides: Sequence[str], run_dir: Path | None) -> ExitCode:
+    """What `ccip-batch validate` does: check a job as `run` and `plan` do, try its image out, and write nothing.
+
+    Raises the errors of `open_run`.
+    """
+    findings = check.check(config, overrides)
+    for warning in findings.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    findings.raise_if_wrong()
+    job = findings.resolved
+    assert job is not None
+    for warning in check.try_out(job, run_dir or default_run_folder(job)):
+        click.echo(f"warning: {warning}", err=True)
+    run_folder_of(job, run_dir)
+    groups = ", ".join(group.selection.replace(",", "+") for group in job.groups)
+    click.echo(f"{config} is valid: {job.imagename}, spw groups {groups}")
+    return ExitCode.DONE
 
 
 def write_job(folder: RunFolder, config: Path, job: ResolvedJob) -> list[str]:

@@ -16,7 +16,7 @@ from ccip_batch.job.config import ResolvedJob
 from ccip_batch.job.versions import CASA_MISSING, casa_is_installed
 from ccip_batch.nodes import apptainer
 from ccip_batch.nodes.supervisor import run_node
-from ccip_batch.run.failures import told
+from ccip_batch.run.failures import described
 from ccip_batch.run.folder import RunFolder
 from ccip_batch.run.run import Run
 from ccip_batch.verbs import check
@@ -53,7 +53,10 @@ def run_job(config: Path, overrides: Sequence[str], run_dir: Path | None) -> Exi
             _tell_failures(run)
             return code
         if bad:
-            raise DataError(f"products have changed since they were written: {', '.join(bad)}. Run again to mend them.")
+            changed = ", ".join(bad)
+            raise DataError(
+                f"products have changed since they were written: {changed}. Give the same command again to repair them."
+            )
     click.echo(f"Products: {folder.products}")
     return code
 
@@ -92,4 +95,4 @@ def _tell_failures(run: Run) -> None:
     for node in run.graph.nodes:
         failure = run.failure(node)
         if failure is not None:
-            click.echo("\n".join(["", *told(failure, run.node(node).log)]), err=True)
+            click.echo("\n".join(["", *described(failure, run.node(node).log, run.folder.path)]), err=True)

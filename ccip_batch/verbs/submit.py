@@ -16,7 +16,7 @@ from ccip_batch.engines.htcondor.dagman import (
     submit_dag,
     write_rescue,
 )
-from ccip_batch.engines.htcondor.plan import DAG, check_site, write_plan
+from ccip_batch.engines.htcondor.plan import DAG, DAG_SCRIPTS, SCRIPT, check_site, write_plan
 from ccip_batch.errors import CcipError, ExitCode, RunFolderError
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.nodes.apptainer import digest
@@ -80,6 +80,7 @@ def resume(run: Run) -> ExitCode:
     _planned(run)
     with run.folder.locked():
         refuse_while_alive(run.folder)
+        run = Run.read(run.folder)  # it may have been planned again while this waited
         needed = needed_nodes(run)
         if not needed and not _publish_failed(run):
             click.echo("All nodes are done.")
@@ -91,9 +92,10 @@ def retry(run: Run, name: str) -> ExitCode:
     """Submit one node again, done or not, with what comes after it; other nodes that failed stay failed."""
     _planned(run)
     run.named(name)
-    graph = run.graph
     with run.folder.locked():
         refuse_while_alive(run.folder)
+        run = Run.read(run.folder)  # as in `resume`
+        graph = run.graph
         result = run.node(name).result
         before = result.read_text(encoding="utf-8") if result.is_file() else None
         result.unlink(missing_ok=True)
@@ -115,11 +117,15 @@ def _planned(run: Run) -> None:
         raise RunFolderError(
             f"{run.folder.path} was not planned for HTCondor. Continue a run of the local engine with `ccip-batch run`."
         )
+    if f"-m {DAG_SCRIPTS} " not in (run.folder.dag / SCRIPT).read_text(encoding="utf-8", errors="replace"):
+        raise RunFolderError(
+            f"{run.folder.path} was planned by another version of ccip_batch: its DAG calls what is no longer there. "
+            f"Plan it again: ccip-batch plan {run.folder.job} --run-dir {run.folder.path}"
+        )
 
 
 def _publish_failed(run: Run) -> bool:
-    result = run.result("publish")
-    return result is None or bool(result.stage("publish")["failed"])
+    return run.result("publish") is None or bool(run.missing_planes())
 
 
 def _submit_rest(run: Run, needed: set[str]) -> ExitCode:

@@ -1,7 +1,7 @@
 """`ccip-batch verify`: whether files are what they were when they were written. Needs no CASA.
 
-A products folder is held against its SHA256SUMS. In a run folder that is held against the result of the node that wrote
-it, so are the other files of results, and the inputs against the fingerprints of when the job was started.
+A products folder is compared with its SHA256SUMS. In a run folder, all files of results are compared with what the nodes
+noted when they wrote them, and the inputs with their fingerprints of when the job was started.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import click
 from pydantic import ValidationError
 
-from ccip_batch.errors import DataError, RunFolderError
+from ccip_batch.errors import DataError, ExitCode, RunFolderError
 from ccip_batch.run.checksums import ProductFile
 from ccip_batch.run.fingerprint import of_path
 from ccip_batch.run.folder import NodeFolder
@@ -61,6 +62,17 @@ def verify(source: Path) -> Verification:
     return found
 
 
+def show_verification(source: Path) -> ExitCode:
+    """What `ccip-batch verify` does: print what was found. Raises as `verify`."""
+    found = verify(source)
+    for line in found.notes:
+        click.echo(f"note: {line}")
+    for line in found.wrong:
+        click.echo(f"wrong: {line}", err=True)
+    click.echo(found.sentence())
+    return ExitCode.CHANGED if found.wrong else ExitCode.DONE
+
+
 def _verify_run(run: Run, found: Verification) -> None:
     seen: set[Path] = set()
     for node in run.graph.nodes:
@@ -99,7 +111,7 @@ def _files(folder: NodeFolder, result: NodeResult) -> list[tuple[Path, ProductFi
 
 
 def _verify_products(folder: Path, found: Verification, seen: Iterable[Path] = ()) -> None:
-    """Hold a folder against its SHA256SUMS. seen: files that have been compared already."""
+    """Compare a folder with its SHA256SUMS. seen: files that have been compared already."""
     sums = folder / CHECKSUMS
     if sums.stat().st_size > MAX_BYTES:
         raise DataError(f"{sums} is larger than {MAX_BYTES} bytes, too large for a list of checksums.")

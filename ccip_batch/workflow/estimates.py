@@ -158,7 +158,7 @@ def disk_bytes(job: ResolvedJob, at_once: int) -> int:
 
 
 def time_limit_s(job: ResolvedJob, node: Node) -> float:
-    """Seconds after which a node is taken to hang. The estimates are rough, machines differ: so it is far beyond."""
+    """Seconds after which a node is assumed to hang. The estimates are rough, machines differ: so it is far beyond."""
     return job.execution.time_limit or max(_LEAST_LIMIT_S, _LIMIT_FACTOR * seconds(job, node))
 
 

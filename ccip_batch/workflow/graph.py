@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,10 @@ class Node:
         group = self.group.name if self.group else ""
         return tuple(one.format(group=group) for one in KINDS[self.kind].reads.get(parent.kind, ()))
 
+    def reads(self, parent: Node, name: str) -> bool:
+        """Whether it reads a file or folder of this name of a parent's output."""
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.reads_of(parent))
+
 
 class Graph:
     """All nodes of a job, in an order in which they could run."""
@@ -50,7 +55,7 @@ def build_graph(groups: Sequence[SpwGroup]) -> Graph:
     """The graph of a job with these spw groups. Names are zero-padded, so that they sort."""
     nodes: list[Node] = []
     for kind, about in KINDS.items():
-        for group in groups if about.a_group else [None]:
+        for group in groups if about.per_group else [None]:
             before = {one: _names(one, groups if group is None else [group]) for one in about.parents}
             nodes.append(
                 Node(
@@ -66,7 +71,7 @@ def build_graph(groups: Sequence[SpwGroup]) -> Graph:
 
 def _names(kind: Kind, groups: Sequence[SpwGroup]) -> list[str]:
     """The nodes of a kind that serve these groups."""
-    return [_name(kind, group) for group in groups] if KINDS[kind].a_group else [kind]
+    return [_name(kind, group) for group in groups] if KINDS[kind].per_group else [kind]
 
 
 def _name(kind: Kind, group: SpwGroup) -> str:

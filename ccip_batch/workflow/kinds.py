@@ -1,8 +1,9 @@
 """The kinds of node, in one table: what each waits for, reads and leaves, where it runs, what is cleaned.
 
-restore -> image (one a spw group) -> analyze -> export (one a spw group) -> publish
+restore -> image (one per spw group) -> analyze -> export (one per spw group) -> publish
 
-Everything that tells kinds apart by more than what they compute is read from here.
+What a kind computes is in nodes/<kind>.py, what it needs in estimates.py, which options its work depends on in
+run/fingerprint.py. The report reads previews and results of all kinds, without being in this table.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ class NodeKind:
     """What the nodes of a kind have in common."""
 
     parents: tuple[Kind, ...] = ()
-    """Kinds whose nodes must have ended before. Of a kind with a node a group, a node of another such kind waits for
-    the one of its own group; a node for all groups waits for each of them."""
+    """Kinds whose nodes must have ended before. If both kinds have a node per group, a node waits for that of its own
+    group; a node for all groups waits for each of them."""
     may_fail: tuple[Kind, ...] = ()
     """Parents without which a node goes on, and says so."""
-    a_group: bool = False
+    per_group: bool = False
     """Whether there is one for each spw group."""
     inputs: tuple[str, ...] = ()
     """Inputs of the job whose content it reads, by their keys in the config."""
@@ -38,23 +39,25 @@ class NodeKind:
     """Whether it works in the run folder also where files are transferred: it touches the files of all planes."""
     checkpoints: bool = False
     """Whether it saves its work on the way, and goes on from there."""
-    of_target: bool = False
-    """Whether it follows from its own target alone, and not from what else its parents made."""
+    own_target_only: bool = False
+    """Whether it depends on its own target alone, and not on what else its parents made."""
+    always_runs: bool = False
+    """Whether its job runs also if it is done: it must say each time that planes are missing."""
 
 
 KINDS: dict[Kind, NodeKind] = {
     "restore": NodeKind(inputs=("vis", "reimaging_resources", "flag_commands"), cleaned=True),
     "image": NodeKind(
         parents=("restore",),
-        a_group=True,
+        per_group=True,
         reads={"restore": ("{group}.ms", "tier1.mask", "tier2.mask")},
         checkpoints=True,
-        of_target=True,
+        own_target_only=True,
     ),
     "analyze": NodeKind(parents=("restore", "image"), may_fail=("image",), reads={"image": ("samples.npz",)}),
     "export": NodeKind(
         parents=("restore", "image", "analyze"),
-        a_group=True,
+        per_group=True,
         reads={"image": ("*.fits", "image.pbcor.subim")},
         leaves="planes/{group}",
     ),
@@ -66,6 +69,7 @@ KINDS: dict[Kind, NodeKind] = {
         reads={"export": ("*.fits",)},
         leaves="products",
         on_access_point=True,
+        always_runs=True,
     ),
 }
 """In the order in which they run."""

@@ -15,14 +15,14 @@ from ccip_batch.run.failures import (
     LOG_TAIL,
     SHOWN,
     Ending,
-    attempts,
+    attempt_number,
     cause_of_job,
+    described,
     judge,
     judge_supervisor,
     make_failure,
     read_failure,
     tail_of,
-    told,
 )
 from ccip_batch.workflow.graph import build_graph
 
@@ -83,6 +83,7 @@ def test_what_a_supervisor_said_of_a_full_disk_is_said_once() -> None:
     [
         (-9, ["x"], "its job was killed (SIGKILL)"),
         (-99, [], "its job was killed (signal 99)"),
+        (-1004, [], "removed from the queue"),
         (3, ["first", "last"], "last"),
         (3, [], "exit code 3 and no message"),
     ],
@@ -107,10 +108,12 @@ def test_a_failure_is_saved_read_and_told(tmp_path: Path) -> None:
     made = make_failure(tmp_path, NODE, ExitCode.CASA, "it broke", fingerprint="f", stage="makeimages", tail=tail)
     made.save(tmp_path / "failure.json")
     read = read_failure(tmp_path / "failure.json")
-    assert read == made and attempts(read, "f") == 2 and attempts(read, "g") == 1 and attempts(None, "f") == 1
-    lines = list(told(made, log))
+    assert (
+        read == made and attempt_number(read, "f") == 2 and attempt_number(read, "g") == attempt_number(None, "f") == 1
+    )
+    lines = list(described(made, log, Path("/elsewhere/run")))
     assert lines[0] == "image_spw02 failed in makeimages: it broke"
     assert lines[1:-2] == [f"    line {number}" for number in range(40 - SHOWN, 40)]
-    assert lines[-2:] == [f"  log: {log}", f"  again: ccip-batch node {tmp_path} image_spw02"]
+    assert lines[-2:] == [f"  log: {log}", "  again: ccip-batch node /elsewhere/run image_spw02"]
     early = make_failure(tmp_path, NODE, ExitCode.DATA, "no data")
-    assert next(told(early, log)) == "image_spw02 failed in its start: no data"
+    assert next(described(early, log, tmp_path)) == "image_spw02 failed in its start: no data"

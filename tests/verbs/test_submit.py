@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from helpers.input_files import make_job
 from helpers.simulated_runs import ccip_batch
 
@@ -29,3 +30,13 @@ def test_a_run_whose_dag_is_in_the_queue_is_left_to_it(small_job: Path, tmp_path
     (run / "dag" / "ccip.dag.dagman.log").write_text(submitted)
     done = ccip_batch("run", small_job, "--run-dir", run)
     assert done.returncode == 12 and "is in the queue (job 7)" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["submit", "resume", "retry"])
+def test_a_dag_that_another_version_planned_is_planned_again(tmp_path: Path, verb: str) -> None:
+    job = make_job(tmp_path / "job", "execution: {engine: htcondor, site: local}\n")
+    assert ccip_batch("plan", job, "--run-dir", tmp_path / "run").returncode == 0
+    script = tmp_path / "run" / "dag" / "ccip-dag.sh"
+    script.write_text(script.read_text().replace("ccip_batch.engines.htcondor.dag_scripts", "ccip_batch.dag_scripts"))
+    done = ccip_batch(verb, tmp_path / "run", *(["restore"] if verb == "retry" else []))
+    assert done.returncode == 12 and "planned by another version" in done.stderr and "ccip-batch plan" in done.stderr

@@ -16,16 +16,14 @@ from ccip_batch.engines.htcondor.plan import LOGS, NO_RETRY, is_skipped, planned
 from ccip_batch.engines.htcondor.state import hold_at_removal, pool_records
 from ccip_batch.errors import CcipError, DataError, ExitCode, ResourceError
 from ccip_batch.records import write_whole
-from ccip_batch.run.failures import attempts, cause_of_job, make_failure, tail_of
+from ccip_batch.run.failures import REMOVED, TOO_LARGE, attempt_number, cause_of_job, make_failure, tail_of
 from ccip_batch.run.needed import needed_nodes
 from ccip_batch.run.run import Run
 from ccip_batch.workflow.graph import Node
 from ccip_batch.workflow.kinds import KINDS
 
 _FIRST_MENDABLE = ExitCode.RESOURCES
-"""Exit codes from here on are failures that a new try can mend."""
-_REMOVED = -1000
-"""What DAGMan gives for a job that was removed, or could not be submitted, is this or less."""
+"""Exit codes from here on are failures that another try can get past."""
 _MOST_TIMES_OVER = 3
 """Eight times the first request: beyond that something else is wrong."""
 POOL_RECORDS = "pool.json"
@@ -39,7 +37,7 @@ def pre(run: Run, name: str) -> int:
     """
     node = run.graph[name]
     failed = any(run.result(parent) is None for parent in node.parents if parent not in node.may_fail)
-    needed = node.kind == "publish" or name in needed_nodes(run)
+    needed = KINDS[node.kind].always_runs or name in needed_nodes(run)
     if needed and _is_transferred(run, node) and _unpack_what_waits(run, node):
         needed = name in needed_nodes(run)
     skip = failed or not needed
@@ -58,11 +56,10 @@ def pre(run: Run, name: str) -> int:
 def post(run: Run, name: str, returned: int, retry: int, retries: int) -> int:
     """After a node: what DAGMan shall take as its exit code.
 
-    returned: exit code of the job; negative: the signal that killed it, or that it was removed. retry: how often it
-    was tried again so far; retries: how often at most.
-
-    The real one while there are retries left; NO_RETRY for what they cannot mend. A plane's node that failed for good
-    counts as good here, so that the other planes go on: its failure stands in its folder, and `publish` tells of it.
+    The real exit code while there are retries left; NO_RETRY for what a retry cannot repair. A plane's node that
+    failed for good counts as good here, so that the other planes go on: its failure stands in its folder, and `publish`
+    reports it. returned: exit code of the job; negative: the signal that killed it, or that it was removed. retry: how
+    often it was tried again so far; retries: how often at most.
     """
     if is_skipped(run, name):
         return 0
@@ -81,11 +78,11 @@ def post(run: Run, name: str, returned: int, retry: int, retries: int) -> int:
         transfer.forget(run, node)
     if code == 0:
         return _code_of_done(run, node)
-    too_large = returned <= _REMOVED and _was_held_for_memory(run, node)
+    too_large = returned <= REMOVED and _was_held_for_memory(run, node)
     if too_large:
-        code, cause = int(ExitCode.RESOURCES), "it needs more memory than the site offers (memory_limit in its profile)"
+        code, cause = int(ExitCode.RESOURCES), TOO_LARGE
     if returned < 0 or not came or run.failure(node) is None:
-        _write_failure(run, node, code, cause or _cause(run, node, returned))
+        _write_failure(run, node, code, cause or cause_of_job(returned, _last_lines(run, node)))
     if code >= _FIRST_MENDABLE and retry < retries and not too_large:
         return code
     if any(name in child.may_fail for child in run.graph.children(name)):
@@ -94,7 +91,7 @@ def post(run: Run, name: str, returned: int, retry: int, retries: int) -> int:
 
 
 def _unpack_what_waits(run: Run, node: Node) -> bool:
-    """Unpack what an earlier try gave back and its POST script could not, for want of disk; whether there was any."""
+    """Unpack what an earlier try gave back but its POST script could not, the disk being full; whether there was any."""
     if not transfer.output_name(run, node).is_file():
         return False
     try:
@@ -109,7 +106,7 @@ def _unpack_what_waits(run: Run, node: Node) -> bool:
 
 
 def _times_over(run: Run, node: Node) -> int:
-    """How often a node's request is doubled: once more after each try that ended for want of memory or disk."""
+    """How often a node's request is doubled: once more after each try that ran out of memory or disk."""
     failure = run.failure(node)
     if failure is None or failure.fingerprint != run.fingerprint(node):
         return 0
@@ -125,7 +122,7 @@ def _was_held_for_memory(run: Run, node: Node) -> bool:
 
 def final(run: Run, dag_status: int) -> int:
     """At the end of the DAG: check the products, clean up, write the report; passes the state of the DAG on."""
-    # with matplotlib and scipy; before and after each node nobody wants to wait for those
+    # these import matplotlib and scipy, which takes too long for what runs before and after each node
     from ccip_batch.engines.finish import finish
     from ccip_batch.stages.publish import pack_logs
 
@@ -149,7 +146,7 @@ def _code_of_done(run: Run, node: Node) -> int:
     if result is None:
         print(f"{node.name} ended with 0 but left no result", file=sys.stderr)
         return NO_RETRY
-    if node.kind == "publish" and result.stage("publish")["failed"]:
+    if node.kind == "publish" and run.missing_planes():
         return int(ExitCode.PLANES_FAILED)
     return 0
 
@@ -167,15 +164,9 @@ def _write_failure(run: Run, node: Node, code: int, cause: str) -> None:
         code,
         cause,
         fingerprint=fingerprint,
-        attempts=attempts(before, fingerprint),
+        attempts=attempt_number(before, fingerprint),
         tail=_last_lines(run, node),
     ).save(folder.failure)
-
-
-def _cause(run: Run, node: Node, returned: int) -> str:
-    if returned <= _REMOVED:
-        return "its job was removed from the queue or could not be submitted"
-    return cause_of_job(returned, _last_lines(run, node))
 
 
 def _last_lines(run: Run, node: Node) -> list[str]:

@@ -34,10 +34,10 @@ class Dag:
     held: bool
 
 
-def last_dag(run: RunFolder) -> Dag | None:
+def last_dag(folder: RunFolder) -> Dag | None:
     """The last submission, from DAGMan's own event log; None if there was none. Needs no pool."""
     try:
-        text = (run.dag / f"{DAG}.dagman.log").read_text(encoding="utf-8", errors="replace")
+        text = (folder.dag / f"{DAG}.dagman.log").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     cluster, alive, held = None, False, False
@@ -50,61 +50,62 @@ def last_dag(run: RunFolder) -> Dag | None:
     return None if cluster is None else Dag(cluster, alive, held)
 
 
-def refuse_while_alive(run: RunFolder) -> None:
+def refuse_while_alive(folder: RunFolder) -> None:
     """Raise RunFolderError if the run's DAG is in the queue."""
-    dag = last_dag(run)
+    dag = last_dag(folder)
     if dag is not None and dag.alive:
         raise RunFolderError(
-            f"the DAG of {run.path} is in the queue (job {dag.cluster}). Wait for its end, or `ccip-batch cancel` it."
+            f"the DAG of {folder.path} is in the queue (job {dag.cluster}). "
+            "Wait for its end, or `ccip-batch cancel` it."
         )
 
 
-def submit_dag(run: RunFolder, rescue: int | None = None) -> int:
+def submit_dag(folder: RunFolder, rescue: int | None = None) -> int:
     """Submit the DAG, from a rescue file of ours if one is named; gives DAGMan's job number.
 
     Raises ConfigError if the tools of HTCondor are missing, RunFolderError if they refuse.
     """
-    command = ["condor_submit_dag", "-batch-name", run.path.name]
+    command = ["condor_submit_dag", "-batch-name", folder.path.name]
     # -force moves what an earlier DAG left, rescue files too: not with one that is to be used
     command += ["-force", DAG] if rescue is None else ["-dorescuefrom", str(rescue), "-update_submit", DAG]
-    said = _call(command, run)
+    said = _call(command, folder)
     found = re.search(r"submitted to cluster (\d+)", said)
     if found is None:
         raise RunFolderError(f"condor_submit_dag did not name the job it submitted:\n{said}")
     return int(found[1])
 
 
-def remove_dag(run: RunFolder, cluster: int) -> None:
+def remove_dag(folder: RunFolder, cluster: int) -> None:
     """Remove DAGMan and with it all its nodes; it writes a rescue file and runs the FINAL node."""
-    _call(["condor_rm", str(cluster)], run)
+    _call(["condor_rm", str(cluster)], folder)
 
 
-def write_rescue(run: RunFolder, done: Collection[str]) -> int:
+def write_rescue(folder: RunFolder, done: Collection[str]) -> int:
     """Write the next rescue file: these nodes are done. Gives its number."""
-    numbers = [int(found[1]) for path in run.dag.iterdir() if (found := _RESCUE.match(path.name))]
+    numbers = [int(found[1]) for path in folder.dag.iterdir() if (found := _RESCUE.match(path.name))]
     number = max(numbers, default=0) + 1
     if number > 999:
-        raise RunFolderError(f"{run.dag} has 999 rescue files; remove the old ones.")
+        raise RunFolderError(f"{folder.dag} has 999 rescue files; remove the old ones.")
     lines = ["# Nodes that are done, from their results. Written by ccip-batch.", *(f"DONE {name}" for name in done)]
-    write_whole(run.dag / f"{DAG}.rescue{number:03d}", "\n".join(lines) + "\n")
+    write_whole(folder.dag / f"{DAG}.rescue{number:03d}", "\n".join(lines) + "\n")
     return number
 
 
-def remove_rescue(run: RunFolder, number: int) -> None:
+def remove_rescue(folder: RunFolder, number: int) -> None:
     """Remove a rescue file."""
-    (run.dag / f"{DAG}.rescue{number:03d}").unlink(missing_ok=True)
+    (folder.dag / f"{DAG}.rescue{number:03d}").unlink(missing_ok=True)
 
 
-def query_jobs(run: RunFolder, dag: Dag) -> list[dict[str, object]]:
+def query_jobs(folder: RunFolder, dag: Dag) -> list[dict[str, object]]:
     """One query: the DAG's job and those of its nodes that are in the queue. Raises ConfigError or RunFolderError."""
     constraint = f"ClusterId == {dag.cluster} || DAGManJobId == {dag.cluster}"
     attributes = "ClusterId,JobStatus,DAGNodeName,HoldReason,RemoteHost"
-    text = _call(["condor_q", "-allusers", "-constraint", constraint, "-json", "-attributes", attributes], run)
+    text = _call(["condor_q", "-allusers", "-constraint", constraint, "-json", "-attributes", attributes], folder)
     jobs = json.loads(text) if text.strip() else []
     return [job for job in jobs if isinstance(job, dict)]
 
 
-def _call(command: Sequence[str], run: RunFolder) -> str:
+def _call(command: Sequence[str], folder: RunFolder) -> str:
     if shutil.which(command[0]) is None:
         raise ConfigError(
             f"{command[0]} is not on the PATH: this needs the client tools of the pool's HTCondor. Log in to an access "
@@ -113,7 +114,7 @@ def _call(command: Sequence[str], run: RunFolder) -> str:
 
     try:
         done = subprocess.run(
-            command, cwd=run.dag, text=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS
+            command, cwd=folder.dag, text=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS
         )
     except subprocess.TimeoutExpired as error:
         raise RunFolderError(f"{command[0]} did not answer within {_SECONDS} s: is the pool up?") from error

@@ -16,6 +16,7 @@ import yaml
 import ccip_batch
 from ccip_batch.engines.htcondor.requests import memory_limit_mb, request
 from ccip_batch.engines.htcondor.sites import Site, load_site, read_site
+from ccip_batch.engines.htcondor.transfer import LARGE_INPUTS
 from ccip_batch.errors import ConfigError, ExitCode
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.job.package_files import data_folder
@@ -31,12 +32,14 @@ SCRIPT = "ccip-dag.sh"
 SITE = "site.yaml"
 """The site profile as it was when the run was planned."""
 TRANSFER = "transfer"
+DAG_SCRIPTS = "ccip_batch.engines.htcondor.dag_scripts"
+"""The module that DAGMan's scripts call."""
 LOGS = "logs"
 
 SKIP = "skip"
 """In dag/: lines of each node's submit description, by which its PRE script lets it run or not."""
 NO_RETRY = int(ExitCode.PLANES_FAILED)
-"""Exit code of a POST script: a retry cannot mend it."""
+"""Exit code of a POST script: a retry cannot repair it."""
 
 IMAGE_PYTHON = "/opt/ccip/bin/python"
 """In an image that `make image` made."""
@@ -148,14 +151,14 @@ def check_site(job: ResolvedJob) -> Site:
 
 def _dag_text(render: Callable[[str, Mapping[str, object]], str], run: Run, site: Site) -> str:
     job = run.job
-    inputs = f"{job.inputs.vis}, {job.inputs.reimaging_resources}" if site.data == "transfer" else ""
+    inputs = ", ".join(str(getattr(job.inputs, key)) for key in LARGE_INPUTS) if site.data == "transfer" else ""
     nodes = [
         {
             "name": node.name,
             "kind": node.kind,
             "parents": node.parents,
             "request": request(job, site, node),
-            "inputs": inputs if "vis" in KINDS[node.kind].inputs else "",
+            "inputs": inputs if set(LARGE_INPUTS) <= set(KINDS[node.kind].inputs) else "",
         }
         for node in run.graph.nodes
     ]
@@ -209,6 +212,6 @@ def _write_script(path: Path, environment: str) -> None:
         path,
         "#!/bin/sh\n# Runs before (pre) and after (post) each node, on the access point. Written by ccip-batch plan.\n"
         + "".join(words)
-        + f'exec {shlex.quote(sys.executable)} -m ccip_batch.engines.htcondor.dag_scripts "$@"\n',
+        + f'exec {shlex.quote(sys.executable)} -m {DAG_SCRIPTS} "$@"\n',
     )
     path.chmod(0o755)

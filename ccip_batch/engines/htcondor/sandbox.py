@@ -47,7 +47,7 @@ def _main(name: str) -> ExitCode:
         print(f"{name}: {error}", file=sys.stderr, flush=True)
         return error.exit_code
     try:
-        return node_runner.main(run, name)
+        return node_runner.main(run.folder, name)
     finally:
         pack_output(run, run.graph[name], output)
 

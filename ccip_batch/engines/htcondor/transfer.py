@@ -19,7 +19,7 @@ from ccip_batch.workflow.kinds import KINDS
 
 INPUTS = "inputs"
 """Folder in the tar for the small input files, one folder each: two may have the same name."""
-_LARGE_INPUTS = ("vis", "reimaging_resources")
+LARGE_INPUTS = ("vis", "reimaging_resources")
 """Inputs that HTCondor transfers by itself."""
 _RECORDS = ("error.json", "failure.json", "node.log", "casa.log", "casa_commands.py", "checkpoint", "result.json")
 """What a node gives back beside its output; the result comes last, as it says that all is there."""
@@ -44,10 +44,10 @@ def pack_input(run: Run, node: Node) -> None:
         for path in needs(run, node):
             if path.exists():
                 tar.add(path, arcname=str(path.relative_to(run.folder.path)))
-        if KINDS[node.kind].inputs:
+        if set(LARGE_INPUTS) <= set(KINDS[node.kind].inputs):  # it resolves paths: all inputs are there as in the job
             for key in type(run.job.inputs).model_fields:
                 given = getattr(run.job.inputs, key)
-                if given is not None and key not in _LARGE_INPUTS:
+                if given is not None and key not in LARGE_INPUTS:
                     tar.add(given, arcname=f"{INPUTS}/{key}/{given.name}")
     partial.replace(target)
 
@@ -61,8 +61,8 @@ def needs(run: Run, node: Node) -> Iterator[Path]:
     for name in node.parents:
         parent = run.node(name)
         yield parent.result
-        for pattern in node.reads_of(run.graph[name]):
-            yield from sorted(parent.out.glob(pattern))
+        there = sorted(parent.out.iterdir()) if parent.out.is_dir() else []
+        yield from (path for path in there if node.reads(run.graph[name], path.name))
 
 
 def pack_output(run: Run, node: Node, target: Path) -> None:

@@ -179,7 +179,7 @@ class _Engine:
 def run_local(run: Run, observer: Observer, workers: int | None = None, memory: int | None = None) -> ExitCode:
     """Run all nodes that are not done.
 
-    workers: nodes side by side, by default one a core. memory: bytes that the nodes may take together, by default
+    workers: nodes side by side, by default one per core. memory: bytes that the nodes may take together, by default
     what the machine has. Raises ResourceError if a node needs more than that, KeyboardInterrupt on SIGINT and SIGTERM;
     the nodes are ended first.
     """
