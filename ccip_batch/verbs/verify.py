@@ -1,7 +1,7 @@
 """`ccip-batch verify`: whether files are what they were when they were written. Needs no CASA.
 
-A products folder is compared with its SHA256SUMS. In a run folder, all files of results are compared with what the nodes
-noted when they wrote them, and the inputs with their fingerprints of when the job was started.
+A products folder is compared with its SHA256SUMS. In a run folder, the files of results are compared with what the
+nodes noted when they wrote them, and the inputs with their fingerprints of when the job was started.
 """
 
 from __future__ import annotations
