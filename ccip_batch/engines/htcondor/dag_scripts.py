@@ -91,7 +91,7 @@ def post(run: Run, name: str, returned: int, retry: int, retries: int) -> int:
 
 
 def _unpack_what_waits(run: Run, node: Node) -> bool:
-    """Unpack the output of an earlier try that its POST script could not unpack on a full disk; whether there was one."""
+    """Unpack an earlier try's output that its POST script could not unpack on a full disk; whether there was one."""
     if not transfer.output_name(run, node).is_file():
         return False
     try:
