@@ -70,7 +70,7 @@ def test_validate_finds_what_run_and_plan_refuse(tmp_path: Path) -> None:
     assert done.returncode == 12 and "is not a run folder" in done.stderr
 
 
-@pytest.mark.parametrize("verb", verbs_with("run"))
+@pytest.mark.parametrize("verb", verbs_with("RUN"))
 def test_a_folder_that_is_not_a_run_folder(tmp_path: Path, verb: str) -> None:
     more = ["image_spw17" for _ in arguments_of(verb)[1:]]
     done = ccip_batch(verb, tmp_path, *more)
@@ -78,7 +78,7 @@ def test_a_folder_that_is_not_a_run_folder(tmp_path: Path, verb: str) -> None:
     assert "Traceback" not in done.stderr and not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("verb", verbs_with("job"))
+@pytest.mark.parametrize("verb", verbs_with("JOB.yaml"))
 def test_a_job_config_that_is_not_there(tmp_path: Path, verb: str) -> None:
     done = ccip_batch(verb, tmp_path / "nowhere.yaml", "--run-dir", tmp_path / "run")
     assert done.returncode == 10 and f"{tmp_path}/nowhere.yaml: cannot be read" in done.stderr
@@ -86,7 +86,7 @@ def test_a_job_config_that_is_not_there(tmp_path: Path, verb: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "code", "says"), [("verify", 12, "name one"), ("cube", 11, "no plane"), ("extract", 11, "no plane")]
+    ("verb", "code", "says"), [("verify", 12, "Name one"), ("cube", 11, "no plane"), ("extract", 11, "no plane")]
 )
 def test_a_folder_without_products(tmp_path: Path, verb: str, code: int, says: str) -> None:
     position = () if verb != "extract" else ("203.4236", "16.6895")
@@ -96,8 +96,9 @@ def test_a_folder_without_products(tmp_path: Path, verb: str, code: int, says: s
 
 
 def test_every_verb_is_tried_on_what_is_not_there() -> None:
-    """The three tests above know what a verb reads by the name of its argument."""
-    assert {*verbs_with("run"), *verbs_with("job"), *verbs_with("source")} == set(VERBS) - READS_NOTHING
+    """The three tests above know what a verb reads by what its help calls it."""
+    tried = verbs_with("RUN", "JOB.yaml", "RUN_OR_PRODUCTS", "RUN_OR_FOLDER")
+    assert set(tried) == set(VERBS) - READS_NOTHING
 
 
 def test_the_next_command_is_called_as_this_one_was(tmp_path: Path) -> None:

@@ -9,11 +9,15 @@ from ccip_batch.cli import main
 VERBS = tuple(sorted(main.commands))
 
 
-def verbs_with(argument: str) -> list[str]:
-    """The verbs that take an argument of this name, such as `run` or `job`."""
-    return [verb for verb in VERBS if argument in arguments_of(verb)]
+def verbs_with(*what: str) -> list[str]:
+    """The verbs that take an argument that the help calls so, such as `RUN` or `JOB.yaml`."""
+    return [verb for verb in VERBS if set(what) & {one.metavar for one in _arguments(verb)}]
 
 
 def arguments_of(verb: str) -> list[str]:
     """Names of a verb's required arguments, in order."""
-    return [str(one.name) for one in main.commands[verb].params if isinstance(one, click.Argument) and one.required]
+    return [str(one.name) for one in _arguments(verb) if one.required]
+
+
+def _arguments(verb: str) -> list[click.Argument]:
+    return [one for one in main.commands[verb].params if isinstance(one, click.Argument)]
