@@ -29,7 +29,7 @@ def main() -> None:
         axes.plot(pixels, a_cycle, style, label=label)
         for x, y in zip(pixels, a_cycle, strict=True):
             axes.annotate(f"{y:.3g}", (x, y), textcoords="offset points", xytext=(6, -12))
-    axes.set(xscale="log", yscale="log", xlabel="pixels a side", ylabel="CPU seconds a major cycle (tclean, IQUV)")
+    axes.set(xscale="log", yscale="log", xlabel="pixels per side", ylabel="CPU seconds per major cycle (tclean, IQUV)")
     axes.set_xticks(pixels, [str(side) for side in pixels])
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(0.12)
