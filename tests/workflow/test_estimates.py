@@ -60,7 +60,7 @@ def test_a_plane_whose_lattices_are_in_files_takes_less_memory(tmp_path: Path) -
     for pixels in (3000, 3002):
         job = resolve(load_job(path, [f"imaging.imsize={pixels}"]))
         needed[pixels] = memory_bytes(job, build_graph(job.groups)["image_spw02"])
-    assert needed[3002] < 0.8 * needed[3000] < 4e9
+    assert needed[3002] < 0.9 * needed[3000] < 4e9
 
 
 def test_disk_of_restore_grows_by_the_groups_at_work(tmp_path: Path) -> None:
