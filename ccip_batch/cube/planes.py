@@ -184,7 +184,11 @@ def _selected(images: list[tuple[re.Match[str], Path]], spws: Sequence[str], fol
     wanted = selected_groups(spws)
     missing = [spw for spw in wanted if spw not in {match["group"] for match, _ in images}]
     if missing:
-        raise DataError(f"{folder} holds no plane of spw {', '.join(missing)}.")
+        there = "; ".join(sorted({str(match["group"]).replace("_", ",") for match, _ in images}))
+        raise DataError(
+            f"{folder} holds no plane of spw {'; '.join(spw.replace('_', ',') for spw in missing)}. "
+            f"It has spw {there}. Give each group by itself."
+        )
     return [(match, path) for match, path in images if match["group"] in wanted]
 
 

@@ -67,7 +67,9 @@ def submit(run: Run) -> ExitCode:
 def cancel(folder: RunFolder) -> ExitCode:
     """Take the DAG and all its nodes out of the queue."""
     dag = last_dag(folder)
-    if dag is None or not dag.alive:
+    if dag is None:
+        raise RunFolderError(f"{folder.path} was never submitted. A run of the local engine stops with Ctrl-C.")
+    if not dag.alive:
         click.echo("The run has nothing in the queue.")
         return ExitCode.DONE
     remove_dag(folder, dag.cluster)

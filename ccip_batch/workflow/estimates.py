@@ -62,9 +62,9 @@ _MEMORY: dict[Kind, _Linear] = {
 LARGE_PLANE_PIXELS = 3000 * 3000
 """Planes with more pixels have their lattices in files (casa/memory.py)."""
 _LARGE_PLANE_MEMORY = _Linear(450e6, a_pixel=285, a_visibility=12)
-"""Bytes of such a plane. Measured with CASA 6.7.0.31: a node at 1024 and 2048
-pixels, spw 17, 705 and 1619 MB, and with lattices in files 1489 MB at 2048; at 2048 pixels, spw 5, 1890 MB; tclean at
-4096, spw 5, 6.1 GB and 3.8 GB; a node at 6250, spw 5, 11.5 GB. Low frequencies take more: their primary beam is larger."""
+"""Bytes of such a plane. Measured with CASA 6.7.0.31: a node at 1024 and 2048 pixels, spw 17, 705 and 1619 MB, and with
+lattices in files 1489 MB at 2048; at 2048 pixels, spw 5, 1890 MB; tclean at 4096, spw 5, 6.1 GB and 3.8 GB; a node at
+6250, spw 5, 11.5 GB. Low frequencies take more: their primary beam is larger."""
 _SECONDS: dict[Kind, _Linear] = {
     "restore": _Linear(30.0, a_pixel=7.2e-5, a_row=4.0e-4, a_visibility=1.9e-5),
     "image": _Linear(15.0, a_pixel=5.5e-5, a_visibility=1.2e-4),

@@ -8,7 +8,8 @@ import pytest
 from helpers.input_files import make_job, refused
 
 from ccip_batch.errors import ConfigError
-from ccip_batch.job.config import ResolvedJob, load_job, read_job
+from ccip_batch.job import tclean_table
+from ccip_batch.job.config import CleanParameters, ImageParameters, ResolvedJob, load_job, read_job
 from ccip_batch.job.problems import Problem
 from ccip_batch.job.resolve import resolve
 
@@ -66,3 +67,9 @@ def test_the_examples_load(path: Path) -> None:
     job = load_job(path)
     is_pool = path.stem in ("nrao", "ospool")
     assert (job.execution.engine, job.execution.site) == (("htcondor", path.stem) if is_pool else ("local", None))
+
+
+def test_every_option_of_tclean_reaches_tclean() -> None:
+    """A field of the config that the table does not name would be accepted and do nothing."""
+    assert set(CleanParameters.model_fields) == set(tclean_table.CLEAN_PARAMETERS)
+    assert set(ImageParameters.model_fields) <= set(tclean_table.IMAGE_PARAMETERS) <= set(PlaneParameters.model_fields)

@@ -74,7 +74,7 @@ class PoolJobs:
 
     def finish(self, run: Run) -> int:
         """Wait for the end of the DAG that was submitted last; gives DAGMan's exit code."""
-        dag = last_dag(run)
+        dag = last_dag(run.folder)
         assert dag is not None
         out = run.folder.dag / "ccip.dag.dagman.out"
         end = re.compile(rf"scheduniv_exec\.{dag.cluster}\.0 .* EXITING WITH STATUS (\d+)")

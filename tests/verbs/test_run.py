@@ -8,9 +8,12 @@ from pathlib import Path
 
 import yaml
 from astropy.io import fits
-from helpers.finished_runs import pixel_sums, result
+from helpers.finished_runs import forget, pixel_sums, result
 from helpers.input_files import CONTINUUM, TABLES, make_archive, make_job
 from helpers.simulated_runs import alone, ccip_batch, changed
+
+from ccip_batch.run.cleaning import clean
+from ccip_batch.run.run import Run
 
 
 def test_a_second_run_repeats_nothing(small_job: Path, finished: Path) -> None:
@@ -75,7 +78,7 @@ def test_another_plane_images_only_itself(small_job: Path, copy: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "groups changed" in done.stderr
     for what in (r"running: expected \d+:\d\d", "stage makeimages", r"done: imaged: beam .*"):
-        line = rf"^\[\d+:\d\d, some \d+:\d\d to go\] \d+/13 image_spw16: {what}$"  # no terminal: plain lines
+        line = rf"^\[\d+:\d\d, about \d+:\d\d to go\] \d+/13 image_spw16: {what}$"  # no terminal: plain lines
         assert re.search(line, done.stderr, re.MULTILINE), done.stderr
     assert {path: path.read_bytes() for path in images} == images
     assert list(copy.glob("products/*.spw16.IQU.*"))
@@ -124,3 +127,13 @@ def test_not_enough_disk(small_job: Path, tmp_path: Path) -> None:
     done = ccip_batch("run", small_job, "--run-dir", tmp_path / "run", "--set", "imaging.imsize=100000")
     assert done.returncode == 30 and "GB free" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_plane_is_made_again_after_its_data_were_removed(small_job: Path, finished: Path, copy: Path) -> None:
+    """Its measurement set went when the products were verified: `restore` is repeated for it, other planes are not."""
+    clean(Run.read(copy))
+    forget(copy, "image_spw17")
+    done = ccip_batch("run", small_job, "--run-dir", copy, "--set", "execution.keep=all")
+    assert done.returncode == 0, done.stderr
+    assert "restore: running" in done.stderr and "image_spw10: done: already done" in done.stderr
+    assert pixel_sums(copy / "products") == pixel_sums(finished / "products")

@@ -97,7 +97,7 @@ class Progress:
 
     def _line(self, what: str) -> None:
         ended = sum(1 for state in self._states.values() if state not in ("waiting", "running"))
-        times = f"[{clock(time.monotonic() - self._started)}, some {clock(self._remaining())} to go]"
+        times = f"[{clock(time.monotonic() - self._started)}, about {clock(self._remaining())} to go]"
         print(f"{times} {ended}/{len(self._nodes)} {what}", file=sys.stderr, flush=True)
 
     def _expected(self, node: Node) -> float:
@@ -132,7 +132,7 @@ class Progress:
         done, waiting = (sum(1 for state in self._states.values() if state == one) for one in ("done", "waiting"))
         caption = (
             f"{done} done, {waiting} waiting; {clock(now - self._started)} elapsed, "
-            f"some {clock(self._remaining())} to go"
+            f"about {clock(self._remaining())} to go"
         )
         table = Table(title=self._run.job.imagename, caption=caption, expand=True)
         widest = max(len(node.name) for node in self._nodes)

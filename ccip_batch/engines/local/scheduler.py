@@ -84,7 +84,13 @@ class _Engine:
         return ExitCode.DONE if ok else self._failure_code()
 
     def _settle(self) -> None:
-        """Find out which waiting nodes need not or cannot run."""
+        """Find out which waiting nodes need not or cannot run, again if one has a node before it repeated."""
+        repeated = -1
+        while repeated != len(self.repeated):
+            repeated = len(self.repeated)
+            self._settle_once()
+
+    def _settle_once(self) -> None:
         for node in self.run.graph.nodes:
             if self.states[node.name] != "waiting" or node.name in self.ready or not self._parents_ended(node):
                 continue

@@ -33,7 +33,7 @@ def test_time_left_follows_a_node_that_takes_longer(
 
 
 def _hours_to_go(line: str) -> float:
-    found = re.search(r"some ([\d:]+) to go", line)
+    found = re.search(r"about ([\d:]+) to go", line)
     assert found is not None, line
     seconds = 0
     for part in found[1].split(":"):
