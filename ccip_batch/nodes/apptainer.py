@@ -338,7 +338,7 @@ def _explain(image: str, code: int, said: str) -> str:
         )
     elif "No module named" in said or "python3" in said:
         return (
-            f"execution.container: {image} is not an image of ccip-batch {__version__} ({last}). "
-            "`make image` makes one."
+            f"execution.container: {image} does not hold this ccip-batch {__version__} ({last}). "
+            "`make image` makes one that does."
         )
     return f"execution.container: {image} cannot be started (exit code {code}): {last}. {right}"

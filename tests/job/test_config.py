@@ -9,7 +9,7 @@ from helpers.input_files import make_job, refused
 
 from ccip_batch.errors import ConfigError
 from ccip_batch.job import tclean_table
-from ccip_batch.job.config import CleanParameters, ImageParameters, ResolvedJob, load_job, read_job
+from ccip_batch.job.config import CleanParameters, ImageParameters, PlaneParameters, ResolvedJob, load_job, read_job
 from ccip_batch.job.problems import Problem
 from ccip_batch.job.resolve import resolve
 

@@ -53,8 +53,8 @@ def site_of(job: ResolvedJob) -> Site:
     """The site profile of a job. Raises ConfigError if the job is not for HTCondor, or its site is unknown."""
     if job.execution.engine != "htcondor" or job.execution.site is None:
         raise ConfigError(
-            "execution.engine is local; `plan` and `submit` need execution.engine: htcondor and an execution.site, in the "
-            "job config or with --set."
+            "execution.engine is local; `plan` and `submit` need execution.engine: htcondor and an execution.site, "
+            "in the job config or with --set."
         )
     return load_site(job.execution.site)
 
