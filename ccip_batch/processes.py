@@ -59,8 +59,11 @@ def _die_with_standard_input() -> None:
 
 
 def cores() -> int:
-    """How many cores this node may use."""
-    return max(1, int(os.environ.get(CORES_VARIABLE) or 1))
+    """How many cores this node may use; one if the variable is not a number."""
+    try:
+        return max(1, int(os.environ.get(CORES_VARIABLE) or 1))
+    except ValueError:
+        return 1
 
 
 def give_memory_back() -> None:

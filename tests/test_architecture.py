@@ -53,6 +53,12 @@ def test_what_the_page_names_is_there() -> None:
     assert [name for name in sorted(named) if not (ROOT / name).exists() and not (PACKAGE / name).exists()] == []
 
 
+def test_every_folder_is_a_package() -> None:
+    """The import linter sees no other."""
+    folders = {path.parent for path in modules()}
+    assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
+
+
 def test_the_house_has_few_rooms() -> None:
     assert len(entries()) <= MOST_ENTRIES
 

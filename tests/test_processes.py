@@ -82,7 +82,7 @@ def test_the_environment_of_a_child_names_this_process() -> None:
     assert child_environment() == {**os.environ, PARENT_VARIABLE: str(os.getpid())}
 
 
-@pytest.mark.parametrize(("value", "number"), [(None, 1), ("", 1), ("0", 1), ("1", 1), ("4", 4)])
+@pytest.mark.parametrize(("value", "number"), [(None, 1), ("", 1), ("0", 1), ("1", 1), ("4", 4), ("many", 1)])
 def test_cores(value: str | None, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(CORES_VARIABLE, raising=False)
     if value is not None:

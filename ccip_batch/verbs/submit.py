@@ -20,7 +20,6 @@ from ccip_batch.engines.htcondor.plan import DAG, DAG_SCRIPTS, SCRIPT, check_sit
 from ccip_batch.errors import CcipError, ExitCode, RunFolderError
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.nodes.apptainer import digest
-from ccip_batch.records import write_whole
 from ccip_batch.run.folder import RunFolder
 from ccip_batch.run.needed import needed_nodes, with_descendants
 from ccip_batch.run.run import Run
@@ -99,19 +98,22 @@ def retry(run: Run, name: str) -> ExitCode:
         run = Run.read(run.folder)  # as in `resume`
         graph = run.graph
         result = run.node(name).result
-        before = result.read_text(encoding="utf-8") if result.is_file() else None
-        result.unlink(missing_ok=True)
-        needed = needed_nodes(run)
-        wanted = {name}
-        for node in reversed(graph.nodes):  # what it needs itself may have been cleaned
-            if node.name in wanted:
-                wanted |= {parent for parent in node.parents if parent in needed and parent not in node.may_fail}
+        aside = result.with_name(f"{result.name}.retried")
+        if result.is_file():
+            result.replace(aside)
         try:
-            return _submit_rest(run, wanted)
-        except CcipError:
-            if before is not None:
-                write_whole(result, before)
+            needed = needed_nodes(run)
+            wanted = {name}
+            for node in reversed(graph.nodes):  # what it needs itself may have been cleaned
+                if node.name in wanted:
+                    wanted |= {parent for parent in node.parents if parent in needed and parent not in node.may_fail}
+            code = _submit_rest(run, wanted)
+        except BaseException:
+            if aside.is_file():
+                aside.replace(result)
             raise
+        aside.unlink(missing_ok=True)
+        return code
 
 
 def _planned(run: Run) -> None:
@@ -119,10 +121,14 @@ def _planned(run: Run) -> None:
         raise RunFolderError(
             f"{run.folder.path} was not planned for HTCondor. Continue a run of the local engine with `ccip-batch run`."
         )
-    if f"-m {DAG_SCRIPTS} " not in (run.folder.dag / SCRIPT).read_text(encoding="utf-8", errors="replace"):
+    try:
+        script = (run.folder.dag / SCRIPT).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        script = ""
+    if f"-m {DAG_SCRIPTS} " not in script:
         raise RunFolderError(
-            f"{run.folder.path} was planned by another version of ccip_batch: its DAG calls what is no longer there. "
-            f"Plan it again: ccip-batch plan {run.folder.job} --run-dir {run.folder.path}"
+            f"{run.folder.dag / SCRIPT} is damaged, or was written by another version of ccip_batch whose modules are "
+            "gone. Give `ccip-batch plan` again as it was given for this run: the same job config, --set and --run-dir."
         )
 
 

@@ -33,10 +33,33 @@ def test_a_run_whose_dag_is_in_the_queue_is_left_to_it(small_job: Path, tmp_path
 
 
 @pytest.mark.parametrize("verb", ["submit", "resume", "retry"])
-def test_a_dag_that_another_version_planned_is_planned_again(tmp_path: Path, verb: str) -> None:
-    job = make_job(tmp_path / "job", "execution: {engine: htcondor, site: local}\n")
-    assert ccip_batch("plan", job, "--run-dir", tmp_path / "run").returncode == 0
-    script = tmp_path / "run" / "dag" / "ccip-dag.sh"
-    script.write_text(script.read_text().replace("ccip_batch.engines.htcondor.dag_scripts", "ccip_batch.dag_scripts"))
+@pytest.mark.parametrize("script", ["exec python -m ccip_batch.dag_scripts\n", "", None])
+def test_a_dag_that_another_version_planned_is_refused(tmp_path: Path, verb: str, script: str | None) -> None:
+    path = planned(tmp_path) / "dag" / "ccip-dag.sh"
+    path.unlink()
+    if script is not None:
+        path.write_text(script)
     done = ccip_batch(verb, tmp_path / "run", *(["restore"] if verb == "retry" else []))
-    assert done.returncode == 12 and "planned by another version" in done.stderr and "ccip-batch plan" in done.stderr
+    assert done.returncode == 12 and "another version" in done.stderr and "`ccip-batch plan` again" in done.stderr
+
+
+@pytest.mark.parametrize("content", [b"{}", b"\xff\xfe"])
+def test_a_retry_that_cannot_be_submitted_loses_no_result(tmp_path: Path, content: bytes) -> None:
+    """Here nobody takes the DAG, and then its rescue file cannot be written."""
+    run = planned(tmp_path)
+    result = run / "nodes" / "restore" / "result.json"
+    result.parent.mkdir(parents=True)
+    result.write_bytes(content)
+    without_tools = {"PATH": str(tmp_path)}
+    done = ccip_batch("retry", run, "restore", **without_tools)
+    assert done.returncode != 0 and "Traceback" not in done.stderr and result.read_bytes() == content
+    (run / "dag" / "ccip.dag.rescue999").touch()
+    done = ccip_batch("retry", run, "restore", **without_tools)
+    assert done.returncode == 12 and "999 rescue files" in done.stderr and result.read_bytes() == content
+
+
+def planned(folder: Path) -> Path:
+    job = make_job(folder / "job", "execution: {engine: htcondor, site: local}\n")
+    done = ccip_batch("plan", job, "--run-dir", folder / "run")
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
