@@ -201,7 +201,7 @@ def hang(case: Case) -> None:
     case.wait_for(lambda: (case.node(kind) / "progress.json").exists())
     worker = case.worker()
     worker.suspend()
-    case.fails("taken to hang")
+    case.fails("assumed to hang")
     if worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE:
         raise LostError("the process that hung is still there")
     case.finish()
