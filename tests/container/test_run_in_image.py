@@ -322,7 +322,7 @@ def test_validate_finds_a_file_that_nodes_could_not_read(
 
     done = validate()
     assert done.returncode == 0, done.stderr
-    assert ("unpacks it into" in done.stderr) == (not _may_mount())
+    assert ("unpacks the image into" in done.stderr) == (not _may_mount())
     closed = nobodys / "closed"
     closed.mkdir(mode=0o700)
     done = validate("--run-dir", str(closed / "run"))
