@@ -67,7 +67,8 @@ def cancel(folder: RunFolder) -> ExitCode:
     """Take the DAG and all its nodes out of the queue."""
     dag = last_dag(folder)
     if dag is None:
-        raise RunFolderError(f"{folder.path} was never submitted. A run of the local engine stops with Ctrl-C.")
+        click.echo("The run was never submitted to a pool. A run of the local engine stops with Ctrl-C.")
+        return ExitCode.DONE
     if not dag.alive:
         click.echo("The run has nothing in the queue.")
         return ExitCode.DONE
