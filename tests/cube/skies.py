@@ -152,3 +152,11 @@ def _header(
         header["HISTORY"] = f"Uncorrected CRVAL2 = {centre[1]:.12E} deg"
         header["HISTORY"] = "Position correction (0.06/cos(CRVAL2), -0.17) arcsec applied"
     return header
+
+
+def write_planes(folder: Path, sources: Sequence[Source]) -> Path:
+    """Planes of spw 2, 3, 9, 10 and 17 in a new folder; 3 is rejected."""
+    folder.mkdir()
+    for spw in (2, 3, 9, 10, 17):
+        write_plane(folder, spw, Sky(sources, noise=2e-3), rejected=spw == 3)
+    return folder

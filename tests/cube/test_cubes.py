@@ -14,7 +14,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from helpers.simulated_runs import ccip_batch
 from numpy.typing import NDArray
-from skies import FREQUENCIES, Sky, Source, beam_at, write_plane
+from skies import FREQUENCIES, Sky, Source, beam_at, write_plane, write_planes
 
 from ccip_batch.cube.beams import GaussianBeam, common_beam, parse_beam
 from ccip_batch.cube.convolve import Transfer, nominal_grid, shift_of
@@ -41,11 +41,7 @@ def data_of(result: CubeResult, stokes: str) -> NDArray[np.float32]:
 @pytest.fixture
 def planes(tmp_path: Path) -> Path:
     """Planes of spw 2, 3, 9, 10 and 17; 3 is rejected."""
-    folder = tmp_path / "planes"
-    folder.mkdir()
-    for spw in (2, 3, 9, 10, 17):
-        write_plane(folder, spw, Sky(SOURCES, noise=2e-3), rejected=spw == 3)
-    return folder
+    return write_planes(tmp_path / "planes", SOURCES)
 
 
 @pytest.mark.parametrize("interpolation", ["linear", "exact"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from skies import CENTRE, FREQUENCIES, NAME, Sky, Source, write_plane
+from skies import CENTRE, FREQUENCIES, NAME, Sky, Source, write_plane, write_planes
 
 from ccip_batch.cube.planes import STOKES_NUMBERS, find_planes, selected_groups
 from ccip_batch.errors import DataError
@@ -19,11 +19,7 @@ SOURCES = (Source(48, 40, 1.0, 0.2, 60.0, 0.3, v=0.05),)
 @pytest.fixture
 def planes(tmp_path: Path) -> Path:
     """Planes of spw 2, 3, 9, 10 and 17; 3 is rejected."""
-    folder = tmp_path / "planes"
-    folder.mkdir()
-    for spw in (2, 3, 9, 10, 17):
-        write_plane(folder, spw, Sky(SOURCES, noise=2e-3), rejected=spw == 3)
-    return folder
+    return write_planes(tmp_path / "planes", SOURCES)
 
 
 def test_planes_in_order_of_frequency_with_what_their_headers_say(planes: Path) -> None:
