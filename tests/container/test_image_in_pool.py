@@ -38,7 +38,7 @@ submit:
 def pool(apptainer: str) -> Iterator[RunningPool]:
     """A pool that knows Apptainer, beside that of tests/pool."""
     sys.path.insert(0, str(SCRIPT.parent))
-    from pool import default_folder
+    from place import default_folder
 
     settings = {"CCIP_POOL": str(default_folder("pool-image")), "CCIP_POOL_APPTAINER": apptainer}
     before = {name: os.environ.get(name) for name in settings}
@@ -62,7 +62,7 @@ def pool(apptainer: str) -> Iterator[RunningPool]:
 
 
 def test_a_dag_in_the_container_universe(pool: RunningPool, image: Path, small_job: Path, finished: Path) -> None:
-    """All nodes run in the image but `publish`, which with file transfer runs where the run folder is."""
+    """All nodes run in the image."""
     owner = pool.work.stat()
     place = pool.work / "image"
     shutil.rmtree(place, ignore_errors=True)
@@ -88,7 +88,7 @@ def test_a_dag_in_the_container_universe(pool: RunningPool, image: Path, small_j
 
     images = [node.name for node in run.graph.nodes if node.kind == "image"]
     assert len(images) >= 4
-    for name in ("restore", *images, "analyze"):
+    for name in ("restore", *images, "analyze", "publish"):
         result = json.loads(run.node(run.graph[name]).result.read_text())
         assert result["versions"]["image"] == digest(image)
         assert result["versions"]["python"].startswith("3.13.")

@@ -2,12 +2,12 @@
 called with this folder.
 
 The pool is set up by condor/pool/pool.py under the name pool-test (or in CCIP_POOL, if set), once for all processes of
-pytest, and stopped at the end.
+pytest, and stopped at the end. With CCIP_POOL_SUITE=sid it is one of the newest HTCondor, named pool-test-sid, where
+the tests marked `both` run, too.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -47,7 +47,4 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def pool() -> RunningPool:
     """The pool, which runs."""
-    keys = ("CCIP_POOL", "CCIP_POOL_WORK", "CCIP_JOB_PYTHON")
-    code = f"import json, os; print(json.dumps([os.environ[key] for key in {keys}]))"
-    folder, work, python = map(Path, json.loads(call("run", "--", "/usr/bin/python3", "-c", code).stdout))
-    return RunningPool(folder, work, python / "bin" / "python")
+    return RunningPool.present()

@@ -111,9 +111,12 @@ class Run:
     def keep(self, name: str | None = None) -> None:
         """Copy the logs, without the paths of this machine."""
         for source, kind in (("ccip.dag.nodes.log", "nodes"), ("jobs.log", "jobs")):
-            text = self.read(source).replace(str(self.folder), "/home/observer/run")
-            text = text.replace(os.environ["CCIP_POOL"], "/var/lib/pool")
-            (TARGET / f"{name or self.name}.{kind}.log").write_text(text)
+            self.keep_text(f"{name or self.name}.{kind}.log", self.read(source))
+
+    def keep_text(self, file: str, text: str) -> None:
+        """Keep a text without the paths of this machine."""
+        text = text.replace(str(self.folder), "/home/observer/run").replace(os.environ["CCIP_POOL"], "/var/lib/pool")
+        (TARGET / file).write_text(text.replace(str(ROOT), "/home/observer/checkout"))
 
     def remove(self) -> None:
         """Remove the DAG and wait until it has gone."""
@@ -234,6 +237,14 @@ def checkpointed_evicted(run: Run) -> None:
     run.keep()
 
 
+def checkpointed_rescheduled(run: Run) -> None:
+    """Put off its machine after checkpoints, its claim being over: HTCondor 25.14 in a pool with CLAIM_WORKLIFE = 0."""
+    more = TRANSFER + "checkpoint_exit_code = 85\ntransfer_checkpoint_files = state,history\n"
+    run.submit(run.node("image_spw02", CHECKPOINT, more + "transfer_output_files = state,history\n"))
+    run.finish()
+    run.keep()
+
+
 def removed(run: Run) -> None:
     run.submit(run.node("image_spw02", "sleep 60\n"))
     run.wait(r"^001 ")
@@ -266,9 +277,36 @@ def resumed(run: Run) -> None:
     run.keep()
 
 
+def idle(run: Run) -> None:
+    """One node runs on a pool of two cores; the others wait, for different reasons. Keeps the ads of both, too."""
+    sleep = "sleep 60\n"
+    dag = run.node("image_spw02", sleep) + run.node("image_spw03", sleep, memory=90_000_000)
+    dag += run.node("image_spw04", sleep, "requirements = HasLustre =?= true\n")
+    dag += run.node("image_spw05", sleep, "request_cpus = 2\n")
+    dag += run.node("image_spw06", sleep, "requirements = TARGET.Cpus > 64 || HasLustre\n", memory=90_000_000)
+    run.submit(dag)
+    run.wait(r"^001 ")
+    run.wait_until(lambda: run.log.count("\n000 ") + run.log.startswith("000 ") == 5, "all jobs")
+    time.sleep(5)
+    run.keep()
+    run.keep_text("idle.queue.ads", run.command("condor_q", "-long", "-constraint", "JobStatus == 1"))
+    slots = run.command("condor_status", "-long", "-constraint", 'SlotType =!= "Dynamic"')
+    run.keep_text("idle.slots.ads", re.sub(r"^Utsname.*\n", "", slots, flags=re.MULTILINE))
+    run.remove()
+
+
+def removed_idle(run: Run) -> None:
+    """Removed by its own policy because no machine took it for some seconds."""
+    policy = "periodic_remove = JobStatus == 1 && time() - EnteredCurrentStatus > 4\n"
+    run.submit(run.node("image_spw02", "exit 0\n", policy, memory=90_000_000))
+    run.finish()
+    run.keep()
+
+
 SCENARIOS = [
     completed, signal, failed, forgiven, resumed, held_memory, held_policy, held_output, held_input,
-    held_executable, held_user, evicted, checkpointed, checkpointed_evicted, removed,
+    held_executable, held_user, evicted, checkpointed, checkpointed_evicted, checkpointed_rescheduled, removed,
+    idle, removed_idle,
 ]  # fmt: skip
 
 

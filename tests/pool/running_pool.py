@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 import sys
 import time
@@ -34,10 +35,23 @@ class RunningPool:
     job_python: Path
     """Interpreter of the jobs' environment."""
 
+    @classmethod
+    def present(cls) -> RunningPool:
+        """The pool that pool.py has started."""
+        keys = ("CCIP_POOL", "CCIP_POOL_WORK", "CCIP_JOB_PYTHON")
+        code = f"import json, os; print(json.dumps([os.environ[key] for key in {keys}]))"
+        folder, work, python = map(Path, json.loads(call("run", "--", "/usr/bin/python3", "-c", code).stdout))
+        return cls(folder, work, python / "bin" / "python")
+
     def run(self, *command: str, cwd: Path | None = None) -> str:
         """Output of a command that is run as the pool's user in `cwd`."""
         words = ["sh", "-c", 'cd "$0" && exec "$@"', str(cwd or self.work), *command]
         return call("run", "--", *words).stdout
+
+    @property
+    def version(self) -> str:
+        """HTCondor's, such as 23.9.6."""
+        return self.run("condor_version").split()[1]
 
     def make(self, name: str, files: dict[str, str]) -> Path:
         """A folder of the pool's user with files in it."""

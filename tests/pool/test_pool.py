@@ -50,6 +50,15 @@ def small_dag() -> str:
     return "\n".join(lines) + "\n"
 
 
+@pytest.mark.both
+def test_htcondor_is_that_of_the_suite(pool: RunningPool) -> None:
+    """Daemons and commands are of one version; that of sid is newer than 25."""
+    daemons = pool.run("condor_status", "-any", "-af", "CondorVersion").splitlines()
+    versions = {line.split()[1] for line in daemons if line.startswith("$CondorVersion")}
+    assert versions == {pool.version}
+    assert os.environ.get("CCIP_POOL_SUITE") != "sid" or int(pool.version.partition(".")[0]) >= 25
+
+
 @pytest.mark.parametrize("data", [SHARED, TRANSFER], ids=["shared", "transfer"])
 def test_dag(pool: RunningPool, data: str) -> None:
     """Four nodes, each of which needs what its parents made."""
@@ -73,6 +82,7 @@ def test_dag(pool: RunningPool, data: str) -> None:
     pool.wait_until_nothing_is_left(folder)
 
 
+@pytest.mark.both
 def test_memory_hold_and_removal(pool: RunningPool) -> None:
     """A node over its memory is held by the pool's policy; nothing is left when its DAG is removed."""
     hog = "exec /usr/bin/python3 -c 'import time; a = bytearray(200_000_000); time.sleep(600)'\n"
