@@ -157,6 +157,15 @@ class Casa:
         if self._script is not None and self._script.stat().st_size > length:
             os.truncate(self._script, length)
 
+    @contextlib.contextmanager
+    def unrecorded(self) -> Iterator[None]:
+        """For calls that only make again what calls recorded before have made."""
+        script, self._script = self._script, None
+        try:
+            yield
+        finally:
+            self._script = script
+
     def _switch_self_checks_off(self) -> None:
         """Switch casacore's self-checks off, unless they are wanted; again when more of CASA may have been imported."""
         if not self.keeps_self_checks and len(sys.modules) != self._modules:

@@ -2,6 +2,9 @@
 
 iter0 makes psf, weights and the dirty image, which is its residual; iter1 cleans inside the tier-1 mask, iter2 inside
 the tier-2 mask, iter3 wherever the primary beam is above pbmask.
+
+A checkpoint has the model alone. To go on from it, the call of iter0 is made with that model in place: it makes psf, pb
+and weight as it did the first time, and the residual that the last major cycle left; all have the same bits.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from ccip_batch.casa.images import RestoringBeam, image_shape, restoring_beam
 from ccip_batch.casa.memory import spared
 from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CasaError
-from ccip_batch.imaging.checkpoint import Checkpoint, State
+from ccip_batch.imaging.checkpoint import Checkpoint, State, pixel_sum
 from ccip_batch.imaging.convergence import STOP_REASONS, Convergence, IterationResult, joined, read_convergence
 from ccip_batch.run.results import StageResult
 
@@ -50,7 +53,8 @@ class Saves:
     interval_s: float
     """A cleaning call is cut at a major cycle when about so much time has passed; this changes no bit."""
     saved: Callable[[], None]
-    """Called after each save: the place to end the process, if a pool wants that."""
+    """Called after each save but the last: the place to end the process, if a pool wants that. What is left to do after
+    the last one takes no longer than going on from it."""
 
 
 def makeimages(
@@ -71,11 +75,16 @@ def makeimages(
     are saved. Raises CasaError if an iteration left no image or no beam was fitted, DataError if a mask is empty or of
     another part of the sky.
     """
+
+    def call_of(iteration: int, imagename: str) -> dict[str, Any]:
+        return {"imagename": imagename, **parameters(iteration), **selection}
+
     state = saves.checkpoint.load()
     if state:
-        saves.checkpoint.restore(casa, f"{name}.iter{state.iteration}", state)
-        for iteration in range(1, state.iteration + int(state.ended)):  # these masks are not saved
-            _clean_mask(casa, f"{name}.iter{iteration}", iteration, masks, f"{name}.iter{state.iteration}.psf.tt0")
+        casa.cut_script(state.script_bytes)
+        with casa.unrecorded():
+            saves.checkpoint.restore_model(state, Path(f"{name}.iter{state.iteration}.model.tt0"))
+            _make_again(casa, name, call_of, masks, state)
     plane = _Cleaning(casa, saves, state)
     for iteration in range(len(plane.results), LAST_ITERATION + 1):
         imagename = f"{name}.iter{iteration}"
@@ -83,7 +92,7 @@ def makeimages(
         if iteration and not resumed:
             _hand_over(casa, f"{name}.iter{iteration - 1}", imagename)
         cleanmask, mask = _clean_mask(casa, imagename, iteration, masks, f"{imagename}.psf.tt0")
-        call = {"imagename": imagename, **parameters(iteration), **selection, **mask}
+        call = {**call_of(iteration, imagename), **mask}
         plane.iterate(iteration, cleanmask, call, state if resumed else None)
         check_planes(casa, result_of(call))
         if iteration == 0:
@@ -146,13 +155,7 @@ class _Cleaning:
             cut = part["nmajor"] < left
             self.casa.remove(f"{part['imagename']}.mask")  # tclean must make it again from the one it is given
         started = time.monotonic()
-        width, height = part["imsize"]
-        with spared(width * height) as memory:
-            record = self.casa.task("tclean", **part)
-        if memory.why_not:
-            print(f"CASA takes more memory than necessary: {memory.why_not}", flush=True)
-        if not Path(result_of(part)).is_dir():
-            raise CasaError(f"tclean left no {result_of(part)}; see casa.log.")
+        record = _tclean(self.casa, part)
         cycles = int(record["nmajordone"])
         self.cycle_s = (time.monotonic() - started) / max(1, cycles)
         self.iterations += int(record["iterdone"])
@@ -164,9 +167,10 @@ class _Cleaning:
         return stopcode
 
     def save(self, imagename: str, ended: bool) -> None:
-        """Save the images as they are now."""
+        """Save the model as it is now."""
+        checkpoint = self.saves.checkpoint
         state = State(
-            fingerprint=self.saves.checkpoint.fingerprint,
+            fingerprint=checkpoint.fingerprint,
             iteration=self.iteration,
             ended=ended,
             iterations=self.iterations,
@@ -175,10 +179,41 @@ class _Cleaning:
             results=self.results,
             cycle_s=self.cycle_s,
             script_bytes=self.casa.script_bytes(),
-            folder=f"save_{self.iteration}_{self.major_cycles}{'_ended' if ended else ''}",
+            model=checkpoint.save_model(Path(f"{imagename}.model.tt0")),
+            residual=pixel_sum(Path(f"{imagename}.residual.tt0")),
         )
-        self.saves.checkpoint.save(imagename, state, final=ended and self.iteration == LAST_ITERATION)
-        self.saves.saved()
+        checkpoint.save(state)
+        if not (ended and self.iteration == LAST_ITERATION):
+            self.saves.saved()
+
+
+def _make_again(
+    casa: Casa, name: str, call_of: Callable[[int, str], dict[str, Any]], masks: Sequence[str], state: State
+) -> None:
+    """Make the images and masks that there were when the model, which is here again, was saved.
+
+    call_of: tclean's parameters for an iteration and an imagename. The others are those of `makeimages`.
+    """
+    imagename = f"{name}.iter{state.iteration}"
+    _tclean(casa, call_of(0, imagename))
+    if pixel_sum(Path(f"{imagename}.residual.tt0")) != state.residual:
+        print("The residual has other bits than when it was saved; other processors may round otherwise.", flush=True)
+    for iteration in range(1, state.iteration + int(state.ended)):
+        _clean_mask(casa, f"{name}.iter{iteration}", iteration, masks, f"{imagename}.psf.tt0")
+    if state.ended and state.iteration == LAST_ITERATION:  # makes the mask, finds no time left to clean, and restores
+        _tclean(casa, {**call_of(LAST_ITERATION, imagename), "nmajor": 0})
+
+
+def _tclean(casa: Casa, call: Mapping[str, Any]) -> Any:
+    """Call tclean with little memory, and see that it leaves an image; gives what it returns."""
+    width, height = call["imsize"]
+    with spared(width * height) as memory:
+        record = casa.task("tclean", **call)
+    if memory.why_not:
+        print(f"CASA takes more memory than necessary: {memory.why_not}", flush=True)
+    if not Path(result_of(call)).is_dir():
+        raise CasaError(f"tclean left no {result_of(call)}; see casa.log.")
+    return record
 
 
 def result_of(call: Mapping[str, Any]) -> str:

@@ -135,6 +135,7 @@ def measurement_set_case() -> dict[str, Any]:
         "rows of field 99": error(summarize, casa, Path("odd.ms")),
         "no rows": error(summarize, casa, Path("empty.ms")),
         "chunks": [list(row_chunks(rows)) for rows in (0, 5, ROWS_AT_ONCE, ROWS_AT_ONCE + 1)],
+        "chunks of the survey": list(row_chunks(316_000, 4 * 64)),
     }  # fmt: skip
 
 

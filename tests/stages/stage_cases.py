@@ -6,7 +6,9 @@ tests of its name need of the tables and images that it made.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -142,27 +144,52 @@ def imaging_case() -> dict[str, Any]:
         """Image in a folder, or go on with it; interrupted at save number `last`."""
         Path(folder).mkdir(exist_ok=True)
         os.chdir(folder)
-        seen, saves = [], []
+        seen, saves, said = [], [], io.StringIO()
 
         def saved() -> None:
-            saves.append(len(saves))
+            saves.append(sum(path.stat().st_size for path in Path("checkpoint").rglob("*")) / 128**2)
             if len(saves) == last:
                 raise CutOffError
 
         checkpoint = Checkpoint(Path("checkpoint"), "fingerprint")
         try:
-            made = makeimages(
-                casa, "plane", selected, parameters, masks, Saves(checkpoint, interval_s, saved),
-                lambda number, name: seen.append([number, name]),
-            )  # fmt: skip
-            return {"made": made.model_dump(mode="json"), "hashes": hashes("plane"), "seen": seen, "saves": len(saves)}
+            with contextlib.redirect_stdout(said):
+                made = makeimages(
+                    casa, "plane", selected, parameters, masks, Saves(checkpoint, interval_s, saved),
+                    lambda number, name: seen.append([number, name]),
+                )  # fmt: skip
+            return {"made": made.model_dump(mode="json"), "hashes": hashes("plane"), "seen": seen, "saves": saves,
+                    "said": said.getvalue()}  # fmt: skip
         except CutOffError:
-            return {"seen": seen, "saves": len(saves)}
+            return {"seen": seen, "saves": saves}
         finally:
             os.chdir(START)
 
+    def interrupted(folder: str, interval_s: float, last: int, damage: Callable[[Path], None] = lambda _: None) -> Any:
+        """A plane whose imaging ends with a save, which may be damaged, and whose images are gone when it goes on.
+
+        After save 4 it ends by itself.
+        """
+        begun = imaged(folder, interval_s, last)
+        for path in Path(folder).iterdir():
+            if path.name != "checkpoint":
+                shutil.rmtree(path)
+        damage(Path(folder, "checkpoint"))
+        return [begun, imaged(folder, 1e9, 99)]
+
+    def other_residual(checkpoint: Path) -> None:
+        state = json.loads((checkpoint / "state.json").read_text())
+        (checkpoint / "state.json").write_text(json.dumps({**state, "residual": "0"}))
+
+    def half_a_model(checkpoint: Path) -> None:
+        (model,) = checkpoint.glob("model_*")
+        os.truncate(model, model.stat().st_size // 2)
+
     whole = imaged("whole", 1e9, 99)
-    parts = [imaged("parts", 0.0, 2), imaged("parts", 1e9, 99)]
+    parts = {f"iter{last - 1}": interrupted(f"iter{last - 1}", 1e9, last) for last in (1, 2, 3, 4)}
+    parts["cut"] = interrupted("cut", 0.0, 2)
+    parts["other residual"] = interrupted("other", 1e9, 3, other_residual)
+    parts["half a model"] = interrupted("half", 1e9, 3, half_a_model)
     Path("bad").mkdir()
     empty = str(Path("bad/empty.mask").resolve())
     shutil.copytree(masks[0], empty)
