@@ -283,7 +283,8 @@ def _cells(casa: Casa, vis: str, columns: tuple[str, ...]) -> Iterator[tuple[int
         for description in np.unique(table.getcol("DATA_DESC_ID")):
             part = table.query(f"DATA_DESC_ID=={description}", columns=",".join(columns))
             try:
-                for start, number in row_chunks(part.nrows()):
+                values = max((np.size(part.getcell(column, 0)) for column in columns), default=1)
+                for start, number in row_chunks(part.nrows(), values):
                     yield int(spw_of[description]), {column: part.getcol(column, start, number) for column in columns}
             finally:
                 part.close()

@@ -15,6 +15,8 @@ from ccip_batch.records import Model
 
 ROWS_AT_ONCE = 200_000
 """Rows of the main table that are in memory at once."""
+VALUES_AT_ONCE = 2**23
+"""Values of a column that are: 128 MB of complex numbers, and rows of 64 channels would be 800 MB."""
 
 
 class Spw(Model):
@@ -67,10 +69,11 @@ class MsSummary(Model):
         raise KeyError(spw)
 
 
-def row_chunks(rows: int) -> Iterator[tuple[int, int]]:
-    """(start, number) of successive chunks of rows."""
-    for start in range(0, rows, ROWS_AT_ONCE):
-        yield start, min(ROWS_AT_ONCE, rows - start)
+def row_chunks(rows: int, values: int = 1) -> Iterator[tuple[int, int]]:
+    """(start, number) of successive chunks of rows, of which each has so many values in a column."""
+    most = max(1, min(ROWS_AT_ONCE, VALUES_AT_ONCE // values))
+    for start in range(0, rows, most):
+        yield start, min(most, rows - start)
 
 
 def summarize(casa: Casa, vis: Path) -> MsSummary:

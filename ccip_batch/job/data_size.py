@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic import Field
 
+from ccip_batch.job.spw_groups import SCIENCE_SPWS
 from ccip_batch.records import Model
 
 _START = b"\xbe\xbe\xbe\xbe"
@@ -20,7 +22,7 @@ class DataSize(Model):
     """Size of a PIMS; zero means unknown."""
 
     bytes: int = Field(0, description="On disk.")
-    spws: int = Field(0, description="Number of spectral windows.")
+    spws: int = Field(0, description="Number of spectral windows with data.")
     rows: int = Field(0, description="Rows of one spectral window, on average.")
     channels: int = Field(0, description="Channels of a spectral window, from the bytes of a row.")
 
@@ -30,9 +32,14 @@ class DataSize(Model):
         return float(self.rows * self.channels)
 
     @classmethod
-    def of(cls, vis: Path) -> DataSize:
-        """The size of a measurement set."""
+    def of(cls, vis: Path, science: Collection[int] = SCIENCE_SPWS) -> DataSize:
+        """The size of a measurement set. science: the spws of SE-CONT.
+
+        If these are not all, the others are taken to have no rows: a part of a PIMS names all spws nevertheless.
+        """
         rows, spws = table_rows(vis), table_rows(vis / "SPECTRAL_WINDOW")
+        if len(science) < len(SCIENCE_SPWS):
+            spws = min(spws, len(science))
         size = folder_bytes(vis)
         if not rows or not spws:
             return cls(bytes=size)

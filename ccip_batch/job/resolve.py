@@ -128,7 +128,7 @@ def decide(job: Job, lists: Lists, where: Where, problems: list[Problem]) -> Res
         iteration_calls=tuple(_iteration_call(n, cube, job.imaging) for n in range(len(tclean_table.ITERATIONS))),
         plane_rejection=job.plane_rejection,
         execution=job.execution,
-        data=DataSize.of(job.inputs.vis),
+        data=DataSize.of(job.inputs.vis, science),
         # In an image, CASA is the image's: the local engine asks it; in a pool it is in the results of the nodes.
         versions={"ccip_batch": __version__, **(casa_versions() if job.execution.container is None else {})},
         warnings=warnings,

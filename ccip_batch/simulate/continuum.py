@@ -16,22 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.interpolate import RectBivariateSpline
 
 from ccip_batch.casa.session import Casa
 from ccip_batch.job.resources_archive import FLAG_VERSION
-from ccip_batch.job.spw_groups import SCIENCE_SPWS
 from ccip_batch.simulate.beam import primary_beam
 from ccip_batch.simulate.observation import PHASE_CENTRE, PHASE_CENTRE_TEXT, ROOT, Field, spw_frequencies
 from ccip_batch.simulate.presets import Preset
 from ccip_batch.simulate.sky import ARCSEC, Floats, Source, direction_cosines
-from ccip_batch.simulate.visibilities import Interference, Rows, model
+from ccip_batch.simulate.visibilities import Interference, Rows, chunks, model
 
 SE_NAME = "VLASS2.1.se.T00t00.J133336+164404.06.2048.v1"
 """The imagename of SEIP_parameter.list."""
 TARGET_INTENT = "OBSERVE_TARGET#UNSPECIFIED"
-UVTAPER = "26.476arcsec"
-"""Ten times the survey's taper, since the D configuration stands in for the ten times longer B configuration."""
-_MASK_RADIUS = 24.0  # arcsec around a point; about the beam of the D configuration
+UVTAPER = {"b": "2.6476arcsec", "d": "26.476arcsec"}
+"""The survey's taper, and ten times that where the D configuration stands in for B, which is ten times longer."""
+BEAM_PIXELS = 1024
+"""Pixels a side from which on the beam of the mosaic, which is smooth, is interpolated: each field's is evaluated."""
 _SELFCAL = f"{ROOT}_split.ms.hifv_selfcal.s8_1.phase-self-cal.tbl"
 _SPLIT = f"{ROOT}_split.ms"
 _GRID = "se.grid"
@@ -46,7 +47,7 @@ def make_products(
     flags. progress: called with a line for each step.
     """
     progress("the measurement set of the target fields")
-    spws = ",".join(str(spw) for spw in SCIENCE_SPWS)
+    spws = ",".join(str(spw) for spw in preset.spws)
     ids = ",".join(str(field.id) for field in fields)
     casa.task(
         "mstransform",
@@ -96,9 +97,12 @@ def _selfcal(casa: Casa, preset: Preset, fields: list[Field]) -> None:
     with casa.table(_SPLIT, write=True) as table:
         description = {**table.getcoldesc("DATA"), "comment": "The model column"}
         table.addcols({"MODEL_DATA": description}, _tiled(table))
-        for spw in SCIENCE_SPWS:
+        for spw in preset.spws:
             part = table.query(f"DATA_DESC_ID == {_description(casa, spw)}")
-            part.putcol("MODEL_DATA", model(preset.sources, spw, preset.channels, fields, Rows.of(part)))
+            rows = Rows.of(part)
+            for start, number in chunks(len(rows.time), preset.channels):
+                seen = model(preset.sources, spw, preset.channels, fields, rows[start : start + number])
+                part.putcol("MODEL_DATA", seen, start, number)
             part.close()
     casa.task(
         "gaincal",
@@ -151,15 +155,27 @@ def _make_grid(casa: Casa, preset: Preset, spws: str, ids: str) -> None:
     )
 
 
-def _mosaic_beam(preset: Preset, fields: list[Field]) -> Floats:
+def mosaic_beam(preset: Preset, fields: list[Field]) -> Floats:
     """Primary beam of the mosaic of all science spws, as CASA defines it: the root of the weights, 1 at its peak."""
     east, north = _grid(preset)
+    step = max(1, preset.pixels // BEAM_PIXELS)
+    if step == 1:
+        return _beam_at(preset, fields, east, north)
+    some = np.unique([*range(0, preset.pixels, step), preset.pixels - 1])
+    beam = _beam_at(preset, fields, east[some], north[:, some])
+    pixels = np.arange(preset.pixels)
+    whole: Floats = RectBivariateSpline(some, some, beam, kx=1, ky=1)(pixels, pixels)
+    return whole
+
+
+def _beam_at(preset: Preset, fields: list[Field], east: Floats, north: Floats) -> Floats:
+    """That at offsets in arcsec, a column and a row of them."""
     x, y = east * ARCSEC, north * ARCSEC
-    weight = np.zeros(east.shape)
+    weight = np.zeros((east.size, north.size))
     for field in fields:
         east_of, north_of, _ = direction_cosines(field.ra, field.dec, *PHASE_CENTRE)
         radius = np.hypot(x - east_of, y - north_of)
-        for spw in SCIENCE_SPWS:
+        for spw in preset.spws:
             weight += _unflagged(preset, spw) * primary_beam(spw, radius, spw_frequencies(spw, 1)) ** 2
     beam: Floats = np.sqrt(weight / weight.max())
     return beam
@@ -173,9 +189,9 @@ def _unflagged(preset: Preset, spw: int) -> float:
 
 
 def _grid(preset: Preset) -> tuple[Floats, Floats]:
-    """Offsets of pixels from the phase centre in arcsec, east and north, indexed as CASA does."""
+    """Offsets of pixels from the phase centre in arcsec, east and north, indexed as CASA does: a column and a row."""
     offset = (np.arange(preset.pixels) - preset.pixels // 2) * preset.cell
-    east, north = np.meshgrid(-offset, offset, indexing="ij")
+    east, north = np.meshgrid(-offset, offset, indexing="ij", sparse=True)
     return east, north
 
 
@@ -184,7 +200,7 @@ def _shape(source: Source, preset: Preset) -> Floats:
     east, north = _grid(preset)
     painted: Floats
     if source.gauss is None:
-        painted = np.zeros(east.shape)
+        painted = np.zeros((preset.pixels, preset.pixels))
         painted[
             preset.pixels // 2 - round(source.dx / preset.cell), preset.pixels // 2 + round(source.dy / preset.cell)
         ] = 1
@@ -218,9 +234,9 @@ def _write_like(casa: Casa, name: str, pixels: Floats, unit: str) -> str:
 def _paint_masks(casa: Casa, preset: Preset) -> list[str]:
     """Tier-1: sources of the catalogue. Second: the others. Combined tier-2: both."""
     east, north = _grid(preset)
-    masks = {True: np.zeros(east.shape), False: np.zeros(east.shape)}
+    masks = {in_ql: np.zeros((preset.pixels, preset.pixels)) for in_ql in (True, False)}
     for source in preset.sources:
-        masks[source.in_ql][_ellipse(source, east, north, _MASK_RADIUS) <= 1.0] = 1.0
+        masks[source.in_ql][_ellipse(source, east, north, preset.resolution) <= 1.0] = 1.0
     both = np.maximum(masks[True], masks[False])
     return [
         _write_like(casa, f"s4_0.{SE_NAME}.QLcatmask-tier1.mask", masks[True], ""),
@@ -230,7 +246,7 @@ def _paint_masks(casa: Casa, preset: Preset) -> list[str]:
 
 
 def _paint_models(casa: Casa, preset: Preset, fields: list[Field]) -> list[str]:
-    beam = _mosaic_beam(preset, fields)
+    beam = mosaic_beam(preset, fields)
     made = []
     for stage, iteration, sources in (
         ("s5_0", "iter1", [source for source in preset.sources if source.in_ql]),

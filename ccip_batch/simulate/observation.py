@@ -120,9 +120,9 @@ class _Antennas:
         return [f"ea{number + 1:02d}" for number in range(len(self.pad))]
 
 
-def _antennas() -> _Antennas:
-    """The VLA's D configuration, from CASA's data."""
-    path = data_folder() / "alma" / "simmos" / "vla.d.cfg"
+def _antennas(configuration: str) -> _Antennas:
+    """A configuration of the VLA, from CASA's data."""
+    path = data_folder() / "alma" / "simmos" / f"vla.{configuration}.cfg"
     if not path.is_file():
         raise DataError(f"{path} is missing: the simulator needs the antenna positions of the package casadata.")
     rows = [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
@@ -130,9 +130,9 @@ def _antennas() -> _Antennas:
     return _Antennas(x, y, z, diameter, [row[4] for row in rows])
 
 
-def antenna_names() -> list[str]:
-    """Names of the antennas, in the order of their ids."""
-    return _antennas().names
+def antenna_names(configuration: str) -> list[str]:
+    """Names of the antennas of a configuration of the VLA, in the order of their ids."""
+    return _antennas(configuration).names
 
 
 def make_structure(casa: Casa, path: str, preset: Preset, fields: list[Field]) -> float:
@@ -161,7 +161,7 @@ def make_structure(casa: Casa, path: str, preset: Preset, fields: list[Field]) -
 
 
 def _observe(casa: Casa, path: str, preset: Preset, fields: list[Field]) -> None:
-    antennas = _antennas()
+    antennas = _antennas(preset.configuration)
     length = preset.integrations * INTEGRATION
     with casa.tool("measures") as measures, casa.tool("simulator") as simulator:
         simulator.open(path)
@@ -209,7 +209,7 @@ def _observe(casa: Casa, path: str, preset: Preset, fields: list[Field]) -> None
                 stoptime=f"{-_POINTING_LEAD + INTEGRATION}s",
             )
         for field in fields:
-            for spw in SCIENCE_SPWS:
+            for spw in preset.spws:
                 simulator.observe(
                     field.name, spw_name(spw), starttime=f"{field.start}s", stoptime=f"{field.start + length}s"
                 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 from ccip_batch.errors import ConfigError
 from ccip_batch.job.spw_groups import SCIENCE_SPWS
@@ -49,6 +49,10 @@ class Preset:
     """The niter of the coarse cube's parameter list."""
     groups: tuple[str, ...] = tuple(str(spw) for spw in SCIENCE_SPWS)
     """Spw groups of the coarse cube."""
+    spws: tuple[int, ...] = SCIENCE_SPWS
+    """The science spws that were observed; the others are empty."""
+    configuration: Literal["b", "d"] = "d"
+    """Configuration of the VLA. The survey's is B; D needs a tenth of the pixels for the same field of view."""
     flagged: dict[int, Flagged] = field(default_factory=dict)
     """What is flagged, by spw."""
     rfi: tuple[int, ...] = (3, 4, 10)
@@ -63,6 +67,11 @@ class Preset:
     def rows(self) -> int:
         """Rows of the mosaic; the last may be short."""
         return math.ceil(self.fields / self.columns)
+
+    @property
+    def resolution(self) -> float:
+        """Beam at 3 GHz in arcsec."""
+        return {"b": 2.4, "d": 24.0}[self.configuration]
 
 
 _CASE_SKY = (
@@ -80,9 +89,20 @@ _COMPACT_SKY = (
     Source("E", 186, -12, 0.150, -0.8, p=0.20, rm=20, gauss=(45.0, 30.0, 35.0)),
 )
 
+# As wide as the square, and wide sources of the beam of the B configuration.
+_SQUARE_SKY = (
+    Source("A", 126, -252, 0.250, -0.7, p=0.10, rm=35, chi0=20, v=0.010),
+    Source("B", -900, 720, 0.120, -0.2, p=0.06, rm=-60, chi0=-50),
+    Source("C", 1260, 900, 0.080, -1.1, in_ql=False),
+    Source("D", -1080, -1260, 0.060, 0.3, p=0.15, rm=10, chi0=80),
+    Source("E", 540, -900, 0.150, -0.8, p=0.05, rm=20, gauss=(6.0, 4.0, 35.0)),
+    Source("F", -300, 1350, 0.100, -0.7, p=0.08, rm=-20, chi0=10),
+)
+
 # A sky of a few sources needs no care against sidelobes taken for sources: the survey's cyclefactor of 3 ends each
 # cycle after a few components, and major cycles are what a plane costs.
 _QUICK = {"cyclefactor": 1.0}
+_FEW_CYCLES = {**_QUICK, "nmajor": 1}
 
 PRESETS: dict[str, Preset] = {
     preset.name: preset
@@ -128,6 +148,23 @@ PRESETS: dict[str, Preset] = {
             "The sky and planes of case, with as many channels, fields and pixels as asked for.",
             flagged={9: Flagged(1.0), 15: Flagged(0.84)},
             sources=_CASE_SKY,
+        ),
+        Preset(
+            "rehearsal",
+            "Four spws of a square degree as the survey observes it, with its channels and cell: 3 GB, large planes.",
+            fields=300,
+            columns=25,
+            integrations=3,
+            channels=64,
+            pixels=6250,
+            cell=0.6,
+            groups=("2", "7", "12", "17"),
+            spws=(2, 7, 12, 17),
+            configuration="b",
+            flagged={12: Flagged(0.3)},
+            rfi=(7,),
+            imaging=_FEW_CYCLES,
+            sources=_SQUARE_SKY,
         ),
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ccip_batch.casa.session import Casa
-from ccip_batch.job.spw_groups import SCIENCE_SPWS
 from ccip_batch.simulate.beam import primary_beam
 from ccip_batch.simulate.observation import INTEGRATION, PHASE_CENTRE, SPW_WIDTH, Field, spw_frequencies
 from ccip_batch.simulate.presets import Flagged, Preset
@@ -21,6 +21,8 @@ PHASE_RMS = 25.0
 """Scatter of the antennas' phase errors in degrees."""
 _RFI_JY = 40.0
 _RFI_SHARE = 0.01
+_VISIBILITIES_AT_ONCE = 2**20
+"""64 MB an array of all correlations."""
 
 Complexes = NDArray[np.complex128]
 Floats = NDArray[np.float64]
@@ -44,11 +46,23 @@ class Rows:
         """Read them from a (selected) main table."""
         return cls(*(table.getcol(name) for name in ("UVW", "ANTENNA1", "ANTENNA2", "FIELD_ID", "SCAN_NUMBER", "TIME")))
 
+    def __getitem__(self, part: slice) -> Rows:
+        """Some of them."""
+        rows = (getattr(self, name)[part] for name in ("antenna1", "antenna2", "field", "scan", "time"))
+        return Rows(self.uvw[:, part], *rows)
+
     @property
     def key(self) -> NDArray[np.int64]:
         """A number for each row that stands for its time and baseline, whatever the order of the rows."""
         tick = np.round(self.time / (INTEGRATION / 10)).astype(np.int64)
         return (tick * 1000 + self.antenna1) * 1000 + self.antenna2
+
+
+def chunks(rows: int, channels: int) -> Iterator[tuple[int, int]]:
+    """(start, number) of successive chunks of rows, of which some arrays of complex numbers fit into little memory."""
+    most = max(1, _VISIBILITIES_AT_ONCE // channels)
+    for start in range(0, rows, most):
+        yield start, min(most, rows - start)
 
 
 def noise(channels: int) -> float:
@@ -75,14 +89,15 @@ def model(sources: tuple[Source, ...], spw: int, channels: int, fields: list[Fie
     """
     frequency = spw_frequencies(spw, channels)
     seen = np.zeros((4, channels, len(rows.time)), np.complex128)
-    for field in fields:
+    there = set(np.unique(rows.field).tolist())
+    for field in (field for field in fields if field.id in there):
         chosen = np.flatnonzero(rows.field == field.id)
-        if not chosen.size:
-            continue
         waves = rows.uvw[:, chosen][:, None, :] * (frequency / LIGHT_SPEED)[None, :, None]
         for source in sources:
             east, north, n = direction_cosines(*source.direction(*PHASE_CENTRE), field.ra, field.dec)
             beam = primary_beam(spw, np.arccos(min(n, 1.0)), frequency)
+            if not beam.any():
+                continue
             fringe = np.exp(2j * np.pi * (waves[0] * east + waves[1] * north + waves[2] * (n - 1.0)))
             if source.gauss:
                 fringe = fringe * _gaussian(source.gauss, waves[0], waves[1])
@@ -100,17 +115,16 @@ def _gaussian(gauss: tuple[float, float, float], u: Floats, v: Floats) -> Floats
     return fade
 
 
-def corrupt(seen: Complexes, rows: Rows, phases: dict[int, Floats], spw: int, seed: int) -> Complexes:
+def corrupt(seen: Complexes, rows: Rows, phases: dict[int, Floats], random: np.random.Generator) -> Complexes:
     """Visibilities as they are measured: with the antennas' phases (the same for R and L) and with thermal noise.
 
-    seen: without errors, shape (4 correlations, channels, rows), Jy. rows: of spw `spw`. phases: by scan, radians.
-    seed: of the noise.
+    seen: without errors, shape (4 correlations, channels, rows), Jy. rows: of the same. phases: by scan, radians.
+    random: gives the noise.
     """
     table = np.zeros((max(phases) + 1, len(next(iter(phases.values())))))
     for scan, values in phases.items():
         table[scan] = values
     error = table[rows.scan, rows.antenna1] - table[rows.scan, rows.antenna2]
-    random = np.random.default_rng([seed, 2, spw])
     sigma = noise(seen.shape[1])
     thermal = random.normal(0.0, sigma, seen.shape) + 1j * random.normal(0.0, sigma, seen.shape)
     measured: Complexes = seen * np.exp(1j * error) + thermal
@@ -132,6 +146,12 @@ class Interference:
         """Where its rows are among those of a measurement set in any order of rows."""
         order = np.argsort(rows.key)
         return order[np.searchsorted(rows.key, self.keys, sorter=order)]
+
+    def add(self, data: Complexes, rows: Rows, start: int) -> None:
+        """Add what falls on the visibilities of a chunk of `rows`, whose first is `start`."""
+        place = self.find(rows) - start
+        here = (place >= 0) & (place < data.shape[2])
+        data[:, self.channel, place[here]] += self.values[:, here]
 
 
 def interference(preset: Preset, spw: int, rows: Rows, seed: int) -> Interference:
@@ -173,21 +193,24 @@ def fill(
         ones = np.ones((4, table.nrows()))
         table.putcol("WEIGHT", ones)
         table.putcol("SIGMA", ones)
-        for spw in SCIENCE_SPWS:
+        for spw in preset.spws:
             part = table.query(f"DATA_DESC_ID == {spw}")
             rows = Rows.of(part)
-            seen = model(preset.sources, spw, preset.channels, fields, rows)
-            data = corrupt(seen, rows, phases, spw, seed)
-            if spw in preset.rfi:
-                burst = interference(preset, spw, rows, seed)
-                data[:, burst.channel, burst.find(rows)] += burst.values
-                bursts.append(burst)
-            flags = np.zeros(data.shape, np.bool_)
+            burst = interference(preset, spw, rows, seed) if spw in preset.rfi else None
+            flagged = np.zeros(len(rows.time), np.bool_)
             if spw in preset.flagged:
-                flags[:, :, initial_flags(preset.flagged[spw], fields, rows, spw, seed)] = True
-            part.putcol("DATA", data)
-            part.putcol("FLAG", flags)
-            part.putcol("FLAG_ROW", flags.all(axis=(0, 1)))
+                flagged = initial_flags(preset.flagged[spw], fields, rows, spw, seed)
+            random = np.random.default_rng([seed, 2, spw])
+            for start, number in chunks(len(rows.time), preset.channels):
+                some = rows[start : start + number]
+                data = corrupt(model(preset.sources, spw, preset.channels, fields, some), some, phases, random)
+                if burst is not None:
+                    burst.add(data, rows, start)
+                part.putcol("DATA", data, start, number)
+                flags = np.broadcast_to(flagged[start : start + number], data.shape)
+                part.putcol("FLAG", np.ascontiguousarray(flags), start, number)
+            part.putcol("FLAG_ROW", flagged)
             part.close()
-            fractions[spw] = float(flags.mean())
+            fractions[spw] = float(flagged.mean())
+            bursts += [burst] if burst is not None else []
     return fractions, bursts

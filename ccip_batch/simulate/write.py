@@ -57,8 +57,9 @@ def simulate(
     """
     if not casa_is_installed():
         raise CasaError(f"{CASA_MISSING}, or simulate in the container.")
-    mosaic(resolve(preset, **sizes))
-    antenna_names()
+    chosen = resolve(preset, **sizes)
+    mosaic(chosen)
+    antenna_names(chosen.configuration)
     _require_empty(folder)
     folder.mkdir(parents=True, exist_ok=True)
     work = folder / _WORK
@@ -117,7 +118,8 @@ def make(preset: Preset, seed: int, progress: Progress) -> None:
     """Simulate in the current folder; the files to keep end up in its folder `finished`."""
     casa = Casa(Path("casa.log"))
     fields = mosaic(preset)
-    phases = phase_errors(preset, sorted({field.scan for field in fields}), len(antenna_names()), seed)
+    antennas = len(antenna_names(preset.configuration))
+    phases = phase_errors(preset, sorted({field.scan for field in fields}), antennas, seed)
     progress(f"structure of the measurement set: {len(fields)} fields, {preset.channels} channels a spw")
     start = make_structure(casa, f"{ROOT}.ms", preset, fields)
     progress("visibilities")
@@ -141,10 +143,10 @@ def _write_lists(folder: Path, preset: Preset) -> None:
         f"imagename={CC_NAME!r}\nphasecenter={PHASE_CENTRE_TEXT!r}\nimaging_mode='VLASS-SE-CUBE'\n{size}"
         f"niter={preset.niter}\nspw=[{groups}]\n"
     )
-    spws = ",".join(str(spw) for spw in SCIENCE_SPWS)
+    spws = ",".join(str(spw) for spw in preset.spws)
     (folder / "SEIP_parameter.list").write_text(
         f"imagename={SE_NAME!r}\nphasecenter={PHASE_CENTRE_TEXT!r}\nimaging_mode='VLASS-SE-CONT-MOSAIC'\n{size}"
-        f"niter={preset.niter}\nuvtaper=[{UVTAPER!r}]\nspw={spws!r}\n"
+        f"niter={preset.niter}\nuvtaper=[{UVTAPER[preset.configuration]!r}]\nspw={spws!r}\n"
     )
 
 
@@ -173,7 +175,7 @@ def _truth(
         "p: fraction linearly polarised, chi = chi0 (deg) + rm lambda^2, Q = p I cos 2chi, U = p I sin 2chi; "
         "v: fraction V; gauss: major and minor axis (arcsec), position angle (deg); in_ql: in the tier-1 mask",
         "sources": [source.as_dict() for source in preset.sources],
-        "config": "vla.d antenna positions",
+        "config": f"vla.{preset.configuration} antenna positions",
         "preset": preset.name,
         "nchan": preset.channels,
         "nint": preset.integrations,
@@ -183,7 +185,7 @@ def _truth(
         "fields": [field.as_dict() for field in fields],
         "obs_mjd": start,
         "phase_err_rad": {str(scan): values.tolist() for scan, values in phases.items()},
-        "antennas": antenna_names(),
+        "antennas": antenna_names(preset.configuration),
         "flagged_frac": {str(spw): fraction for spw, fraction in fractions.items()},
         "rfi_rows": {str(burst.spw): len(burst.keys) for burst in bursts},
         "imsize": preset.pixels,

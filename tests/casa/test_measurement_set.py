@@ -38,3 +38,9 @@ def test_what_is_damaged_is_refused(session_cases: dict[str, Any], case: str, wo
 
 def test_rows_are_read_in_chunks(session_cases: dict[str, Any]) -> None:
     assert session_cases["measurement set"]["chunks"] == [[], [[0, 5]], [[0, 200_000]], [[0, 200_000], [200_000, 1]]]
+
+
+def test_rows_with_many_values_are_read_in_smaller_chunks(session_cases: dict[str, Any]) -> None:
+    chunks = session_cases["measurement set"]["chunks of the survey"]
+    assert sum(number for _, number in chunks) == 316_000
+    assert len(chunks) > 1 and max(number for _, number in chunks) * 4 * 64 * 16 < 150e6  # bytes of complex numbers

@@ -22,6 +22,12 @@ def test_rows_are_those_that_casa_counts(tmp_path: Path) -> None:
     assert data.channels == pytest.approx(summary.spws[-1].channels, abs=1.01)  # a rough figure, from bytes
 
 
+def test_a_part_of_a_pims_has_rows_in_some_spws_alone() -> None:
+    vis = load_job(make_simulation("small")).inputs.vis  # its rows are of 16 science spws; as if they were of four
+    assert DataSize.of(vis, (2, 7, 12, 17)).rows == table_rows(vis) // 4
+    assert DataSize.of(vis, range(2, 18)) == DataSize.of(vis)
+
+
 @pytest.mark.parametrize(
     "head", [b"", b"\xbe\xbe\xbe\xbe", b"\xbe\xbe\xbe\xbe\x00\x00\x00\x01\x00\x00\x00\x05Other" * 2]
 )

@@ -9,6 +9,7 @@ from ccip_batch.simulate.sky import LIGHT_SPEED, Source
 from ccip_batch.simulate.visibilities import (
     PHASE_RMS,
     Rows,
+    chunks,
     corrupt,
     initial_flags,
     interference,
@@ -64,9 +65,10 @@ def test_a_wide_source_is_resolved_on_long_baselines() -> None:
 def test_noise_of_a_visibility_follows_the_radiometer_equation() -> None:
     assert noise(64) == pytest.approx(370 / np.sqrt(2 * 2e6 * 0.45))
     given = rows(4000)
-    seen = corrupt(np.zeros((4, 8, 4000), complex), given, {2: np.zeros(27)}, 10, seed=1)
+    seen = corrupt(np.zeros((4, 8, 4000), complex), given, {2: np.zeros(27)}, np.random.default_rng(1))
     assert seen.real.std() == pytest.approx(noise(8), rel=0.01) and seen.imag.std() == pytest.approx(noise(8), rel=0.01)
-    assert not np.array_equal(seen, corrupt(np.zeros((4, 8, 4000), complex), given, {2: np.zeros(27)}, 11, seed=1))
+    other = corrupt(np.zeros((4, 8, 4000), complex), given, {2: np.zeros(27)}, np.random.default_rng(2))
+    assert not np.array_equal(seen, other)
 
 
 def test_phase_errors_are_those_of_the_two_antennas() -> None:
@@ -74,7 +76,8 @@ def test_phase_errors_are_those_of_the_two_antennas() -> None:
     assert set(phases) == {2, 3} and phases[2][0] == 0.0
     assert np.degrees(phases[2]).std() == pytest.approx(PHASE_RMS, rel=0.05)
     given = rows(300)
-    seen = corrupt(np.full((4, 2, 300), 1e6 + 0j), given, phases, 10, seed=1)  # noise is nothing against this
+    loud = np.full((4, 2, 300), 1e6 + 0j)  # noise is nothing against this
+    seen = corrupt(loud, given, phases, np.random.default_rng(1))
     expected = phases[2][given.antenna1] - phases[2][given.antenna2]
     assert np.abs(seen[0, 0] / 1e6 - np.exp(1j * expected)).max() < 1e-3
 
@@ -88,6 +91,21 @@ def test_interference_is_found_again_in_other_orders_of_rows() -> None:
         given.uvw[:, order], *(getattr(given, k)[order] for k in ("antenna1", "antenna2", "field", "scan", "time"))
     )
     assert np.array_equal(given.time[burst.find(given)], other.time[burst.find(other)])
+
+
+def test_chunks_are_parts_of_the_whole() -> None:
+    parts = list(chunks(100_000, 64))
+    assert len(parts) > 1 and sum(number for _, number in parts) == 100_000 and max(n for _, n in parts) * 64 <= 2**20
+    given, source = rows(1000), Source("A", 60, 30, 1.0, -0.7)
+    burst = interference(PRESET, 10, given, seed=1)
+    whole = model((source,), 10, PRESET.channels, [CENTRE_FIELD], given)
+    pieces = []
+    for start in range(0, 1000, 300):
+        some = given[start : start + 300]
+        pieces.append(model((source,), 10, PRESET.channels, [CENTRE_FIELD], some))
+        burst.add(pieces[-1], given, start)
+    whole[:, burst.channel, burst.find(given)] += burst.values
+    assert np.array_equal(np.concatenate(pieces, axis=2), whole)
 
 
 def test_the_share_that_is_flagged_is_exact() -> None:
