@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -21,11 +22,23 @@ STANDARD_INPUT = "stdin"
 """Value of CCIP_PARENT_PID: the parent cannot be seen, but it holds the other end of standard input, a pipe."""
 
 _PR_SET_PDEATHSIG = 1
+_NICE = 10
+_LAST_OF_DISK = 7
+"""The lowest of the eight priorities of ordinary reading and writing."""
 
 
 def keep_others_from_writing() -> None:
     """Let this process and its children make no files that everybody may write to, whatever the user's umask is."""
     os.umask(os.umask(0o077) | 0o002)
+
+
+def yield_to_others() -> None:
+    """Let this process and its children take what others leave of the machine's processors and disks."""
+    import psutil  # few processes need it
+
+    os.nice(_NICE)
+    with contextlib.suppress(OSError, psutil.Error):  # some containers do not permit it
+        psutil.Process().ionice(psutil.IOPRIO_CLASS_BE, _LAST_OF_DISK)
 
 
 def die_with_parent() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pydantic
@@ -34,6 +35,16 @@ def write_whole(path: Path, text: str) -> None:
         os.fsync(out.fileno())
     partial.replace(path)
     _sync(path.parent)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """A second name for a file, or a copy where that cannot be: on another disk, or of somebody else's file."""
+    try:
+        os.link(source.resolve(), target)  # not the link to it, if it is one
+    except OSError:
+        partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+        shutil.copyfile(source, partial)
+        partial.replace(target)
 
 
 def sync_tree(folder: Path) -> None:

@@ -95,3 +95,10 @@ def test_nobody_else_may_write_and_a_stricter_umask_stays(umask: int, kept: int)
     code = "import os; from ccip_batch import processes; processes.keep_others_from_writing(); print(os.umask(0))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, umask=umask)
     assert int(done.stdout) == kept
+
+
+def test_a_process_that_yields_is_the_last_to_get_processors_and_disks() -> None:
+    code = "import os, psutil; from ccip_batch import processes; before = os.nice(0); processes.yield_to_others();"
+    code += "print(os.nice(0) - before if before < 10 else 10, psutil.Process().ionice().value)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["10", "7"]

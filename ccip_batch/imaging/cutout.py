@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from ccip_batch.casa.images import Box, image_shape
 from ccip_batch.casa.session import Casa
+from ccip_batch.job.config import CUTOUT_ARCSEC
 
-SIDE_ARCSEC = 3600.0 + 120.0
-"""Side of a cutout: 1 degree + 2 arcmin."""
 RMS_BOX_ARCSEC = 60
 """Side of the box in which the rms is taken around a pixel of the grid."""
 RMS_GRID = 10
@@ -56,7 +55,7 @@ class Cutout:
 
 def cutout_box(shape: tuple[int, int], cell_arcsec: float) -> Box:
     """The pixels of the cutout of an image of (x, y) pixels."""
-    side = math.floor(SIDE_ARCSEC / cell_arcsec + 0.5)
+    side = math.floor(CUTOUT_ARCSEC / cell_arcsec + 0.5)
     if all(n <= side for n in shape):
         return (0, 0), (shape[0] - 1, shape[1] - 1)
     lower = [max(0, n // 2 - side // 2) for n in shape]

@@ -34,7 +34,8 @@ def publish(work: Workspace) -> Outcome:
         {name: result for name, result in results.items() if result and name != work.node.name},
         work.fingerprint,
     )
-    files = work.stage("publish", publish_products, run, planes, failed, work.run.folder.path / "nodes", page, work.out)
+    nodes, part = work.run.folder.path / "nodes", work.run.folder.part.exists()
+    files = work.stage("publish", publish_products, run, planes, failed, nodes, page, work.out, part=part)
     missing = f"; missing because they failed: spw {'; '.join(failed)}" if failed else ""
     return Outcome(summary=f"{len(files.files)} files{missing}", files=tuple(files.files))
 

@@ -120,7 +120,7 @@ class _Attempt:
         for path in old:
             path.unlink(missing_ok=True)
         if folder.out_before.exists() and not folder.out.exists():
-            folder.out_before.rename(folder.out)
+            folder.out_before.rename(folder.out_place)
         shutil.rmtree(folder.out_before, ignore_errors=True)
         for path in (folder.work, folder.stages):
             shutil.rmtree(path, ignore_errors=True)
@@ -208,10 +208,10 @@ class _Attempt:
         """Give the output its place, then write the result: in this order, for the result says that all is there."""
         folder = self.folder
         outcome = Outcome.model_validate_json((folder.work / OUTCOME).read_bytes())
-        folder.out.parent.mkdir(parents=True, exist_ok=True)
+        folder.out_place.parent.mkdir(parents=True, exist_ok=True)
         if folder.out.exists():
-            folder.out.rename(folder.out_before)
-        folder.out_now.rename(folder.out)
+            folder.out_place.rename(folder.out_before)
+        folder.out_now.rename(folder.out_place)
         sync_tree(folder.out)
         stages = [StageRecord.model_validate_json(path.read_bytes()) for path in sorted(folder.stages.glob("*.json"))]
         result = NodeResult(

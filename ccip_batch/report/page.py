@@ -14,21 +14,19 @@ import jinja2
 from ccip_batch import __version__
 from ccip_batch.casa.images import STOKES
 from ccip_batch.report import stages, verdict
+from ccip_batch.report.drawings import Drawings
 from ccip_batch.report.facts import NodeFacts, RunFacts
-from ccip_batch.report.gallery import KINDS, PB_LEVELS, make_gallery
+from ccip_batch.report.gallery import KINDS, PB_LEVELS
 from ccip_batch.report.plane_table import plane_table
-from ccip_batch.report.plots import Plots, convergence, gantt, make_plots
 from ccip_batch.report.texts import copy_headers, copy_logs
 from ccip_batch.report.timing import MARGIN, ROUND, advice, node_uses
 from ccip_batch.report.words import amount, count, duration, moment
+from ccip_batch.run.pool import read_pool_records
 from ccip_batch.workflow.estimates import extrapolated
 
 
-def write_page(facts: RunFacts, folder: Path) -> None:
-    """Write `index.html` and all files that it links into a folder."""
-    plots = Plots(folder / "plots")
-    made = make_plots(facts, plots)
-    courses = {plane.spw: convergence(plane, plane.images.iterations, plots) for plane in facts.planes if plane.images}
+def write_page(facts: RunFacts, drawings: Drawings, folder: Path) -> None:
+    """Write `index.html` into a folder with these drawings, and all else that it links."""
     uses = node_uses(facts)
     products = facts.nodes["publish"].result
     content: dict[str, Any] = {
@@ -40,19 +38,21 @@ def write_page(facts: RunFacts, folder: Path) -> None:
         "counts": verdict.plane_counts(facts),
         "identity": verdict.identity(facts),
         "table": plane_table(facts),
-        "gallery": make_gallery(facts.planes, folder),
+        "gallery": drawings.gallery,
+        "drawn": drawings.drawn,
         "kinds": KINDS,
         "all_stokes": STOKES,
-        "plots": made,
+        "plots": drawings.plots,
         "stages": stages.describe(facts),
-        "courses": courses,
+        "courses": drawings.courses,
         "exported": {plane.spw: stages.exported(plane) for plane in facts.planes},
         "products": products.files if products else (),
         "logs": copy_logs(list(facts.nodes.values()), folder),
         "headers": copy_headers(facts.planes, folder),
-        "gantt": gantt(list(facts.nodes.values()), plots),
+        "gantt": drawings.gantt,
         "uses": uses,
         "advice": advice(uses),
+        "pool": read_pool_records(facts.run),
         "extrapolated": extrapolated(facts.job),
         "margin": MARGIN,
         "round": ROUND,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ccip_batch.products.raw_header import SUFFIX, cards, raw_header
 from ccip_batch.report.facts import NodeFacts, PlaneFacts
 
 LOG_BYTES = 60_000
@@ -48,12 +49,13 @@ def copy_headers(planes: Sequence[PlaneFacts], folder: Path) -> dict[str, str]:
         if plane.export.result is None:
             continue
         for file in plane.export.result.files:
-            cards = _cards(plane.export.folder.out / file.name)
-            if not cards:
+            path = plane.export.folder.out / file.name
+            found = cards(raw_header(path) or raw_header(path.with_name(path.name + SUFFIX)))
+            if not found:
                 continue
-            history = [card for card in cards if card.startswith("HISTORY")]
+            history = [card for card in found if card.startswith("HISTORY")]
             left_out = len(history) - HISTORY_LINES
-            lines = [card for card in cards if not card.startswith("HISTORY")]
+            lines = [card for card in found if not card.startswith("HISTORY")]
             lines += [f"(HISTORY: {left_out} lines left out)"] if left_out > 0 else []
             lines += history[-HISTORY_LINES:]
             name = f"headers/{file.name}.txt"
@@ -61,26 +63,3 @@ def copy_headers(planes: Sequence[PlaneFacts], folder: Path) -> dict[str, str]:
             (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
             made[file.name] = name
     return made
-
-
-def _cards(path: Path) -> list[str]:
-    """The cards of the first header of a FITS file, unchanged; empty if it is not a FITS file.
-
-    (astropy takes seconds for a header with thousands of HISTORY cards.)
-    """
-    cards: list[str] = []
-    try:
-        with path.open("rb") as stream:
-            while block := stream.read(2880):
-                text = block.decode("ascii", errors="replace")
-                for start in range(0, len(text), 80):
-                    card = text[start : start + 80].rstrip()
-                    if card == "END":
-                        return cards
-                    if card:
-                        cards.append(card)
-                if not cards or not cards[0].startswith("SIMPLE"):
-                    return []
-    except OSError:
-        pass
-    return []

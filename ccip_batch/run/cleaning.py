@@ -10,15 +10,15 @@ from ccip_batch.run.run import Run
 from ccip_batch.workflow.kinds import KINDS
 
 
-def bad_products(run: Run) -> list[str]:
+def bad_products(run: Run, read: bool = True) -> list[str]:
     """Names of the products whose checksum is not that of when they were written, or that are gone.
 
-    Their nodes' results are removed, so that the next run makes them again.
+    Their nodes' results are removed, so that the next run makes them again. read: without it only sizes are compared.
     """
     result = run.result("publish")
     if result is None:
         return ["(publish is not done)"]
-    bad = [file.name for file in result.files if not _is_whole(run.folder.products / file.name, file)]
+    bad = [file.name for file in result.files if not _is_whole(run.folder.products / file.name, file, read)]
     if bad:
         run.node("publish").result.unlink()
         for parent in run.graph["publish"].parents:
@@ -28,8 +28,10 @@ def bad_products(run: Run) -> list[str]:
     return bad
 
 
-def _is_whole(path: Path, file: ProductFile) -> bool:
-    return path.is_file() and ProductFile.of(path) == file
+def _is_whole(path: Path, file: ProductFile, read: bool) -> bool:
+    if not path.is_file() or path.stat().st_size != file.bytes:
+        return False
+    return not read or ProductFile.of(path) == file
 
 
 def clean(run: Run) -> None:

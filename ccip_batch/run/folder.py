@@ -57,6 +57,11 @@ class NodeFolder:
         group = node.group.name if node.group else ""
         self.out = run / KINDS[node.kind].leaves.format(node=node.name, group=group)
 
+    @property
+    def out_place(self) -> Path:
+        """Where `out` is or will be: on another disk, if it is a link to there (engines/htcondor/staging.py)."""
+        return self.out.resolve()
+
 
 class RunFolder:
     """A run folder and what is read from it."""
@@ -69,6 +74,10 @@ class RunFolder:
         self.inputs = self.dag / "inputs.json"
         self.history = self.dag / "history.jsonl"
         """A line each time an engine starts and ends."""
+        self.pool = self.dag / "pool.json"
+        """What the pool's event logs tell of the nodes."""
+        self.part = self.path / ".part"
+        """Exists in the sandbox of a node: of what other nodes left, only what that node needs is here."""
         self.products = self.path / "products"
         self.report = self.path / "report"
 

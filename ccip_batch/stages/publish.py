@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import shutil
 import tarfile
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,12 +16,15 @@ from astropy.io import fits
 from ccip_batch.cube.vmean import mean_v_of
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.products.provenance import CRATE, Provenance, cards, image, portable_job, write_crate
-from ccip_batch.records import Model
+from ccip_batch.records import Model, link_or_copy
 from ccip_batch.run.checksums import ProductFile
+from ccip_batch.run.gathering import REPORT, report_archive, require_whole
 from ccip_batch.run.results import NodeResult
+from ccip_batch.workflow.kinds import KINDS
 
 MANIFEST = "pipeline_manifest.xml"
 CHECKSUMS = "SHA256SUMS"
+(_V_IMAGES,) = KINDS["publish"].reads["export"]
 
 _FOLDER = r"(?<![\w.])/(?:[^\s'\",:]*/)?"
 _OF_RUN = re.compile(rf"{_FOLDER}(?=nodes/(?:restore|analyze|publish|(?:image|export)_spw[0-9_]+)/)".encode())
@@ -42,20 +45,26 @@ def publish_products(
     nodes: Path,
     report: Path | None,
     folder: Path,
+    *,
+    part: bool = False,
 ) -> Published:
     """Fill the products folder.
 
     run: what the products were made from. planes: for each spw group the folder of its FITS files and the result of its
     export. failed: groups without products. nodes: the folder of all nodes, for their logs. report: the folder of the
-    report, if there is one. folder: the products folder.
+    report, if there is one. folder: the products folder. part: whether of the planes' files only the V images are here;
+    all are named with the checksums of their results, and linked into the products folder where they are.
     """
     job = run.job
-    files = []
+    files = [file for _, result in planes.values() for file in result.files]
+    linked = folder.with_name("cutouts") if part else folder
+    linked.mkdir(exist_ok=True)
     for source, result in planes.values():
         for file in result.files:
-            _link(source / file.name, folder / file.name)
-            files.append(file)
-    mean = _mean_v(folder)
+            if not part or fnmatchcase(file.name, _V_IMAGES):
+                require_whole(source / file.name, file)
+                link_or_copy(source / file.name, linked / file.name)
+    mean = _mean_v(linked, folder)
     if mean:
         with fits.open(mean, mode="update") as hdus:
             hdus[0].header.update(cards(job, run.fingerprint, run.results["analyze"].versions))
@@ -69,10 +78,10 @@ def publish_products(
     logs = f"{job.imagename}.logs.tgz"
     pack_logs(job, nodes, folder / logs)
     files.append(ProductFile.of(folder / logs))
-    page = f"{job.imagename}.report.tgz" if report else None
+    page = report_archive(job.imagename) if report else None
     if report and page:
         with tarfile.open(folder / page, "w:gz", compresslevel=1) as tar:  # its pictures are compressed already
-            tar.add(report, arcname="report")
+            tar.add(report, arcname=REPORT)
         files.append(ProductFile.of(folder / page))
     _write_manifest(run, files, {"logs": logs, "report": page, "configuration": config}, folder / MANIFEST)
     files.append(ProductFile.of(folder / MANIFEST))
@@ -84,19 +93,11 @@ def publish_products(
     return Published(files=files, failed=list(failed))
 
 
-def _mean_v(folder: Path) -> Path | None:
+def _mean_v(planes: Path, folder: Path) -> Path | None:
     """The mean V image of the kept planes, where there are any, as in the archive's demonstration release."""
-    if not any(not fits.getheader(path)["VLASSRJ"] for path in folder.glob("*.V.iter3.image.pbcor.tt0.subim.fits")):
+    if not any(not fits.getheader(path)["VLASSRJ"] for path in planes.glob(_V_IMAGES)):
         return None
-    return mean_v_of(folder, folder)
-
-
-def _link(source: Path, target: Path) -> None:
-    """A second name for a file, or a copy where the file system has no hard links."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+    return mean_v_of(planes, folder)
 
 
 def pack_logs(job: ResolvedJob, nodes: Path, target: Path) -> None:

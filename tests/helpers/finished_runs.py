@@ -6,10 +6,15 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from astropy.io import fits
+
+from ccip_batch.run.checksums import ProductFile
+from ccip_batch.run.results import NodeResult, Usage
+from ccip_batch.run.run import Run
 
 
 def forget(run: Path, *nodes: str) -> None:
@@ -20,6 +25,27 @@ def forget(run: Path, *nodes: str) -> None:
 
 def result(run: Path, node: str) -> dict[str, Any]:
     return json.loads((run / "nodes" / node / "result.json").read_text())
+
+
+def write_result(run: Run, name: str, files: Sequence[ProductFile] = ()) -> None:
+    """Have a node be done, without a stage: a result as it would be now. files: what it made for the user."""
+    node = run.graph[name]
+    run.node(node).path.mkdir(parents=True, exist_ok=True)
+    NodeResult(
+        node=name,
+        kind=node.kind,
+        spw=node.group.selection if node.group else None,
+        fingerprint=run.fingerprint(node),
+        summary="done",
+        started=0.0,
+        ended=1.0,
+        host="here",
+        attempts=1,
+        usage=Usage(cpu_s=1.0, peak_memory_bytes=1, wall_s=1.0),
+        versions={},
+        stages=[],
+        files=tuple(files),
+    ).sealed().save(run.node(node).result)
 
 
 def stage(run: Path, node: str, name: str) -> Any:

@@ -6,6 +6,8 @@ import csv
 import json
 import re
 import shutil
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,39 @@ from helpers.report_page import Page
 from helpers.report_runs import altered
 from helpers.simulated_runs import ccip_batch
 
+from ccip_batch.report import write_without_drawing
+from ccip_batch.run.run import Run
+
 
 def test_names_only_files_that_are_there_and_all_of_them(run: Path, page: Page) -> None:
     there = {str(p.relative_to(run / "report")) for p in (run / "report").rglob("*") if p.is_file()}
     assert page.files <= there
-    assert there - page.files == {"index.html"}
+    assert there - page.files == {"index.html", "drawings.json"}
+
+
+def test_written_anew_with_what_publish_drew(run: Path, tmp_path: Path) -> None:
+    """The page tells the end of the run, which the report among the products could not; the pictures are its own."""
+    shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("report", "*.npz"))  # nothing to draw from
+    code = "import pathlib, sys; from ccip_batch import report; from ccip_batch.run.run import Run;"
+    code += f"run = Run.read(pathlib.Path({str(tmp_path / 'run')!r}));"
+    code += "print(report.write_without_drawing(run), 'matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    name, draws = done.stdout.split()
+    assert draws == "False"
+    written = Path(name)
+    page = Page(written)
+    there = {str(p.relative_to(written.parent)) for p in written.parent.rglob("*") if p.is_file()}
+    assert page.files <= there and there - page.files == {"index.html", "drawings.json"}
+    assert any(name.startswith("pictures/") for name in page.files)
+    assert "Publishing" not in page.text and "3 of 4 planes kept" in page.text
+
+
+def test_without_publish_it_is_written_without_drawings(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("report"))
+    (tmp_path / "run" / "nodes" / "publish" / "result.json").unlink()
+    page = Page(write_without_drawing(Run.read(tmp_path / "run")))
+    assert not any(name.startswith(("pictures/", "plots/")) for name in page.files)
+    assert f"ccip-batch report {tmp_path / 'run'}" in page.text and "export_spw17" in page.text
 
 
 def test_needs_no_network(run: Path) -> None:

@@ -82,7 +82,7 @@ for case, (shape, cell, side) in CASES.items():
     Path(case).mkdir()
     os.chdir(case)
     make_plane(shape, cell, side)
-    cutouts.SIDE_ARCSEC = side * cell
+    cutouts.CUTOUT_ARCSEC = side * cell
     part = Cutout.of(casa, "plane.image.tt0")
     whole = dataclasses.replace(part, wide=((0, 0), (shape[0] - 1, shape[1] - 1)), is_wide_whole=True)
     new, old = stages(part), stages(whole)

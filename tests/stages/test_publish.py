@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tarfile
 from pathlib import Path
 from xml.etree import ElementTree
@@ -9,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from astropy.io import fits
 
+from ccip_batch.errors import DataError
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.products.provenance import CRATE, Provenance
 from ccip_batch.run.results import NodeResult, read_result
@@ -57,6 +59,34 @@ def test_planes_are_the_same_files(published: tuple[Path, Published], finished: 
     assert len(made) == 12  # of each of two planes image and rms, and the image in the common beam; IQU and V
     for name in made:
         assert (folder / name).samefile(next(finished.glob(f"planes/*/{name}")))
+
+
+def test_a_part_has_the_same_files_but_those_of_the_planes(
+    published: tuple[Path, Published], run: Provenance, finished: Path, tmp_path: Path
+) -> None:
+    """In a sandbox of the planes' files only V images are there."""
+    folder, whole = published
+    planes = {}
+    for spw, (place, result) in planes_of(run, finished, "10").items():
+        planes[spw] = (tmp_path / place.name, result)
+        shutil.copytree(place, tmp_path / place.name, ignore=shutil.ignore_patterns("*.IQU.*", "*.rms.*", "*.com.fits"))
+    (tmp_path / "products").mkdir()
+    found = publish_products(run, planes, ["10"], finished / "nodes", None, tmp_path / "products", part=True)
+    names = {path.name for path in folder.iterdir()}
+    assert {path.name for path in (tmp_path / "products").iterdir()} == {name for name in names if ".spw" not in name}
+    assert [file.name for file in found.files] == [file.name for file in whole.files]
+    mean = next(folder.glob("*_V_mean_*")).name
+    assert fits.getdata(folder / mean).tobytes() == fits.getdata(tmp_path / "products" / mean).tobytes()
+
+
+def test_a_plane_that_is_cut_is_named(run: Provenance, finished: Path, tmp_path: Path) -> None:
+    place, result = planes_of(run, finished)["17"]
+    shutil.copytree(place, tmp_path / "spw17")
+    victim = next((tmp_path / "spw17").glob("*.IQU.*.com.fits"))
+    victim.write_bytes(b"cut")
+    (tmp_path / "products").mkdir()
+    with pytest.raises(DataError, match="has 3 bytes instead of"):
+        publish_products(run, {"17": (tmp_path / "spw17", result)}, [], finished / "nodes", None, tmp_path / "products")
 
 
 def test_the_mean_v_image_is_of_the_kept_planes_and_can_be_traced(published: tuple[Path, Published]) -> None:

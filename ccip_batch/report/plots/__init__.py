@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ccip_batch.report.facts import RunFacts
-from ccip_batch.report.plots.canvas import Plot, Plots
+from ccip_batch.report.plot import Plot
+from ccip_batch.report.plots.canvas import Plots
 from ccip_batch.report.plots.courses import convergence, gantt
 from ccip_batch.report.plots.places import at_places
 from ccip_batch.report.plots.planes import beams, flags, noise, pb_histogram

@@ -54,17 +54,6 @@ _RC: dict[Any, Any] = {
 
 
 @dataclass(frozen=True)
-class Plot:
-    """A plot that was written."""
-
-    name: str
-    """Its files are `plots/<name>.svg` and `plots/<name>.csv`."""
-    title: str
-    text: str
-    """What it shows, in words that also serve without the picture."""
-
-
-@dataclass(frozen=True)
 class Table:
     """The numbers of a plot. Column names end with their unit."""
 

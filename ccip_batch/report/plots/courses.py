@@ -10,7 +10,8 @@ import numpy as np
 
 from ccip_batch.imaging.convergence import IterationResult
 from ccip_batch.report.facts import NodeFacts, PlaneFacts
-from ccip_batch.report.plots.canvas import BAD, COLOURS, FAINT, MARKERS, Plot, Plots, Table, decades
+from ccip_batch.report.plot import Plot
+from ccip_batch.report.plots.canvas import BAD, COLOURS, FAINT, MARKERS, Plots, Table, decades
 
 
 def convergence(plane: PlaneFacts, iterations: Sequence[IterationResult], plots: Plots) -> Plot | None:

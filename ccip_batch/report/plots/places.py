@@ -11,13 +11,13 @@ import matplotlib
 import numpy as np
 
 from ccip_batch.report.facts import RunFacts
+from ccip_batch.report.plot import Plot
 from ccip_batch.report.plots.canvas import (
     BRIGHT,
     FAINT,
     FOUND,
     MODEL,
     WASH,
-    Plot,
     Plots,
     Table,
     plain_ticks,

@@ -10,6 +10,7 @@ import numpy as np
 
 from ccip_batch.casa.images import STOKES
 from ccip_batch.report.facts import RunFacts
+from ccip_batch.report.plot import Plot
 from ccip_batch.report.plots.canvas import (
     BAD,
     BRIGHT,
@@ -19,7 +20,6 @@ from ccip_batch.report.plots.canvas import (
     INK,
     MARKERS,
     MODEL,
-    Plot,
     Plots,
     Table,
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from ccip_batch.casa.images import STOKES, Statistics
 from ccip_batch.imaging.convergence import IterationResult
-from ccip_batch.imaging.cutout import SIDE_ARCSEC
+from ccip_batch.job.config import CUTOUT_ARCSEC
 from ccip_batch.report.facts import PlaneFacts, RunFacts
 from ccip_batch.report.stages.parts import Block, Columns, Stage, beam_text, of_planes, shaded, table, text
 from ccip_batch.report.tables import WORST, Cell, limits, number
@@ -185,7 +185,7 @@ def makecutoutimages(facts: RunFacts) -> Stage:
     stage = Stage(
         "makecutoutimages",
         "Stage 10, makecutoutimages",
-        f"the square degree and {(SIDE_ARCSEC - 3600) / 60:g} arcmin of every plane",
+        f"the square degree and {(CUTOUT_ARCSEC - 3600) / 60:g} arcmin of every plane",
         blocks=[table("Cutouts", _CUTOUTS, rows, note)] if rows else (),
     )
     return of_planes(stage, facts, "makecutoutimages")
