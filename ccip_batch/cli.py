@@ -150,9 +150,10 @@ def status(run: Run, as_json: bool) -> int:
 @_explained
 def plan(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
     """Write a run folder with a DAG for `condor_submit_dag ccip.dag`. Needs neither CASA nor a pool."""
-    from ccip_batch.verbs.submit import plan as write
+    from ccip_batch.verbs import plan as planning
 
-    run = write(job, overrides, run_dir)
+    run = planning.plan(job, overrides, run_dir)
+    planning.show_forecast(run)
     there = shlex.quote(str(run.folder.dag))
     click.echo(f"Planned. Next: {_command('submit', run.folder.path)}, or: cd {there} && condor_submit_dag ccip.dag")
     return ExitCode.DONE
@@ -166,10 +167,10 @@ def plan(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
 def submit(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
     """Plan a job and submit it to the pool. JOB may also be a run folder that is already planned."""
     from ccip_batch.run.run import Run
-    from ccip_batch.verbs import submit
+    from ccip_batch.verbs import plan, submit
 
     if not job.is_dir():
-        return submit.submit(submit.plan(job, overrides, run_dir))
+        return submit.submit(plan.plan(job, overrides, run_dir))
     if overrides or run_dir:
         raise ConfigError(
             f"{job} is a run folder; --set and --run-dir go only with a job config, which is then planned again."
@@ -214,7 +215,7 @@ def retry(run: Run, name: str) -> int:
 @click.argument("name", metavar="[NODE]", required=False)
 @_explained
 def explain(run: Run, name: str | None) -> int:
-    """Explain each node that failed or is held: cause, last lines, and the command that repeats it here."""
+    """Explain each node that failed, is held or finds no machine: the cause, and the command that repeats it here."""
     from ccip_batch.verbs.explain import explain as explain_run
 
     return explain_run(run, name)
@@ -256,7 +257,12 @@ def node(folder: Path, name: str) -> int:
 
 @main.command()
 @click.argument("folder", type=_PATH, metavar="DIR")
-@click.option("--preset", default="demo", show_default=True, help="Size of the simulation: demo, small, case, custom.")
+@click.option(
+    "--preset",
+    default="demo",
+    show_default=True,
+    help="Size: demo, small, case, custom, rehearsal (3 GB).",
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same data.")
 @click.option("--channels", type=click.IntRange(min=2), help="Channels per spw (preset custom).")
 @click.option("--fields", type=click.IntRange(min=1), help="Fields of the mosaic (preset custom).")

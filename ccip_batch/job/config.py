@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
+from astropy.units import Quantity
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from ccip_batch.job.data_size import DataSize
@@ -40,6 +41,9 @@ from ccip_batch.job.option_types import (
 from ccip_batch.job.problems import Problem, failure
 from ccip_batch.job.validation import Where, validated
 from ccip_batch.job.yaml_file import YamlFile
+
+CUTOUT_ARCSEC = 3600.0 + 120.0
+"""Side of the cutout of a plane: 1 degree + 2 arcmin."""
 
 
 class Section(BaseModel):
@@ -224,6 +228,13 @@ class ResolvedJob(Section):
     def iteration(self, n: int) -> dict[str, Any]:
         """tclean arguments of iter`n` (0 to 3), without vis, imagename, field, spw, scan, antenna, reffreq, mask."""
         return copy.deepcopy(self.iteration_calls[n])
+
+    def cutout_size(self) -> tuple[int, int]:
+        """Pixels of the cutout of a plane."""
+        call = self.iteration(0)
+        side = round(CUTOUT_ARCSEC / Quantity(call["cell"]).to_value("arcsec"))
+        width, height = call["imsize"]
+        return min(width, side), min(height, side)
 
     def to_yaml(self) -> str:
         """The job as text; the same job gives the same text."""

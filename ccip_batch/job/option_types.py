@@ -76,10 +76,10 @@ def _duration(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         seconds = float(min(value, MOST))
     else:
-        right = "seconds, or a number and its unit (s, min, h), such as '1h'"
-        found = re.fullmatch(r"([0-9.]+)([a-z]+)", _matches(value, r"\d+(\.\d+)? ?(s|min|h)", right))
+        right = "seconds, or a number and its unit (s, min, h, d), such as '1h'"
+        found = re.fullmatch(r"([0-9.]+)([a-z]+)", _matches(value, r"\d+(\.\d+)? ?(s|min|h|d)", right))
         assert found is not None
-        seconds = float(found[1]) * {"s": 1, "min": 60, "h": 3600}[found[2]]
+        seconds = float(found[1]) * {"s": 1, "min": 60, "h": 3600, "d": 24 * 3600}[found[2]]
     if seconds < 1 or seconds > 30 * 24 * 3600:
         raise ValueError(f"{shown(value)} is not between one second and 30 days")
     return round(seconds)

@@ -159,8 +159,30 @@ def judge_supervisor(code: int, tail: Sequence[str], disk_is_full: bool) -> tupl
 
 REMOVED = -1000
 """What DAGMan gives for a job that was removed, or could not be submitted, is this or less."""
-TOO_LARGE = "it needs more memory than the site offers (memory_limit in its profile)"
-"""Why a job is not tried again that was held for its memory as often as it could ask for more."""
+NO_MACHINE = "no machine of the pool took it in "
+"""How the cause begins for a job that was removed because it had waited for too long."""
+
+
+def too_large(what: str, limit: int) -> str:
+    """The cause for a job that was removed when it had used up all that the site has. what: memory or disk."""
+    there = f"{limit / 1e9:.1f} GB that the site's machines have"
+    return f"it needs more {what} than the {there} ({what}_limit in its profile)"
+
+
+def no_machine(idle_s: float, asked: str) -> str:
+    """The cause for a job that was removed when it had been idle for so long. asked: what it asks for, in words."""
+    return (
+        f"{NO_MACHINE}{span(idle_s)}; it asks for {asked}. Change what it asks for, or set another idle_limit in the "
+        "site's profile, then retry"
+    )
+
+
+def span(seconds: float) -> str:
+    """A time in words, in its largest unit of which it has two or more."""
+    for unit, name in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds:.0f} seconds"
 
 
 def cause_of_job(code: int, tail: Sequence[str]) -> str:

@@ -33,6 +33,10 @@ class NodeStatus(Model):
     """Bytes of files that were transferred to it; None where files are not transferred."""
     bytes_sent: int | None = None
     evictions: int = 0
+    idle_s: float | None = None
+    """For how long it has waited for a machine: since it was submitted, evicted or released; None unless it waits."""
+    cpus_asked: int | None = None
+    disk_asked_bytes: int | None = None
 
 
 def read_status(run: Run, locks: bool = True) -> list[NodeStatus]:

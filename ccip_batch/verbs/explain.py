@@ -1,33 +1,68 @@
-"""`ccip-batch explain`: what failed or is held, why, and what to do."""
+"""`ccip-batch explain`: what failed, is held or waits for a machine, why, and what to do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import click
 
 from ccip_batch.engines.htcondor.event_log import JobState, NodeRow
-from ccip_batch.engines.htcondor.plan import LOGS
+from ccip_batch.engines.htcondor.holds import HoldKind
+from ccip_batch.engines.htcondor.plan import LOGS, planned_site
 from ccip_batch.engines.htcondor.state import earlier_holds, is_pool_run, pool_rows
+from ccip_batch.engines.htcondor.waiting import Waiting, waiting_nodes
 from ccip_batch.errors import ExitCode
-from ccip_batch.run.failures import headline, last_lines, repeat_command
+from ccip_batch.run.failures import headline, last_lines, repeat_command, span
 from ccip_batch.run.run import Run
+from ccip_batch.run.state import clock
 from ccip_batch.workflow.graph import Node
 
 
 def explain(run: Run, name: str | None) -> ExitCode:
-    """Print what failed or is held: the cause, the last lines that matter, the command that repeats it here."""
+    """Print what failed or is held: the cause, the last lines that matter, the command that repeats it here.
+
+    And what waits for a machine: of all nodes in short, and only if it is worth a word.
+    """
     nodes = run.graph.nodes if name is None else [run.named(name)]
     rows = pool_rows(run) if is_pool_run(run) else {}
-    told = 0
-    for node in nodes:
-        lines = list(_explanation(run, node, rows.get(node.name)))
-        if lines:
-            told += 1
-            click.echo("\n".join([("\n" if told > 1 else "") + lines[0], *lines[1:]]))
-    if not told:
-        click.echo("Nothing failed and nothing is held." if name is None else f"{name} neither failed nor is held.")
+    told = [list(_explanation(run, node, rows.get(node.name))) for node in nodes]
+    if name is None:
+        told.append(_in_short(run, waiting_nodes(run, rows).values()))
+    else:
+        told += [
+            list(_in_full(run, one)) for one in waiting_nodes(run, {k: rows[k] for k in rows if k == name}).values()
+        ]
+    texts = ["\n".join(lines) for lines in told if lines]
+    if not texts:
+        texts = ["Nothing failed and nothing is held." if name is None else f"{name} neither failed nor is held."]
+    click.echo("\n\n".join(texts))
     return ExitCode.DONE
+
+
+def _in_short(run: Run, waiting: Iterable[Waiting]) -> list[str]:
+    """The nodes that have waited long or that no machine could run, those of the same kind together."""
+    groups: dict[tuple[object, ...], list[Waiting]] = {}
+    for one in waiting:
+        if one.is_notable:
+            groups.setdefault((one.asked, one.matches, one.note), []).append(one)
+    lines = []
+    for first, *others in groups.values():
+        longest = max(one.idle_s for one in [first, *others])
+        who = f"{first.node} and {len(others)} more have" if others else f"{first.node} has"
+        lines.append(f"{who} been idle for {clock(longest)}: {first.matches.words if first.matches else first.note}.")
+        lines.append(f"  more: ccip-batch explain {run.folder.path} {first.node}")
+    return lines
+
+
+def _in_full(run: Run, one: Waiting) -> Iterator[str]:
+    yield f"{one.node} is idle: it has waited for a machine for {clock(one.idle_s)}."
+    if one.asked:
+        yield f"  it asks for {one.asked.words}"
+    yield f"  {one.matches.words if one.matches else one.note}"
+    if one.matches:
+        yield f"  HTCondor's own analysis: condor_q -better-analyze {one.job}"
+    limit = span(planned_site(run).idle_limit)
+    yield f"  if none takes it in {limit} (idle_limit of the site's profile), it is removed and counts as failed"
 
 
 def _explanation(run: Run, node: Node, row: NodeRow | None) -> Iterator[str]:
@@ -39,8 +74,12 @@ def _explanation(run: Run, node: Node, row: NodeRow | None) -> Iterator[str]:
     if held and row is not None and row.hold is not None:
         yield f"{node.name} is held: {row.hold.words}."
         yield f"  HTCondor says: {row.hold.reason} (code {row.hold.code}/{row.hold.subcode})"
-        if row.hold.code == 1:
+        if row.hold.kind is HoldKind.USER:
             yield f"  release it: condor_release {row.job}"
+        else:
+            times = planned_site(run).most_holds
+            yield f"  it is released by itself, up to {times} times; after that, release it: condor_release {row.job}"
+            yield f"  or have it tried again from the start: condor_rm {row.job}"
     elif failure is not None:
         yield headline(failure)
     else:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ccip_batch.engines.htcondor.sites import load_site
+from ccip_batch.engines.htcondor.staging import goes_elsewhere
 from ccip_batch.errors import ExitCode, RunFolderError
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.records import write_whole
@@ -47,8 +48,14 @@ def run_folder_of(job: ResolvedJob, run_dir: Path | None) -> RunFolder:
     folder = RunFolder(run_dir or default_run_folder(job))
     _check_same_job(folder, job)
     if not folder.resolved.exists():
-        check.check_disk(folder.path, disk_bytes(job, _planes_at_once(job)))
+        check.check_disk(_large_folder(job, folder), disk_bytes(job, _planes_at_once(job)))
     return folder
+
+
+def _large_folder(job: ResolvedJob, folder: RunFolder) -> Path:
+    """Where what is large of the run will be."""
+    site = load_site(job.execution.site) if job.execution.site else None
+    return Path(next(iter(site.urls))) if site and goes_elsewhere(site, folder.path) else folder.path
 
 
 def _planes_at_once(job: ResolvedJob) -> int:

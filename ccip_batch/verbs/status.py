@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ccip_batch.engines.htcondor.state import dag_sentence, is_pool_run, read_pool_status
+from ccip_batch.engines.htcondor.waiting import LONG_S
 from ccip_batch.errors import ExitCode
 from ccip_batch.run.run import Run
 from ccip_batch.run.state import NodeStatus, clock, read_status
@@ -26,6 +27,8 @@ def show_status(run: Run, as_json: bool) -> ExitCode:
     print_status(rows)
     if pool:
         click.echo(dag_sentence(run))
+        if any((row.idle_s or 0) > LONG_S for row in rows):
+            click.echo(f"why nodes are idle for so long: ccip-batch explain {run.folder.path}")
     return ExitCode.DONE
 
 
@@ -53,8 +56,10 @@ def print_status(rows: list[NodeStatus]) -> None:
 
 
 def _words(row: NodeStatus, with_host: bool) -> str:
-    """Where a node is, in which stage, and what became of it."""
+    """Where a node is or for how long it has waited for a machine, in which stage, and what became of it."""
     host = f"on {row.host.rpartition('@')[2]}" if with_host and row.host else ""
+    if row.idle_s is not None:
+        host = f"waits for {clock(row.idle_s)}"
     return ": ".join(part for part in (host, row.stage, row.text) if part)
 
 

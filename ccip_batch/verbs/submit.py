@@ -1,13 +1,10 @@
-"""The HTCondor engine: plan, submit, cancel, resume, retry. What it does, it does on demand; nothing stays running."""
+"""The HTCondor engine: submit, cancel, resume, retry. What it does, it does on demand; nothing stays running."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import click
 
-from ccip_batch import __version__
+from ccip_batch.engines.htcondor.attempts import ATTEMPTS
 from ccip_batch.engines.htcondor.dagman import (
     last_dag,
     refuse_while_alive,
@@ -16,41 +13,12 @@ from ccip_batch.engines.htcondor.dagman import (
     submit_dag,
     write_rescue,
 )
-from ccip_batch.engines.htcondor.plan import DAG, DAG_SCRIPTS, SCRIPT, check_site, write_plan
+from ccip_batch.engines.htcondor.plan import DAG, DAG_SCRIPTS, SCRIPT, planned_site
+from ccip_batch.engines.htcondor.staging import Staging
 from ccip_batch.errors import CcipError, ExitCode, RunFolderError
-from ccip_batch.job.config import ResolvedJob
-from ccip_batch.nodes.apptainer import digest
 from ccip_batch.run.folder import RunFolder
 from ccip_batch.run.needed import needed_nodes, with_descendants
 from ccip_batch.run.run import Run
-from ccip_batch.verbs.prepare import open_run, write_job
-
-
-def plan(config: Path, overrides: Sequence[str], run_dir: Path | None) -> Run:
-    """Write the run folder with everything that `condor_submit_dag` needs. Raises the errors of `open_run`."""
-    folder, job, warnings = open_run(config, overrides, run_dir)
-    job = _with_image(job, check_site(job).container)
-    with folder.locked():
-        refuse_while_alive(folder)
-        for change in write_job(folder, config, job):
-            click.echo(f"{change} changed: what depends on it is repeated", err=True)
-        run = Run.read(folder)
-        warnings += write_plan(run)
-    for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
-    return run
-
-
-def _with_image(job: ResolvedJob, of_site: str | None) -> ResolvedJob:
-    """The job with the image that its nodes run in, its digest if it is a file here, instead of CASA's versions."""
-    image = job.execution.container or of_site
-    if image is None:
-        return job
-    versions = {"ccip_batch": __version__}
-    if Path(image).is_file():
-        versions["image"] = digest(Path(image))
-    execution = job.execution.model_copy(update={"container": image})
-    return job.model_copy(update={"versions": versions, "execution": execution})
 
 
 def submit(run: Run) -> ExitCode:
@@ -122,6 +90,14 @@ def _planned(run: Run) -> None:
         raise RunFolderError(
             f"{run.folder.path} was not planned for HTCondor. Continue a run of the local engine with `ccip-batch run`."
         )
+    if not (run.folder.dag / ATTEMPTS).is_dir():
+        raise RunFolderError(
+            f"{run.folder.path} was planned by another version of ccip_batch. Give `ccip-batch plan` again as it was "
+            "given for this run: the same job config, --set and --run-dir."
+        )
+    site = planned_site(run)
+    if site.data == "transfer":
+        Staging(run, site).require_own_place()
     try:
         script = (run.folder.dag / SCRIPT).read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -17,12 +17,30 @@ from ccip_batch.job.spw_groups import SpwGroup
 from ccip_batch.workflow.graph import Node
 from ccip_batch.workflow.kinds import Kind
 
-_DISK_BYTES_A_PIXEL = 350
-"""Of all images of one plane while it is worked on, and of its checkpoint (2048 pixels)."""
+_DISK_BYTES_A_PIXEL = 140
+"""Of the whole images of a plane: 121 were counted, seven of four Stokes planes and two masks of one (256 pixels)."""
+_CUTOUT_DISK_BYTES_A_PIXEL = 210
+"""More, of the cutouts and their FITS files: 202 a pixel of the cutout. The folder of a node had 323 at its fullest,
+344 for a moment, where the cutout was the whole image."""
+_PREDICTION_DISK_BYTES_A_PIXEL = 350
+"""Of the images of the prediction; more than there are."""
 _LATTICE_BYTES_A_PIXEL = 60
 """More, of one whose lattices are in files (casa/memory.py; tclean at 4096 pixels)."""
-_RESULT_BYTES_A_PIXEL = 60
-"""FITS files and cutouts of one plane."""
+_RESULT_BYTES_A_PIXEL = 48
+"""What `image` or `export` leaves of a plane, for each pixel of its cutout: IQU, V and the rms of both as FITS files
+(32), and the image itself or the files of the common beam (16)."""
+_MASK_BYTES_A_PIXEL = 6
+"""A clean mask as `restore` leaves it."""
+_V_BYTES_A_PIXEL = 4
+"""The V file of a plane, for each pixel of its cutout."""
+_SIDE_FILES_BYTES = 6_000_000
+"""Of what a node gives back beside them, or with a checkpoint: previews (1.9 MB at 256 pixels; their sides are
+limited), samples and logs."""
+_MODEL_BYTES_A_PIXEL = 0.018
+"""Of a checkpoint: 16 bytes a pixel of zeros and a few components, compressed (0.0177 at 2048 pixels)."""
+_MODEL_BYTES_AN_ITERATION = 100
+"""More, for each minor iteration. 13 were measured at 256 pixels, for components that are single pixels; one of the
+largest scale, 12 pixels, makes 400 if it lies by itself."""
 _RESTORED_FACTOR = 2
 """Size of a restored measurement set in that of the same rows of the PIMS: DATA has 32 bytes a visibility, and
 WEIGHT_SPECTRUM and SIGMA_SPECTRUM, which statwt adds, 16 each."""
@@ -58,7 +76,7 @@ _MEMORY: dict[Kind, _Linear] = {
     "export": _Linear(350e6, a_pixel=120),
     "publish": _Linear(350e6, a_pixel=40),
 }
-"""Bytes. `publish` takes the mean of the V cutouts; a cutout may be the whole image."""
+"""Bytes. What comes after `image` works on cutouts: `publish` takes the mean of those of V."""
 LARGE_PLANE_PIXELS = 3000 * 3000
 """Planes with more pixels have their lattices in files (casa/memory.py)."""
 _LARGE_PLANE_MEMORY = _Linear(450e6, a_pixel=285, a_visibility=12)
@@ -80,6 +98,9 @@ _GROUP_MEMORY = _Linear(350e6, a_pixel=120, a_visibility=8)
 """Bytes of each process of `restore` that works on a group; the figure above is for the weight image before that. Both
 were measured with CASA 6.7.0.31 at 512 and 2048 pixels, one spw of 5655 rows: 323 and 739 MB, the weight image 333 and
 933 MB (of 16 spws at 512 pixels 449 MB)."""
+_STATWT_MEMORY = _Linear(350e6, a_visibility=80)
+"""Bytes of such a process while statwt works, which holds the data of one spw as a whole, after the images are gone.
+Measured with CASA 6.7.0.31, 64 channels: 381 and 446 MB at 0.67 and 2.0 million visibilities."""
 _WAITING_BYTES = 350_000_000
 """Of the process that started these, and waits for them."""
 _LIMIT_FACTOR = 20
@@ -87,8 +108,13 @@ _LEAST_LIMIT_S = 6 * 3600.0
 
 
 def pixels(job: ResolvedJob, kind: Kind = "image") -> int:
-    """Pixels of one Stokes plane of what a node images: `restore` that of the prediction, the others a plane."""
-    width, height = (job.prediction() if kind == "restore" else job.iteration(0))["imsize"]
+    """Pixels of one Stokes plane of what a node works on: the prediction, a plane, or a plane's cutout."""
+    if kind == "restore":
+        width, height = job.prediction()["imsize"]
+    elif kind == "image":
+        width, height = job.iteration(0)["imsize"]
+    else:
+        width, height = job.cutout_size()
     return int(width) * int(height)
 
 
@@ -102,7 +128,8 @@ def memory_bytes(job: ResolvedJob, node: Node, cores: int = 1) -> int:
     memory = (_LARGE_PLANE_MEMORY if _is_large(job, node.kind) else _MEMORY[node.kind]).of(job, node)
     if node.kind == "restore":
         largest = max(job.groups, key=lambda group: len(group.spws))
-        one = _GROUP_MEMORY.of(job, replace(node, group=largest))
+        spw = replace(largest, spws=largest.spws[:1])
+        one = max(_GROUP_MEMORY.of(job, replace(node, group=largest)), _STATWT_MEMORY.of(job, replace(node, group=spw)))
         memory = max(memory, _WAITING_BYTES + cores * one)
     return int(memory)
 
@@ -123,12 +150,24 @@ def cores(job: ResolvedJob, node: Node, at_most: int, memory: int | None = None)
 
 def plane_disk_bytes(job: ResolvedJob, kind: Kind = "image") -> int:
     """Disk that all images of one plane, or of the prediction, take while a node of that kind works on them."""
-    return (_DISK_BYTES_A_PIXEL + _LATTICE_BYTES_A_PIXEL * _is_large(job, kind)) * pixels(job, kind)
+    if kind != "image":
+        return _PREDICTION_DISK_BYTES_A_PIXEL * pixels(job, kind)
+    whole = (_DISK_BYTES_A_PIXEL + _LATTICE_BYTES_A_PIXEL * _is_large(job, kind)) * pixels(job)
+    return whole + _CUTOUT_DISK_BYTES_A_PIXEL * pixels(job, "export")
 
 
 def result_disk_bytes(job: ResolvedJob) -> int:
     """Disk that the FITS files and cutouts of one plane take."""
-    return _RESULT_BYTES_A_PIXEL * pixels(job)
+    return _RESULT_BYTES_A_PIXEL * pixels(job, "export")
+
+
+def checkpoint_bytes(job: ResolvedJob) -> int:
+    """Bytes of what leaves the machine with a checkpoint of a plane: its model, previews and logs.
+
+    Of 12500 pixels some 15 MB, of which 3 MB are the empty model.
+    """
+    iterations = sum(int(job.iteration(n)["niter"]) for n in range(len(job.iteration_calls)))
+    return int(_SIDE_FILES_BYTES + _MODEL_BYTES_A_PIXEL * pixels(job) + _MODEL_BYTES_AN_ITERATION * iterations)
 
 
 def restored_disk_bytes(job: ResolvedJob, groups: Sequence[SpwGroup]) -> int:
@@ -155,6 +194,30 @@ def disk_bytes(job: ResolvedJob, at_once: int) -> int:
     at_once = min(at_once, len(job.groups))
     planes = (1 + _RESTORED_FACTOR) * job.data.bytes + at_once * plane_disk_bytes(job)
     return max(restore_disk_bytes(job, at_once), planes) + results
+
+
+def input_bytes(job: ResolvedJob, node: Node) -> int:
+    """Bytes that a node reads of the PIMS or of its parents' output: what goes to it where files are transferred."""
+    if node.kind == "restore":
+        return job.data.bytes
+    if node.kind == "image":
+        masks = 2 * _MASK_BYTES_A_PIXEL * pixels(job)
+        return restored_disk_bytes(job, [node.group] if node.group else []) + masks
+    if node.kind == "export":
+        return result_disk_bytes(job) + _SIDE_FILES_BYTES
+    planes = _V_BYTES_A_PIXEL * pixels(job, "publish") if node.kind == "publish" else 0
+    return len(job.groups) * (planes + _SIDE_FILES_BYTES)
+
+
+def output_bytes(job: ResolvedJob, node: Node) -> int:
+    """Bytes that a node leaves: what comes back from it where files are transferred."""
+    if node.kind == "restore":
+        return restored_disk_bytes(job, job.groups) + 2 * _MASK_BYTES_A_PIXEL * pixels(job)
+    if node.kind == "analyze":
+        return _SIDE_FILES_BYTES
+    if node.kind == "publish":
+        return _V_BYTES_A_PIXEL * pixels(job, "publish") + len(job.groups) * _SIDE_FILES_BYTES
+    return result_disk_bytes(job) + _SIDE_FILES_BYTES
 
 
 def time_limit_s(job: ResolvedJob, node: Node) -> float:

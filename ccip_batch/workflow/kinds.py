@@ -1,9 +1,9 @@
-"""The kinds of node, in one table: what each waits for, reads and leaves, where it runs, what is cleaned.
+"""The kinds of node, in one table: what each waits for, reads and leaves, and what is cleaned.
 
 restore -> image (one per spw group) -> analyze -> export (one per spw group) -> publish
 
 What a kind computes is in nodes/<kind>.py, what it needs in estimates.py, which options its work depends on in
-run/fingerprint.py. The report reads previews and results of all kinds, without being in this table.
+run/fingerprint.py.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ class NodeKind:
     """Inputs of the job whose content it reads, by their keys in the config."""
     reads: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
     """What it reads of its parents' output: names or patterns, in which `{group}` stands for the node's group. Of
-    parents that are not named it reads the results alone."""
+    parents that are not named it reads the results alone. One that gathers reads of all nodes."""
     leaves: str = "nodes/{node}/out"
     """Where its output goes in the run folder, with `{node}` and `{group}` for the names."""
     cleaned: bool = False
     """Whether its output is removed when the products are verified (`execution.keep`)."""
-    on_access_point: bool = False
-    """Whether it works in the run folder also where files are transferred: it touches the files of all planes."""
+    gathers: bool = False
+    """Whether it gathers what all nodes left. Where files are transferred, it gets their records and logs; the planes'
+    files, which it only passes on, do not travel, but are linked beside what it made where they are."""
     checkpoints: bool = False
     """Whether it saves its work on the way, and goes on from there."""
     own_target_only: bool = False
@@ -66,9 +67,10 @@ KINDS: dict[Kind, NodeKind] = {
         may_fail=("export",),
         # the job has in it what the lists say; the files themselves are products
         inputs=("seip_parameter_list", "ccip_parameter_list"),
-        reads={"export": ("*.fits",)},
+        # for the mean V image, and for the report
+        reads={"export": ("*.V.iter3.image.pbcor.tt0.subim.fits",), "image": ("previews.npz",)},
         leaves="products",
-        on_access_point=True,
+        gathers=True,
         always_runs=True,
     ),
 }

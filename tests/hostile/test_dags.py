@@ -11,7 +11,7 @@ from helpers.input_files import make_job
 from helpers.simulated_runs import ccip_batch
 
 from ccip_batch.errors import CcipError
-from ccip_batch.verbs.submit import plan
+from ccip_batch.verbs.plan import plan
 
 from .words import CANARY, NASTY
 

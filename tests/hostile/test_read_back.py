@@ -18,14 +18,14 @@ from pydantic import ValidationError
 from ccip_batch.cube.planes import find_planes
 from ccip_batch.engines.htcondor.event_log import read_nodes
 from ccip_batch.errors import CcipError, DataError
-from ccip_batch.imaging.checkpoint import Checkpoint
+from ccip_batch.imaging.checkpoint import Checkpoint, State
 from ccip_batch.imaging.previews import Previews
 from ccip_batch.imaging.samples import Samples
 from ccip_batch.run.checksums import ProductFile
 from ccip_batch.run.failures import read_failure
 from ccip_batch.run.results import NodeResult, Usage, read_result
 from ccip_batch.run.run import Run
-from ccip_batch.verbs.submit import plan
+from ccip_batch.verbs.plan import plan
 from ccip_batch.verbs.verify import verify
 
 from .words import damaged, few, nasty
@@ -125,6 +125,37 @@ def test_arrays(tmp_path: Path, data: st.DataObject) -> None:
 @given(st.binary(max_size=200))
 def test_checkpoints(tmp_path: Path, raw: bytes) -> None:
     (tmp_path / "state.json").write_bytes(raw)
+    assert Checkpoint(tmp_path, "f").load() is None
+
+
+@few(60)
+@given(st.data())
+def test_models_of_checkpoints(tmp_path: Path, data: st.DataObject) -> None:
+    """One that is damaged is not gone on from."""
+    table = tmp_path / "model.tt0"
+    table.mkdir(exist_ok=True)
+    (table / "table.dat").write_bytes(bytes(1000))
+    saved = Checkpoint(tmp_path / "checkpoint", "f")
+    state = State(
+        fingerprint="f", iteration=1, ended=True, iterations=5, major_cycles=2, convergence={}, results=[], cycle_s=1.0,
+        script_bytes=0, model=saved.save_model(table), residual="",
+    )  # fmt: skip
+    saved.save(state)
+    assert saved.load() == state
+    model = saved.folder / state.model.name
+    before = model.read_bytes()
+    model.write_bytes(data.draw(damaged(before)))
+    assert saved.load() == (state if model.read_bytes() == before else None)
+
+
+def test_checkpoints_of_older_versions(tmp_path: Path) -> None:
+    """These had images, and said in which folder; the plane starts over."""
+    (tmp_path / "save_1_3" / "residual").mkdir(parents=True)
+    old = {
+        "fingerprint": "f", "iteration": 1, "ended": False, "iterations": 9, "major_cycles": 3, "convergence": {},
+        "results": [], "cycle_s": 1.0, "script_bytes": 7, "folder": "save_1_3",
+    }  # fmt: skip
+    (tmp_path / "state.json").write_text(json.dumps(old))
     assert Checkpoint(tmp_path, "f").load() is None
 
 

@@ -14,10 +14,10 @@ from helpers.input_files import CONTINUUM, ROOT, TABLES, make_archive, make_job
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccip_batch.engines.htcondor.transfer import output_name, unpack_output
+from ccip_batch.engines.htcondor.transfer import unpack_output
 from ccip_batch.errors import DataError
 from ccip_batch.job.resources_archive import extract, inspect
-from ccip_batch.verbs.submit import plan
+from ccip_batch.verbs.plan import plan
 
 from .words import damaged, few, nasty
 
@@ -122,7 +122,7 @@ def test_what_a_machine_of_the_pool_gives_back(place: Path) -> None:
     config = make_job(place / "job", "execution: {engine: htcondor, site: local}\nimaging: {spw: ['2']}\n")
     run = plan(config, (), place / "run")
     node = run.graph["restore"]
-    archive = output_name(run, node)
+    archive = run.folder.path / "x.out.tar"
     archive.parent.mkdir(parents=True, exist_ok=True)
     outside = place / "outside"
     outside.mkdir()
@@ -142,7 +142,7 @@ def test_what_a_machine_of_the_pool_gives_back(place: Path) -> None:
             member.type, member.linkname = kind, link
             tar.addfile(member)
         with pytest.raises(DataError):
-            unpack_output(run, node)
+            unpack_output(run, node, archive)
         assert not os.listdir(outside) and run.folder.resolved.read_bytes() == resolved  # noqa: PTH208
         assert not (run.folder.path / "nodes" / "publish" / "result.json").exists()
         assert not (run.folder.path / "nodes" / "restore" / ".incoming").exists()

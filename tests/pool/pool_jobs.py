@@ -25,7 +25,7 @@ from ccip_batch.run.run import Run
 
 TRANSFER_SITE = """\
 description: The pool of the tests, with file transfer
-htcondor: 23.9.6
+htcondor: {version}
 data: transfer
 retries: 2
 release_after: 3s
@@ -73,16 +73,16 @@ class PoolJobs:
         return Run.read(folder)
 
     def finish(self, run: Run) -> int:
-        """Wait for the end of the DAG that was submitted last; gives DAGMan's exit code."""
+        """Wait for the end of the DAG that was submitted last; gives DAGMan's exit code, or 1 if it was removed."""
         dag = last_dag(run.folder)
         assert dag is not None
-        out = run.folder.dag / "ccip.dag.dagman.out"
-        end = re.compile(rf"scheduniv_exec\.{dag.cluster}\.0 .* EXITING WITH STATUS (\d+)")
-        self.pool.wait_until(lambda: end.search(out.read_text()) is not None, f"the end of DAGMan ({out})")
+        log = run.folder.dag / "ccip.dag.dagman.log"
+        end = re.compile(rf"^00[59] \({dag.cluster:03d}\.000\..*\n(?:.*return value (\d+)\))?", re.MULTILINE)
+        self.pool.wait_until(lambda: end.search(log.read_text()) is not None, f"the end of DAGMan ({log})")
         self.pool.wait_until_nothing_is_left(run.folder.dag)
-        found = end.search(out.read_text())
+        found = end.search(log.read_text())
         assert found is not None
-        return int(found[1])
+        return int(found[1] or 1)
 
     def row(self, run: Run, node: str) -> NodeRow:
         """What the event logs tell of a node. KeyError if it was not submitted yet."""
@@ -119,8 +119,8 @@ class PoolJobs:
     def assert_same_products(self, run: Run) -> None:
         """All FITS files have the reference's pixels, bit for bit, and its header but for times and free memory."""
         theirs = Run.read(self.reference.run).folder.products
+        assert {path.name for path in theirs.iterdir()} == {path.name for path in run.folder.products.iterdir()}
         names = sorted(path.name for path in theirs.glob("*.fits"))
-        assert names == sorted(path.name for path in run.folder.products.glob("*.fits"))
         assert len(names) == 19
         assert [name for name in names if _content(theirs / name) != _content(run.folder.products / name)] == []
 
@@ -169,7 +169,8 @@ def fill(ballast: Path) -> None:
 
 def make_reference(pool: RunningPool) -> Reference:
     """Simulate the smallest job and run it with the local engine and the pool's Python; kept for the next time."""
-    folder = pool.work / f"reference-{source_hash('ccip_batch')}"
+    first = pool.folder.with_name("pool-test") / "work"  # another pool of the tests may have made it
+    folder = (first if first.is_dir() else pool.work) / f"reference-{source_hash('ccip_batch')}"
     job, run = folder / "job" / "job.yaml", folder / "run"
     python = str(pool.job_python)
     with alone(folder):

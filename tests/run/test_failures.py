@@ -13,6 +13,7 @@ from ccip_batch.errors import ExitCode
 from ccip_batch.job.spw_groups import SpwGroup
 from ccip_batch.run.failures import (
     LOG_TAIL,
+    NO_MACHINE,
     SHOWN,
     Ending,
     attempt_number,
@@ -21,6 +22,7 @@ from ccip_batch.run.failures import (
     judge,
     judge_supervisor,
     make_failure,
+    no_machine,
     read_failure,
     tail_of,
 )
@@ -90,6 +92,15 @@ def test_what_a_supervisor_said_of_a_full_disk_is_said_once() -> None:
 )
 def test_cause_of_a_job(code: int, tail: list[str], words: str) -> None:
     assert words in cause_of_job(code, tail)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(4, "4 seconds"), (119, "119 seconds"), (3600, "60 minutes"), (86_410, "24 hours"), (604_830, "7 days")],
+)
+def test_how_long_no_machine_took_it(seconds: float, words: str) -> None:
+    said = no_machine(seconds, "2 cores")
+    assert said.startswith(f"{NO_MACHINE}{words}; it asks for 2 cores. ")
 
 
 def test_a_process_that_really_aborts_is_judged_so(tmp_path: Path) -> None:

@@ -5,19 +5,30 @@ Run as `python -m ccip_batch.engines.htcondor.dag_scripts VERB RUN ...`; it need
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 from ccip_batch import processes
 from ccip_batch.engines.htcondor import transfer
+from ccip_batch.engines.htcondor.asked import read_asked
+from ccip_batch.engines.htcondor.attempts import Attempt, note_moved, read_attempt, write_attempt
 from ccip_batch.engines.htcondor.holds import HoldKind
-from ccip_batch.engines.htcondor.plan import LOGS, NO_RETRY, is_skipped, planned_site, read_more, write_skip
-from ccip_batch.engines.htcondor.state import hold_at_removal, pool_records
+from ccip_batch.engines.htcondor.plan import LOGS, NO_RETRY, planned_site
+from ccip_batch.engines.htcondor.staging import Staging
+from ccip_batch.engines.htcondor.state import hold_at_removal, idle_at_removal, pool_records, shortages_of
 from ccip_batch.errors import CcipError, DataError, ExitCode, ResourceError
-from ccip_batch.records import write_whole
-from ccip_batch.run.failures import REMOVED, TOO_LARGE, attempt_number, cause_of_job, make_failure, tail_of
+from ccip_batch.run.failures import (
+    NO_MACHINE,
+    REMOVED,
+    attempt_number,
+    cause_of_job,
+    make_failure,
+    no_machine,
+    tail_of,
+    too_large,
+)
 from ccip_batch.run.needed import needed_nodes
+from ccip_batch.run.pool import write_pool_records
 from ccip_batch.run.run import Run
 from ccip_batch.workflow.graph import Node
 from ccip_batch.workflow.kinds import KINDS
@@ -26,8 +37,6 @@ _FIRST_MENDABLE = ExitCode.RESOURCES
 """Exit codes from here on are failures that another try can get past."""
 _MOST_TIMES_OVER = 3
 """Eight times the first request: beyond that something else is wrong."""
-POOL_RECORDS = "pool.json"
-"""In dag/: what the pool's logs tell of the nodes, for the report."""
 
 
 def pre(run: Run, name: str) -> int:
@@ -38,15 +47,24 @@ def pre(run: Run, name: str) -> int:
     node = run.graph[name]
     failed = any(run.result(parent) is None for parent in node.parents if parent not in node.may_fail)
     needed = KINDS[node.kind].always_runs or name in needed_nodes(run)
-    if needed and _is_transferred(run, node) and _unpack_what_waits(run, node):
+    if needed and _is_transferred(run) and _unpack_what_waits(run, node):
         needed = name in needed_nodes(run)
     skip = failed or not needed
-    write_skip(run, name, skip, _times_over(run, node))
-    if skip or not _is_transferred(run, node):
+    attempt = Attempt.now(skip, _times_over(run, node))
+    write_attempt(run, name, attempt)
+    if skip or not _is_transferred(run):
         return 0
+    if KINDS[node.kind].gathers:
+        _write_pool_records(run)
+    staging = _staging(run)
     try:
-        transfer.output_name(run, node).unlink(missing_ok=True)
-        transfer.pack_input(run, node)
+        staging.forget(name)
+        staging.provide()
+        transfer.pack_input(run, node, staging.input(name, attempt), staging.packed_inputs())
+    except DataError as error:
+        _write_failure(run, node, int(error.exit_code), str(error))
+        print(f"{name}: {error}", file=sys.stderr)
+        return NO_RETRY
     except OSError as error:
         _write_failure(run, node, int(ExitCode.RESOURCES), f"its input files could not be packed: {error}")
         raise ResourceError(f"{name}: its input files could not be packed: {error}") from error
@@ -61,13 +79,16 @@ def post(run: Run, name: str, returned: int, retry: int, retries: int) -> int:
     reports it. returned: exit code of the job; negative: the signal that killed it, or that it was removed. retry: how
     often it was tried again so far; retries: how often at most.
     """
-    if is_skipped(run, name):
-        return 0
+    attempt = read_attempt(run, name)
     node = run.graph[name]
+    if attempt.skip:
+        return _code_of_done(run, node) if KINDS[node.kind].always_runs else 0
     code, cause, came = returned if returned >= 0 else int(ExitCode.CASA), "", True
-    if _is_transferred(run, node):
+    if _is_transferred(run):
+        staging = _staging(run)
         try:
-            came = transfer.unpack_output(run, node)
+            note_moved(run, name, staging.sizes(name, attempt))
+            came = transfer.unpack_output(run, node, staging.output(name, attempt))
         except CcipError as error:
             came, code, cause = False, code or int(error.exit_code), str(error)
         except OSError as error:  # of this machine's disk: what came stays where it is, for the next PRE script
@@ -75,15 +96,15 @@ def post(run: Run, name: str, returned: int, retry: int, retries: int) -> int:
             return int(ExitCode.RESOURCES) if retry < retries else NO_RETRY
         if not came and code == 0:
             code = int(ExitCode.DATA)
-        transfer.forget(run, node)
+        staging.forget(name)
     if code == 0:
         return _code_of_done(run, node)
-    too_large = returned <= REMOVED and _was_held_for_memory(run, node)
-    if too_large:
-        code, cause = int(ExitCode.RESOURCES), TOO_LARGE
+    in_vain = _why_in_vain(run, node) if returned <= REMOVED else ""
+    if in_vain:
+        code, cause = int(ExitCode.RESOURCES), in_vain
     if returned < 0 or not came or run.failure(node) is None:
         _write_failure(run, node, code, cause or cause_of_job(returned, _last_lines(run, node)))
-    if code >= _FIRST_MENDABLE and retry < retries and not too_large:
+    if code >= _FIRST_MENDABLE and retry < retries and not in_vain:
         return code
     if any(name in child.may_fail for child in run.graph.children(name)):
         return 0
@@ -92,17 +113,23 @@ def post(run: Run, name: str, returned: int, retry: int, retries: int) -> int:
 
 def _unpack_what_waits(run: Run, node: Node) -> bool:
     """Unpack an earlier try's output that its POST script could not unpack on a full disk; whether there was one."""
-    if not transfer.output_name(run, node).is_file():
+    staging = _staging(run)
+    archive = staging.output(node.name, read_attempt(run, node.name))
+    if not archive.is_file():
         return False
     try:
-        came = transfer.unpack_output(run, node)
+        came = transfer.unpack_output(run, node, archive)
     except DataError as error:
         print(error, file=sys.stderr)
         came = False
     except OSError as error:
         raise ResourceError(f"{node.name}: its output could not be unpacked: {error}") from error
-    transfer.forget(run, node)
+    staging.forget(node.name)
     return came
+
+
+def _staging(run: Run) -> Staging:
+    return Staging(run, planned_site(run))
 
 
 def _times_over(run: Run, node: Node) -> int:
@@ -110,35 +137,62 @@ def _times_over(run: Run, node: Node) -> int:
     failure = run.failure(node)
     if failure is None or failure.fingerprint != run.fingerprint(node):
         return 0
-    before = read_more(run, node.name)
+    more = read_attempt(run, node.name).more
+    if failure.cause.startswith(NO_MACHINE):
+        return more
+    before = more + shortages_of(run.folder, node)
     return min(before + 1, _MOST_TIMES_OVER) if failure.exit_code == ExitCode.RESOURCES else before
 
 
-def _was_held_for_memory(run: Run, node: Node) -> bool:
-    """Whether a node's job was removed when it was held for its memory: it had asked for more as long as it could."""
+def _why_in_vain(run: Run, node: Node) -> str:
+    """Why a node's job was removed that it would be in vain to submit again; empty if it may help.
+
+    Held for its memory or disk, it had asked for all that the site has; idle, it had waited as long as the profile lets
+    it.
+    """
+    site, shortages = planned_site(run), shortages_of(run.folder, node)
     hold = hold_at_removal(run.folder, node)
-    return hold is not None and hold.kind is HoldKind.MEMORY
+    if hold is not None and hold.is_shortage:
+        last = read_asked(run, {node.name: shortages - 1}).get(node.name)
+        for kind, limit, asked_mb in (
+            (HoldKind.MEMORY, site.memory_limit, last.memory_mb if last else 0),
+            (HoldKind.DISK, site.disk_limit, last.disk_mb if last else 0),
+        ):
+            if hold.kind is kind and limit is not None and asked_mb >= limit // 2**20:
+                return too_large(str(kind), int(limit))
+    idle_s = idle_at_removal(run.folder, node)
+    if idle_s is None:
+        return ""
+    asked = read_asked(run, {node.name: shortages}).get(node.name)
+    return no_machine(idle_s, asked.words if asked else "more than they have")
 
 
 def final(run: Run, dag_status: int) -> int:
-    """At the end of the DAG: check the products, clean up, write the report; passes the state of the DAG on."""
-    # these import matplotlib and scipy, which takes too long for what runs before and after each node
+    """At the end of the DAG: check the products, clean up, write the report; passes the state of the DAG on.
+
+    It runs on the access point, which is not there for work: it draws nothing, and where files are transferred it looks
+    at the sizes of the products alone.
+    """
+    # what it imports takes too long for what runs before and after each node
     from ccip_batch.engines.finish import finish
-    from ccip_batch.stages.publish import pack_logs
 
     _write_pool_records(run)
-    bad = finish(run, done=dag_status == 0)
+    bad = finish(run, done=dag_status == 0, light=True, read=planned_site(run).data == "shared")
     for name in bad:
         print(f"{name} has changed since it was written", file=sys.stderr)
     if dag_status != 0:
+        from ccip_batch.stages.publish import pack_logs
+
         pack_logs(run.job, run.folder.path / "nodes", run.folder.dag / "logs.tgz")
         return int(ExitCode.PLANES_FAILED)
+    if _is_transferred(run) and not bad:
+        _staging(run).tidy()
     return int(ExitCode.DATA) if bad else 0
 
 
-def _is_transferred(run: Run, node: Node) -> bool:
-    """Whether a node works in a sandbox."""
-    return planned_site(run).data == "transfer" and not KINDS[node.kind].on_access_point
+def _is_transferred(run: Run) -> bool:
+    """Whether nodes work in sandboxes."""
+    return planned_site(run).data == "transfer"
 
 
 def _code_of_done(run: Run, node: Node) -> int:
@@ -182,7 +236,7 @@ def _write_pool_records(run: Run) -> None:
     except CcipError as error:  # without the bindings the report does without
         print(error, file=sys.stderr)
         return
-    write_whole(run.folder.dag / POOL_RECORDS, json.dumps(records, indent=1) + "\n")
+    write_pool_records(run.folder, records)
 
 
 def main(verb: str, run_folder: str, *arguments: str) -> int:
@@ -200,6 +254,7 @@ def main(verb: str, run_folder: str, *arguments: str) -> int:
 
 if __name__ == "__main__":
     processes.keep_others_from_writing()
+    processes.yield_to_others()
     try:
         sys.exit(main(*sys.argv[1:]))
     except CcipError as error:

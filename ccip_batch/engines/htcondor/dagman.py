@@ -18,6 +18,8 @@ from ccip_batch.errors import ConfigError, RunFolderError
 from ccip_batch.records import write_whole
 from ccip_batch.run.folder import RunFolder
 
+MOST_SLOTS = 5000
+"""So many slots of a large pool tell which machines there are; an ad has some 10 kB."""
 _SECONDS = 120
 """A tool that has not answered by then never will."""
 _HEAD = re.compile(r"^(\d{3}) \((\d+)\.\d+\.\d+\)", re.MULTILINE)
@@ -103,6 +105,17 @@ def query_jobs(folder: RunFolder, dag: Dag) -> list[dict[str, object]]:
     text = _call(["condor_q", "-allusers", "-constraint", constraint, "-json", "-attributes", attributes], folder)
     jobs = json.loads(text) if text.strip() else []
     return [job for job in jobs if isinstance(job, dict)]
+
+
+def idle_job_ads(folder: RunFolder, dag: Dag) -> str:
+    """One query: the ClassAds of the nodes of a DAG that wait for a machine. Raises ConfigError or RunFolderError."""
+    constraint = f"DAGManJobId == {dag.cluster} && JobStatus == 1"
+    return _call(["condor_q", "-allusers", "-constraint", constraint, "-long"], folder)
+
+
+def slot_ads(folder: RunFolder) -> str:
+    """One query: the ClassAds of slots of the pool that are no part of another. Raises as idle_job_ads does."""
+    return _call(["condor_status", "-constraint", 'SlotType =!= "Dynamic"', "-limit", str(MOST_SLOTS), "-long"], folder)
 
 
 def _call(command: Sequence[str], folder: RunFolder) -> str:

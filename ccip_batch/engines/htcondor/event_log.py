@@ -49,8 +49,12 @@ class NodeRow:
     """Starts on a machine, over all submissions. Going on from a checkpoint on the same machine does not count."""
     evictions: int = 0
     """Times that it was put off a machine to run again, over all submissions."""
+    shortages: int = 0
+    """Times that the last submission was held because it had asked for too little."""
     checkpoints: int = 0
     """Checkpoints saved by the last submission."""
+    sending: bool = False
+    """Whether output files or a checkpoint are on their way from its machine."""
     host: str | None = None
     """Machine of the last start."""
     submitted: datetime | None = None
@@ -78,6 +82,12 @@ class NodeRow:
     reason: str = ""
     """HTCondor's text for the last eviction, hold, release or removal."""
 
+    @property
+    def idle_s(self) -> float | None:
+        """For how long it has waited for a machine, since submission, eviction or release; None unless it does."""
+        waits = self.state in (JobState.IDLE, JobState.EVICTED)
+        return max(0.0, (datetime.now(UTC) - self.since).total_seconds()) if waits else None
+
 
 def read_nodes(log: Path, dag_log: Path | None = None) -> list[NodeRow]:
     """The nodes in an event log, in the order of their first submission.
@@ -104,7 +114,11 @@ def read_nodes(log: Path, dag_log: Path | None = None) -> list[NodeRow]:
 # Numbers of HTCondor's event types, which are also those at the beginning of an event in the log.
 _SUBMIT, _EXECUTE, _EVICTED, _TERMINATED, _IMAGE_SIZE, _SHADOW_EXCEPTION = 0, 1, 4, 5, 6, 7
 _ABORTED, _HELD, _RELEASED, _POST_SCRIPT, _RECONNECT_FAILED, _FILE_TRANSFER = 9, 12, 13, 16, 24, 40
-_OUTPUT_TRANSFERRED = 6
+_SENDING_OUTPUT, _OUTPUT_TRANSFERRED = 5, 6
+_AFTER_A_CHECKPOINT = 1025
+"""Why a job left its machine (25.14): it has saved its work, and its claim on the machine is over."""
+_TRANSFER_FAILED = (12, 13, 36)
+"""Why a job left its machine (25.14): output, input or checkpoint could not be transferred."""
 
 
 def _bindings() -> Any:
@@ -133,11 +147,20 @@ def _node(event: Any, jobs: dict[str, str]) -> str | None:
     job = _job(event)
     name = event.get("DAGNodeName")
     if int(event.type) == _SUBMIT:
-        notes = event.get("LogNotes") or ""
-        name = notes.partition("DAG Node: ")[2].split("\n")[0].strip() or None
+        name = _noted_node(event)
     if name is not None:
         jobs[job] = _printable(name)
     return jobs.get(job)
+
+
+def _noted_node(event: Any) -> str | None:
+    """The node's name in the notes of a submission: `DAG Node: name` (23.9), or a ClassAd (25.14) with DAGNodeName."""
+    notes = event.get("LogNotes") or ""
+    if not notes.startswith("["):
+        return notes.partition("DAG Node: ")[2].split("\n")[0].strip() or None
+    structured = event.get("StructuredNotes")
+    name = None if structured is None else structured.get("DAGNodeName")
+    return name if isinstance(name, str) else None
 
 
 def _job(event: Any) -> str:
@@ -162,15 +185,15 @@ def _after(row: NodeRow | None, event: Any, node: str) -> NodeRow | None:
             memory_given=given,
         )  # fmt: skip
     if kind in (_EVICTED, _SHADOW_EXCEPTION, _RECONNECT_FAILED):
-        reason = _printable(event.get("Reason") or event.get("Message") or "")
-        return replace(row, state=JobState.EVICTED, since=time, evictions=row.evictions + 1, reason=reason)
+        return _after_eviction(row, event, time)
     if kind == _TERMINATED:
         return _after_end(row, event, time)
     if kind == _HELD:
         reason = _printable(event.get("HoldReason") or "")
         hold = Hold(int(event.get("HoldReasonCode", 0)), int(event.get("HoldReasonSubCode", 0)), reason)
         row = _not_evicted(row)
-        return replace(row, state=JobState.HELD, since=time, hold=hold, reason=reason)
+        shortages = row.shortages + hold.is_shortage
+        return replace(row, state=JobState.HELD, since=time, hold=hold, reason=reason, shortages=shortages)
     if kind == _RELEASED:
         reason = _printable(event.get("Reason") or "")
         return replace(row, state=JobState.IDLE, since=time, hold=None, reason=reason)
@@ -182,9 +205,26 @@ def _after(row: NodeRow | None, event: Any, node: str) -> NodeRow | None:
         return _after_post(row, event)
     if kind == _IMAGE_SIZE:
         return replace(row, memory_used=_larger(row.memory_used, event.get("MemoryUsage")))
+    if kind == _FILE_TRANSFER and event.get("Type") == _SENDING_OUTPUT:
+        return replace(row, sending=True)
     if kind == _FILE_TRANSFER and event.get("Type") == _OUTPUT_TRANSFERRED:
-        return replace(row, checkpoints=row.checkpoints + 1)
+        return replace(row, checkpoints=row.checkpoints + 1, sending=False)
     return row
+
+
+def _after_eviction(row: NodeRow, event: Any, time: datetime) -> NodeRow:
+    """25.14 says why. It may leave out the end of a transfer of output files, or log one of a transfer that failed."""
+    why = event.get("ReasonCode")
+    saved = row.checkpoints
+    if why == _AFTER_A_CHECKPOINT and row.sending:
+        saved += 1
+    elif why in _TRANSFER_FAILED and not row.sending:
+        saved = max(0, saved - 1)
+    row = replace(row, since=time, checkpoints=saved, sending=False)
+    if why == _AFTER_A_CHECKPOINT:
+        return replace(row, state=JobState.IDLE)
+    reason = _printable(event.get("Reason") or event.get("Message") or "")
+    return replace(row, state=JobState.EVICTED, evictions=row.evictions + 1, reason=reason)
 
 
 def _not_evicted(row: NodeRow) -> NodeRow:

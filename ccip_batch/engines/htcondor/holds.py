@@ -47,7 +47,14 @@ class Hold:
             return HoldKind.OTHER
         if self.code in (_TRANSFER_OUTPUT, _TRANSFER_INPUT) and self.subcode in (errno.ENOSPC, errno.EDQUOT):
             return HoldKind.DISK
+        if (self.code, self.subcode) == _OWN_TIME_LIMIT:
+            return HoldKind.TIME
         return _CODES.get(self.code, (HoldKind.OTHER, ""))[0]
+
+    @property
+    def is_shortage(self) -> bool:
+        """Whether the job had asked for too little by its code: common.sub lets it ask for twice as much after that."""
+        return self.code in _OUT_OF_RESOURCES
 
     @property
     def words(self) -> str:
@@ -56,12 +63,18 @@ class Hold:
             return "it used more memory than it had asked for"
         if self.kind is HoldKind.DISK:
             return "the disk space was used up, or it used more than it had asked for"
+        if (self.code, self.subcode) == _OWN_TIME_LIMIT:
+            return "it ran longer than it had asked for"
         words = _CODES.get(self.code, (HoldKind.OTHER, f"HTCondor's hold code {self.code}/{self.subcode}"))[1]
-        if self.code in _SYSTEM_ERROR and self.subcode in errno.errorcode:
+        if self.code in _SYSTEM_ERROR and self.subcode in errno.errorcode and _BY_URL not in self.reason:
             words += f": {os.strerror(self.subcode).lower()}"
         return words
 
 
+_OWN_TIME_LIMIT = (3, 47)
+"""Of periodic_hold in common.sub."""
+_BY_URL = "using protocol"
+"""In the reason of a transfer by URL that failed: its sub-code is no errno."""
 _TRANSFER_OUTPUT = 12
 _TRANSFER_INPUT = 13
 _JOB_OUT_OF_RESOURCES = 34

@@ -14,12 +14,14 @@ import jinja2
 import yaml
 
 import ccip_batch
-from ccip_batch.engines.htcondor.requests import memory_limit_mb, request
+from ccip_batch.engines.htcondor.attempts import ATTEMPTS, Attempt, read_attempt, write_attempt
+from ccip_batch.engines.htcondor.requests import largest_file_bytes, megabytes, request
 from ccip_batch.engines.htcondor.sites import Site, load_site, read_site
-from ccip_batch.engines.htcondor.transfer import LARGE_INPUTS
+from ccip_batch.engines.htcondor.staging import LARGE_INPUTS, Staging, image_address
 from ccip_batch.errors import ConfigError, ExitCode
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.job.package_files import data_folder
+from ccip_batch.nodes.apptainer import image_complaints, is_address
 from ccip_batch.processes import CHECKPOINT_VARIABLE
 from ccip_batch.records import write_whole
 from ccip_batch.run.run import Run
@@ -29,15 +31,18 @@ from ccip_batch.workflow.kinds import KINDS
 
 DAG = "ccip.dag"
 SCRIPT = "ccip-dag.sh"
+CONFIG = "dagman.config"
+_CONFIG = """\
+# DAGMan's own configuration for this DAG. Its scripts pack, unpack and link files on the access point: a few at a time.
+DAGMAN_MAX_PRE_SCRIPTS = 2
+DAGMAN_MAX_POST_SCRIPTS = 2
+"""
 SITE = "site.yaml"
 """The site profile as it was when the run was planned."""
-TRANSFER = "transfer"
 DAG_SCRIPTS = "ccip_batch.engines.htcondor.dag_scripts"
 """The module that DAGMan's scripts call."""
 LOGS = "logs"
 
-SKIP = "skip"
-"""In dag/: lines of each node's submit description, by which its PRE script lets it run or not."""
 NO_RETRY = int(ExitCode.PLANES_FAILED)
 """Exit code of a POST script: a retry cannot repair it."""
 
@@ -72,10 +77,13 @@ def write_plan(run: Run) -> list[str]:
     job, dag = run.job, run.folder.dag
     site = check_site(job)
     container = job.execution.container or site.container
-    for folder in (dag / LOGS, dag / TRANSFER, dag / SKIP):
+    staging = Staging(run, site)
+    for folder in (dag / LOGS, dag / ATTEMPTS):
         folder.mkdir(parents=True, exist_ok=True)
-    for node in run.graph.nodes:
-        write_skip(run, node.name, False)
+    if site.data == "transfer":
+        staging.make_folders()
+    for node in run.graph.nodes:  # the name stays: a tar of that name may wait to be unpacked
+        write_attempt(run, node.name, Attempt(name=read_attempt(run, node.name).name))
     for name in ("common.sub", "final.sub", *(f"{kind}.sub" for kind in KINDS)):
         shutil.copyfile(data_folder("condor") / name, dag / name)
     here = _environment(site.environment)
@@ -86,43 +94,23 @@ def write_plan(run: Run) -> list[str]:
     values = {
         "name": job.execution.site,
         "site": site,
-        "container": container,
+        "container": container and image_address(run, site, container),
         "python": python,
         "python_here": sys.executable,
         "environment": there,
         "environment_here": here,
-        "memory_limit": memory_limit_mb(site) or _NO_LIMIT_MB,
+        "tars": staging.address,
+        "memory_limit": megabytes(site.memory_limit) or _NO_LIMIT_MB,
+        "disk_limit": megabytes(site.disk_limit) or _NO_LIMIT_MB,
     }
     render = _templates()
     write_whole(dag / SITE, yaml.safe_dump(site.model_dump(mode="json", exclude_none=True), sort_keys=False))
     write_whole(dag / "site.sub", render("site.sub.j2", values))
     write_whole(dag / "machines.sub", render("machines.sub.j2", values))
-    write_whole(dag / DAG, _dag_text(render, run, site))
+    write_whole(dag / CONFIG, _CONFIG)
+    write_whole(dag / DAG, _dag_text(render, staging))
     _write_script(dag / SCRIPT, here)
     return estimates.extrapolated(job)
-
-
-def write_skip(run: Run, name: str, skip: bool, more: int = 0) -> None:
-    """Let a node's next job run, or end in the queue before it starts (with a log of its own: nothing happened).
-
-    more: how often what it asks of memory and disk is doubled.
-    """
-    lines = f"noop_job = true\nlog = {SKIP}/skipped.log\n" if skip else "noop_job = false\n"
-    write_whole(_skip_file(run, name), f"{lines}more = {more}\n")
-
-
-def is_skipped(run: Run, name: str) -> bool:
-    """Whether a node's last job was not to run."""
-    return _skip_file(run, name).read_text(encoding="utf-8").startswith("noop_job = true")
-
-
-def read_more(run: Run, name: str) -> int:
-    """How often it was doubled for a node's last job."""
-    return int(_skip_file(run, name).read_text(encoding="utf-8").rpartition("=")[2])
-
-
-def _skip_file(run: Run, name: str) -> Path:
-    return run.folder.dag / SKIP / f"{name}.sub"
 
 
 def check_site(job: ResolvedJob) -> Site:
@@ -136,6 +124,9 @@ def check_site(job: ResolvedJob) -> Site:
         )
     if container is not None and "/your.name/" in container:
         raise ConfigError(f"execution.container: {container} is the example's address; put that of your image there.")
+    if container is not None and not is_address(container):
+        for wrong, right in image_complaints(container):
+            raise ConfigError(f"execution.container: {wrong}. {right}")
     paths = [sys.executable]
     if container is not None:
         paths.append(container)
@@ -149,12 +140,25 @@ def check_site(job: ResolvedJob) -> Site:
             )
     for node in build_graph(job.groups).nodes:
         request(job, site, node)
+    for folder in site.urls:
+        if not Path(folder).is_dir():
+            raise ConfigError(
+                f"{job.execution.site}: {folder} (`urls`) is not a folder here. Plan on the access point, or "
+                "correct the site profile."
+            )
+    largest = largest_file_bytes(job)
+    if site.data == "transfer" and site.largest_file is not None and largest > site.largest_file and not site.urls:
+        raise ConfigError(
+            f"a file of some {largest / 1e9:.1f} GB must be transferred, and {job.execution.site} takes none over "
+            f"{site.largest_file / 1e9:.0f} GB without a URL. Map a folder of the access point to its URL in the site "
+            "profile (`urls`)."
+        )
     return site
 
 
-def _dag_text(render: Callable[[str, Mapping[str, object]], str], run: Run, site: Site) -> str:
-    job = run.job
-    inputs = ", ".join(str(getattr(job.inputs, key)) for key in LARGE_INPUTS) if site.data == "transfer" else ""
+def _dag_text(render: Callable[[str, Mapping[str, object]], str], staging: Staging) -> str:
+    run, site, job = staging.run, staging.site, staging.run.job
+    inputs = ", ".join(staging.inputs()) if site.data == "transfer" else ""
     nodes = [
         {
             "name": node.name,
@@ -177,6 +181,7 @@ def _dag_text(render: Callable[[str, Mapping[str, object]], str], run: Run, site
             "max_jobs": {kind: site.max_jobs[kind] for kind in KINDS if kind in site.max_jobs},
             "retries": site.retries,
             "no_retry": NO_RETRY,
+            "config": CONFIG,
         },
     )
 

@@ -1,8 +1,8 @@
 """A node on a machine that does not see the run folder: unpack what came, run the node, pack what goes back.
 
-Run by the submit descriptions as `python -m ccip_batch.engines.htcondor.sandbox NODE` in the job's scratch folder. The
-tar that goes back is made before CASA starts and replaced at once when it is whole, so that no end of the process
-leaves it missing: HTCondor would hold the job for that.
+Run by the submit descriptions as `python -m ccip_batch.engines.htcondor.sandbox NODE ATTEMPT` in the job's scratch
+folder. The tar that goes back is made before CASA starts and replaced at once when it is whole, so that no end of the
+process leaves it missing: HTCondor would hold the job for that.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ from ccip_batch.run.run import Run
 RUN = Path("run")
 
 
-def main(name: str) -> ExitCode:
-    """Run a node in the current folder. Gives its exit code; 85 if it saved its work and is to be run again."""
+def main(name: str, attempt: str) -> ExitCode:
+    """Run a node in the current folder. Gives its exit code; 85 if it saved its work and is to be run again.
+
+    attempt: a part of the name of the tar that came.
+    """
     try:
-        return _main(name)
+        return _main(name, Path(f"{name}.in.{attempt}.tar"))
     except OSError as error:
         if not says_disk_is_full(error):
             raise
@@ -35,14 +38,14 @@ def main(name: str) -> ExitCode:
         return ExitCode.RESOURCES
 
 
-def _main(name: str) -> ExitCode:
+def _main(name: str, archive: Path) -> ExitCode:
     output = Path(f"{name}.out.tar")
     fresh = not output.is_file()
     if fresh:
         with tarfile.open(output, "w"):
             pass
     try:
-        run = _unpack(Path(f"{name}.in.tar"), name, None if fresh else output)
+        run = _unpack(archive, name, None if fresh else output)
     except CcipError as error:
         print(f"{name}: {error}", file=sys.stderr, flush=True)
         return error.exit_code
@@ -80,4 +83,4 @@ def _with_inputs_here(job: ResolvedJob) -> ResolvedJob:
 
 if __name__ == "__main__":
     processes.keep_others_from_writing()
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

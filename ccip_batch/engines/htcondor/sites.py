@@ -9,6 +9,7 @@ import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 from pydantic import ConfigDict, Field, StringConstraints
 
@@ -21,6 +22,7 @@ from ccip_batch.job.validation import validated
 from ccip_batch.job.yaml_file import YamlFile
 from ccip_batch.workflow.kinds import Kind
 
+_DAY = 24 * 3600
 SITES_VARIABLE = "CCIP_SITES"
 """Environment variable: folders with profiles of the user's, separated by colons."""
 
@@ -31,6 +33,12 @@ _Command = Annotated[str, StringConstraints(pattern=r"^[+A-Za-z_][A-Za-z0-9_.]*$
 _Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 _Value = Annotated[str, StringConstraints(pattern=r"^[^\s\"'$]*$")]
 _Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
+_Folder = Annotated[str, StringConstraints(pattern=r"^/[^\s,;\"'$\\]*$")]
+"""An absolute path that HTCondor's lists take as it is."""
+_Url = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9+.-]*://[^\s,;\"'$\\]*$")]
+_Name = Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")]
+Margin = Annotated[float, Field(ge=1, le=100)]
+_Category = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]+$")]
 
 
 class Accounting(Section):
@@ -38,6 +46,15 @@ class Accounting(Section):
 
     group: _Line | None = Field(None, description="accounting_group of HTCondor.")
     user: _Line | None = Field(None, description="accounting_group_user of HTCondor.")
+    project: _Name | None = Field(None, description="ProjectName of the OSPool.")
+
+
+class Margins(Section):
+    """What nodes ask for, as a multiple of what is estimated."""
+
+    memory: Margin = Field(1.3, description="Of memory. A node that needs more is held, and asks for twice as much.")
+    disk: Margin = Field(1.3, description="Of disk.")
+    time: Margin = Field(5, description="Of time: machines differ, and one that takes longer is ended.")
 
 
 class Site(Section):
@@ -60,21 +77,39 @@ class Site(Section):
         1, description="Cores that `restore` may ask for. More than a machine has: it would wait for ever."
     )
     memory_limit: Memory | None = Field(None, description="Memory of the largest machine; no node asks for more.")
+    disk_limit: Memory | None = Field(None, description="Disk of the largest machine; no node asks for more.")
+    margins: Margins = Field(Margins(), description="What nodes ask for, as a multiple of what is estimated.")
     release_after: Duration = Field(600, description="Time after which a hold that may pass is released.")
-    most_holds: int = Field(4, ge=1, le=20, description="Holds after which a node is removed.")
-    job_duration: Literal["Medium", "Long"] | None = Field(None, description="JobDurationCategory of the OSPool.")
+    most_holds: int = Field(4, ge=1, le=20, description="Holds after which a node is not released any more.")
+    held_limit: Duration = Field(
+        7 * _DAY, description="Time after which a node is removed that stays held with its work saved."
+    )
+    idle_limit: Duration = Field(
+        7 * _DAY, description="Time in the queue after which a node that no machine takes is removed."
+    )
+    job_durations: dict[_Category, Duration] = Field(
+        {}, description="JobDurationCategory of the OSPool: the categories, shortest first, and their limits of time."
+    )
+    urls: dict[_Folder, _Url] = Field(
+        {},
+        description="Folders of the access point that machines get files from, and put files to, by URL. The tars of "
+        "nodes are put into the first one.",
+    )
+    largest_file: Memory | None = Field(None, description="The largest file that may be transferred without a URL.")
+    checkpoint_destination: _Url | None = Field(
+        None, description="checkpoint_destination of HTCondor; without it, checkpoints go to the access point's spool."
+    )
     checkpoint_every: Duration = Field(
-        3600, description="With file transfer: time between checkpoints that leave the machine."
+        4 * 3600, description="With file transfer: time between checkpoints that leave the machine."
     )
     submit: dict[_Command, _Line] = Field({}, description="Further submit commands, as HTCondor has them.")
 
-    def has(self, version: str) -> bool:
-        """Whether the site's HTCondor is of that version or newer."""
-        return _numbers(self.htcondor) >= _numbers(version)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
+    def url_of(self, path: Path) -> str | None:
+        """The URL of a file or folder of the access point; None if it has none."""
+        for folder, url in self.urls.items():
+            if path.is_relative_to(folder):
+                return "/".join([url.rstrip("/"), *(quote(part) for part in path.relative_to(folder).parts)])
+        return None
 
 
 def known_sites() -> dict[str, Path]:

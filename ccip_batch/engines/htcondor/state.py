@@ -6,20 +6,32 @@ All of it comes from the run folder and the event logs in it, so that it works w
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from ccip_batch.engines.htcondor.asked import Asked, read_asked
+from ccip_batch.engines.htcondor.attempts import read_moved
 from ccip_batch.engines.htcondor.dagman import Dag, last_dag, query_jobs
 from ccip_batch.engines.htcondor.event_log import JobState, NodeRow, read_nodes
 from ccip_batch.engines.htcondor.holds import Hold
 from ccip_batch.engines.htcondor.plan import DAG
 from ccip_batch.errors import CcipError
 from ccip_batch.run.folder import RunFolder
+from ccip_batch.run.pool import PoolRecord
 from ccip_batch.run.run import Run
 from ccip_batch.run.state import NodeStatus, present_stage, read_status
 from ccip_batch.workflow.graph import Node
 
-_HELD_BEFORE = re.compile(r"^012 \((\d+)\.(\d+)\.\d+\).*\n\t(.*)\n\tCode (\d+) Subcode (\d+)", re.MULTILINE)
+_SUBMITTED = re.compile(
+    r"""^000 \((\d+)\.\d+\.\d+\)[^\n]*\n\s*(?:DAG Node: |\[ DAGNodeName = ")([^"\n]+)""", re.MULTILINE
+)
+_HELD_BEFORE = re.compile(r"^012 \((\d+)\.(\d+)\.\d+\).*\n\t(.*)\n\tCode (\d+) Subcode (-?\d+)", re.MULTILINE)
+
+_EVENT = re.compile(r"^(\d{3}) \((\d+)\.\d+\.\d+\) (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)[^\n]*\n([^\n]*)", re.MULTILINE)
+_NOW_IDLE = ("000", "004", "007", "013", "024")
+"""Events after which a job waits for a machine: submitted, evicted, shadow exception, released, reconnection failed."""
 
 
 def is_pool_run(run: Run) -> bool:
@@ -32,22 +44,40 @@ def pool_rows(run: Run) -> dict[str, NodeRow]:
     log = run.folder.dag / "jobs.log"
     if not log.is_file():
         return {}
-    return {row.node: row for row in read_nodes(log, run.folder.dag / f"{DAG}.nodes.log")}
+    return {row.node: _with_tars(run, row) for row in read_nodes(log, run.folder.dag / f"{DAG}.nodes.log")}
+
+
+def _with_tars(run: Run, row: NodeRow) -> NodeRow:
+    """A row with the bytes of the node's tars, where these went by URL and HTCondor counted next to nothing."""
+    moved = read_moved(run, row.node)
+    if moved is None or row.bytes_received is None:
+        return row
+    return replace(row, bytes_received=max(moved[0], row.bytes_received), bytes_sent=max(moved[1], row.bytes_sent or 0))
 
 
 def read_pool_status(run: Run) -> list[NodeStatus]:
     """The state of every node of a run in a pool: what its folder says, and what the event logs say beyond that."""
     rows, dag = pool_rows(run), last_dag(run.folder)
     alive = dag is not None and dag.alive
-    return [_joined(run, status, rows.get(status.node), alive) for status in read_status(run, locks=False)]
+    asked = asked_of(run, rows)
+    found = []
+    for status in read_status(run, locks=False):
+        row = rows.get(status.node)
+        found.append(status if row is None else _joined(run, status, row, asked.get(status.node), alive))
+    return found
 
 
-def _joined(run: Run, status: NodeStatus, row: NodeRow | None, alive: bool) -> NodeStatus:
-    if row is None:
-        return status
+def asked_of(run: Run, rows: Mapping[str, NodeRow]) -> dict[str, Asked]:
+    """What the nodes' last jobs asked for, without asking the pool."""
+    return read_asked(run, {name: row.shortages for name, row in rows.items()})
+
+
+def _joined(run: Run, status: NodeStatus, row: NodeRow, asked: Asked | None, alive: bool) -> NodeStatus:
     seen: dict[str, Any] = {
         "host": row.host or "",
-        "memory_asked_bytes": _megabytes(row.memory_asked or row.memory_given),
+        "memory_asked_bytes": _megabytes(row.memory_asked or row.memory_given or (asked.memory_mb if asked else None)),
+        "cpus_asked": asked.cpus if asked else None,
+        "disk_asked_bytes": _megabytes(asked.disk_mb if asked else None),
         "bytes_received": row.bytes_received,
         "bytes_sent": row.bytes_sent,
         "evictions": row.evictions,
@@ -57,6 +87,7 @@ def _joined(run: Run, status: NodeStatus, row: NodeRow | None, alive: bool) -> N
         seen["peak_memory_bytes"] = _megabytes(row.memory_used)
     if alive and row.state in (JobState.IDLE, JobState.RUNNING, JobState.HELD, JobState.EVICTED):
         seen["state"] = str(row.state)
+        seen["idle_s"] = row.idle_s
         seen["text"] = f"{row.hold.words}: {row.hold.reason}" if row.hold else ""
         if row.state is JobState.RUNNING and row.started is not None:
             seen["elapsed_s"] = (datetime.now(UTC) - row.started).total_seconds()
@@ -92,21 +123,22 @@ def _queue_sentence(dag: Dag, jobs: list[dict[str, object]]) -> str:
     return f"DAG {dag.cluster} {state}, {len(jobs) - 1} nodes in the queue"
 
 
-def pool_records(run: Run) -> dict[str, dict[str, Any]]:
-    """What the pool's logs tell of each node, as plain data."""
+def pool_records(run: Run) -> dict[str, PoolRecord]:
+    """What the pool's logs tell of each node."""
     return {
-        name: {
-            "state": str(row.state),
-            "host": row.host,
-            "submissions": row.submissions,
-            "attempts": row.attempts,
-            "evictions": row.evictions,
-            "checkpoints": row.checkpoints,
-            "memory_used_mb": row.memory_used,
-            "memory_asked_mb": row.memory_asked,
-            "bytes_received": row.bytes_received,
-            "bytes_sent": row.bytes_sent,
-        }
+        name: PoolRecord(
+            state=str(row.state),
+            host=row.host,
+            submissions=row.submissions,
+            attempts=row.attempts,
+            evictions=row.evictions,
+            holds=len(earlier_holds(run.folder, run.graph[name])),
+            checkpoints=row.checkpoints,
+            memory_used_mb=row.memory_used,
+            memory_asked_mb=row.memory_asked,
+            bytes_received=row.bytes_received,
+            bytes_sent=row.bytes_sent,
+        )
         for name, row in pool_rows(run).items()
         if name in run.graph  # the FINAL node is at work when this is written
     }
@@ -128,7 +160,34 @@ def hold_at_removal(run: RunFolder, node: Node) -> Hold | None:
     kinds = re.findall(rf"^(009|012|013) \({last:03d}\.", text, re.MULTILINE)
     if kinds[-2:] != ["012", "009"]:
         return None
-    return next(_hold(*found) for job, _, *found in reversed(_HELD_BEFORE.findall(text)) if int(job) == last)
+    holds = [_hold(*found) for job, _, *found in _HELD_BEFORE.findall(text) if int(job) == last]
+    return holds[-1] if holds else None
+
+
+def idle_at_removal(run: RunFolder, node: Node) -> float | None:
+    """For how long, in seconds, a node's last job had been idle when its own policy removed it; None if it was not so.
+
+    Neither its user nor the end of the DAG is its policy. Needs no bindings.
+    """
+    text = _job_log(run)
+    last = max(_jobs_of(text, node), default=None)
+    since = end = None
+    for number, job, time, said in _EVENT.findall(text):
+        if int(job) == last:
+            moment = datetime.fromisoformat(time)
+            end = moment if since and number == "009" and "attribute PeriodicRemove" in said else None
+            if number in _NOW_IDLE:
+                since = moment
+            elif number in ("001", "012"):
+                since = None
+    return (end - since).total_seconds() if since and end else None
+
+
+def shortages_of(run: RunFolder, node: Node) -> int:
+    """How often a node's last job was held because it had asked for too little. Needs no bindings."""
+    text = _job_log(run)
+    last = max(_jobs_of(text, node), default=None)
+    return sum(_hold(*found).is_shortage for job, _, *found in _HELD_BEFORE.findall(text) if int(job) == last)
 
 
 def _hold(reason: str, code: str, subcode: str) -> Hold:
@@ -137,8 +196,7 @@ def _hold(reason: str, code: str, subcode: str) -> Hold:
 
 def _jobs_of(text: str, node: Node) -> set[int]:
     """The clusters of a node, from the text of the event log."""
-    submitted = re.findall(r"^000 \((\d+)\.\d+\.\d+\)[^\n]*\n\s*DAG Node: ([^\n]+)", text, re.MULTILINE)
-    return {int(job) for job, note in submitted if note.strip() == node.name}
+    return {int(job) for job, note in _SUBMITTED.findall(text) if note.strip() == node.name}
 
 
 def _job_log(run: RunFolder) -> str:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import resource
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.finished_runs import write_result
 from helpers.input_files import make_job
 from helpers.simulated_runs import ccip_batch
+
+from ccip_batch.run.checksums import ProductFile
+from ccip_batch.run.run import Run
 
 NODE = "image_spw02"
 LOGS = Path(__file__).parents[2] / "data" / "event_logs"
@@ -54,7 +60,7 @@ def failure(run: Path, node: str = NODE) -> dict[str, object]:
 
 def give(run: Path, files: dict[str, bytes]) -> Path:
     """Put the tar there that HTCondor brought back from a node's machine."""
-    archive = run / "dag" / "transfer" / f"{NODE}.out.tar"
+    archive = run / "dag" / "transfer" / f"{NODE}.out.none.tar"
     with tarfile.open(archive, "w") as tar:
         for name, content in files.items():
             member = tarfile.TarInfo(f"nodes/{NODE}/{name}")
@@ -109,17 +115,31 @@ def test_only_what_ran_short_asks_for_more(run: Path, script: Script) -> None:
         (run / "nodes" / "restore" / "failure.json").unlink(missing_ok=True)  # the node writes its own anew
         assert script("post", "restore", code, 0, 2) == code
         assert script("pre", "restore") == 0
-        asked = (run / "dag" / "skip" / "restore.sub").read_text()
-        assert asked == f"noop_job = false\nmore = {times}\n", code
+        asked = (run / "dag" / "attempts" / "restore.sub").read_text()
+        assert asked.startswith(f"noop_job = false\nmore = {times}\n"), code
+
+
+@pytest.mark.parametrize("version", ["", "25.14"])
+@pytest.mark.parametrize("data", ["shared"], indirect=True)
+def test_no_machine_has_enough_memory(run: Path, script: Script, version: str) -> None:
+    """Its job was removed when it was held for its memory, with all that there is: the same again would be in vain."""
+    site = run / "dag" / "site.yaml"
+    site.write_text(site.read_text() + "memory_limit: 300 MB\n")
+    log = (LOGS / version / "held_memory.jobs.log").read_text()
+    job = log.partition("(")[2].partition(")")[0]
+    (run / "dag" / "jobs.log").write_text(log + f"009 ({job}) 2026-11-22 11:40:13 Job was aborted.\n...\n")
+    assert script("post", NODE, -1001, 0, 2) == 0
+    assert failure(run)["exit_code"] == 30
+    assert "more memory than the 0.3 GB that the site's machines have" in str(failure(run)["cause"])
 
 
 @pytest.mark.parametrize("data", ["shared"], indirect=True)
-def test_no_machine_has_enough_memory(run: Path, script: Script) -> None:
-    """Its job was removed when it was held for its memory: the same again would be in vain."""
+def test_removed_before_it_had_asked_for_all_that_there_is(run: Path, script: Script) -> None:
+    """Then nobody knows that it is too large."""
     log = (LOGS / "held_memory.jobs.log").read_text()
     (run / "dag" / "jobs.log").write_text(log + "009 (010.000.000) 2026-11-22 11:40:13 Job was aborted.\n...\n")
-    assert script("post", NODE, -1001, 0, 2) == 0
-    assert failure(run)["exit_code"] == 30 and "more memory than the site offers" in str(failure(run)["cause"])
+    assert script("post", NODE, -1001, 0, 2) == 31
+    assert "was removed from the queue" in str(failure(run)["cause"])
 
 
 @pytest.mark.parametrize("data", ["shared"], indirect=True)
@@ -129,4 +149,79 @@ def test_a_job_that_somebody_removed_is_tried_again(run: Path, script: Script) -
     removed = "009 (010.000.000) 2026-11-22 11:40:13 Job was aborted.\n...\n"
     (run / "dag" / "jobs.log").write_text(log + released + removed)
     assert script("post", NODE, -1001, 0, 2) == 31
+    assert "removed from the queue" in str(failure(run)["cause"])
+
+
+@pytest.mark.parametrize("data", ["shared"], indirect=True)
+def test_no_machine_took_it(run: Path, script: Script) -> None:
+    """Not tried again, since it would wait as long; the other planes go on; it asks for no more when it is retried."""
+    shutil.copyfile(LOGS / "removed_idle.jobs.log", run / "dag" / "jobs.log")
+    assert script("post", NODE, -1001, 0, 2) == 0
+    cause = str(failure(run)["cause"])
+    assert failure(run)["exit_code"] == 30
+    assert re.match(r"no machine of the pool took it in \d seconds; it asks for 1 core, \d", cause)
+
+    policy = "009 (010.000.000) 2026-11-23 11:40:13 Job was aborted.\n\tThe job attribute PeriodicRemove fired\n...\n"
+    released = "013 (010.000.000) 2026-11-22 11:40:10 Job was released.\n\tvia condor_release\n...\n"
+    (run / "dag" / "jobs.log").write_text((LOGS / "held_memory.jobs.log").read_text() + released + policy)
+    assert script("post", NODE, -1001, 0, 2) == 0
+    once, twice = (
+        float(re.findall(r"([0-9.]+) GB of memory", text)[0]) for text in (cause, str(failure(run)["cause"]))
+    )
+    assert twice == pytest.approx(2 * once, abs=0.02) and "in 24 hours" in str(failure(run)["cause"])
+
+    assert script("pre", NODE) == 0
+    assert "more = 0" in (run / "dag" / "attempts" / f"{NODE}.sub").read_text()
+
+
+@pytest.mark.parametrize("data", ["shared"], indirect=True)
+@pytest.mark.parametrize(
+    "end",
+    ["via condor_rm (by user observer)", "The system macro SYSTEM_PERIODIC_REMOVE expression 'x' evaluated to TRUE"],
+)
+def test_an_idle_job_that_others_removed_is_tried_again(run: Path, script: Script, end: str) -> None:
+    log = re.sub(r"\tThe job attribute .*", lambda _: f"\t{end}", (LOGS / "removed_idle.jobs.log").read_text())
+    (run / "dag" / "jobs.log").write_text(log)
+    assert script("post", NODE, -1001, 0, 2) == 31
+
+
+@pytest.mark.parametrize("data", ["transfer"], indirect=True)
+def test_a_plane_that_is_gone_is_told_before_publish(run: Path, script: Script) -> None:
+    plane = ProductFile(name="a.fits", bytes=7, sha256="0" * 64)
+    write_result(Run.read(run), "analyze")
+    write_result(Run.read(run), "export_spw02", [plane])
+    assert script("pre", "publish") == 20  # DAGMan is not to try again
+    told = failure(run, "publish")
+    assert "planes/spw02/a.fits is gone. Run again" in str(told["cause"]) and told["exit_code"] == 11
+    (run / "planes" / "spw02").mkdir(parents=True)
+    (run / "planes" / "spw02" / "a.fits").write_bytes(b"SIMPLE ")
+    assert script("pre", "publish") == 0
+    (packed,) = (run / "dag" / "transfer").glob("publish.in.*.tar")
+    with tarfile.open(packed) as tar:
+        assert "dag/pool.json" in tar.getnames()
+
+
+def test_at_the_end_nothing_is_drawn(run: Path, script: Script) -> None:
+    """The page of a DAG that did not come to publish: what failed, and how to make the pictures."""
+    assert script("post", "restore", 11, 0, 2) == 20
+    assert script("final", 2) == 20
+    page = (run / "report" / "index.html").read_text()
+    assert "Failed before any plane could be imaged" in page and f"ccip-batch report {run}" in page
+    assert {path.name for path in (run / "report").iterdir()} == {"index.html", "report.js", "style.css"}
+    assert (run / "dag" / "logs.tgz").is_file()
+
+
+@pytest.mark.parametrize("data", ["shared"], indirect=True)
+def test_removed_after_a_hold_with_a_negative_sub_code(run: Path, script: Script) -> None:
+    """36/-1: a checkpoint could not be put to its URL. An earlier hold for memory is not the reason."""
+    log = (LOGS / "held_memory.jobs.log").read_text()
+    released = "013 (010.000.000) 2026-11-22 11:40:10 Job was released.\n...\n"
+    held = "012 (010.000.000) 2026-11-22 11:40:12 Job was held.\n\tfailed to upload\n\tCode 36 Subcode -1\n...\n"
+    (run / "dag" / "jobs.log").write_text(
+        log + released + held + "009 (010.000.000) 2026-11-22 11:40:13 Job aborted.\n...\n"
+    )
+    site = run / "dag" / "site.yaml"
+    site.write_text(site.read_text() + "memory_limit: 300 MB\n")
+    assert script("post", NODE, -1002, 0, 2) == 31
+    assert script("post", NODE, -1002, 2, 2) == 0
     assert "removed from the queue" in str(failure(run)["cause"])

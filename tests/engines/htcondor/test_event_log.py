@@ -242,3 +242,21 @@ def test_without_bindings(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_import_loads_no_bindings() -> None:
     code = "import sys, ccip_batch.engines.htcondor.event_log; sys.exit('htcondor2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("name", sorted(path.name.partition(".")[0] for path in (LOGS / "25.14").glob("*.jobs.log")))
+def test_newer_logs_tell_the_same(name: str) -> None:
+    """HTCondor 25.14 notes names in another way, and gives reasons for evictions."""
+    facts = ("state", "submissions", "attempts", "evictions", "checkpoints", "memory_asked", "exit_code", "signal")
+    newer = _told(LOGS / "25.14" / name, *facts, "post_exit_code")
+    if name == "checkpointed_rescheduled":  # put off its machine after each checkpoint: no older one does that
+        assert newer == {"image_spw02": (JobState.DONE, 1, 3, 0, 2, 64, 0, None, None, None)}
+    else:
+        assert newer == _told(LOGS / name, *facts, "post_exit_code")
+
+
+def _told(log: Path, *facts: str) -> dict[str, tuple[object, ...]]:
+    """Of each node of a log: some facts, and code and sub-code of its hold."""
+    found = read_nodes(log.with_name(f"{log.name}.jobs.log"), log.with_name(f"{log.name}.nodes.log"))
+    holds = {row.node: row.hold and (row.hold.code, row.hold.subcode) for row in found}
+    return {row.node: (*(getattr(row, fact) for fact in facts), holds[row.node]) for row in found}

@@ -20,9 +20,17 @@ from ccip_batch.engines.htcondor.holds import Hold, HoldKind
         (Hold(12, errno.ENOSPC, ""), HoldKind.DISK, "disk space"),
         (Hold(13, errno.ENOENT, ""), HoldKind.INPUT, "no such file or directory"),
         (Hold(12, errno.ENOENT, ""), HoldKind.OUTPUT, "no such file or directory"),
+        (Hold(3, 47, "it ran for more than 3600 s"), HoldKind.TIME, "longer than it had asked for"),
+        (Hold(3, 1, ""), HoldKind.POLICY, "own policy"),
         (Hold(1, 0, ""), HoldKind.USER, "held by its user"),
         (Hold(4711, 3, ""), HoldKind.OTHER, "hold code 4711/3"),
     ],
 )
 def test_kinds_and_words(hold: Hold, kind: HoldKind, words: str) -> None:
     assert hold.kind is kind and words in hold.words
+
+
+def test_the_sub_code_of_a_transfer_by_url_is_no_errno() -> None:
+    reason = "Transfer output files failure at execution point slot1@here using protocol http. Details: error: 403"
+    assert Hold(12, 1, reason).words == "its output files could not be transferred back"
+    assert "not permitted" in Hold(12, 1, "write to file failed").words

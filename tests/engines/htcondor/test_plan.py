@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -33,11 +34,11 @@ def plan(folder: Path, text: str, **environment: str) -> Path:
     return folder / "run" / "dag"
 
 
-@pytest.mark.parametrize("site", ["local", "nrao", "ospool"])
+@pytest.mark.parametrize("site", ["local", "nrao", "ospool", "container"])
 def test_golden(site: str, tmp_path: Path) -> None:
-    dag = plan(tmp_path, execution(site, *([IMAGE] if site == "ospool" else [])), PYTHONPATH="")
+    dag = plan(tmp_path, execution(site, *([IMAGE] if site in ("ospool", "container") else [])), PYTHONPATH="")
     written = {}
-    for name in ("ccip.dag", "site.sub", "machines.sub"):
+    for name in ("ccip.dag", "dagman.config", "site.sub", "machines.sub"):
         text = (dag / name).read_text()
         written[name] = text.replace(str(tmp_path), "/folder").replace(sys.executable, "/env/bin/python")
     text = "".join(f"==> {name}\n{content}" for name, content in written.items())
@@ -64,7 +65,7 @@ def test_unknown_site_leaves_no_run_folder(tmp_path: Path) -> None:
     job = make_job(tmp_path / "job", execution("lofar"))
     done = ccip_batch("plan", job, "--run-dir", tmp_path / "run")
     assert done.returncode == 10
-    assert "Known sites: local, nrao, ospool" in done.stderr and "job.yaml:" in done.stderr
+    assert "Known sites: container, local, nrao, ospool" in done.stderr and "job.yaml:" in done.stderr
     assert ccip_batch("validate", job).returncode == 10
     assert not (tmp_path / "run").exists()
 
@@ -138,8 +139,9 @@ def test_a_node_that_need_not_run_ends_in_the_queue(tmp_path: Path) -> None:
         return subprocess.run([dag / "ccip-dag.sh", verb, "..", *words], cwd=dag).returncode
 
     assert script("pre", "restore") == 0
-    assert (dag / "skip" / "restore.sub").read_text() == "noop_job = false\nmore = 0\n"
+    lines = (dag / "attempts" / "restore.sub").read_text()
+    assert re.fullmatch(r"noop_job = false\nmore = 0\nattempt = \d{8}T\d{6}-\w{6}\n", lines)
     assert script("pre", "export_spw02") == 0  # its plane is not there
-    assert "noop_job = true\n" in (dag / "skip" / "export_spw02.sub").read_text()
+    assert "noop_job = true\n" in (dag / "attempts" / "export_spw02.sub").read_text()
     assert script("post", "export_spw02", "0", "0", "2") == 0
     assert script("post", "restore", "0", "0", "2") == 20  # it left no result

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -74,7 +76,14 @@ def test_held(name: str, words: str, run: Path) -> None:
 
 def test_a_user_is_told_how_to_release(run: Path) -> None:
     record(run, "held_user", ALIVE)
-    assert "condor_release " in explain(run)
+    assert "condor_release " in explain(run) and "by itself" not in explain(run)
+
+
+def test_other_holds_are_released_by_themselves(run: Path) -> None:
+    record(run, "held_output", ALIVE)
+    said = explain(run)
+    assert re.search(r"released by itself, up to 4 times; after that, release it: condor_release \d+\.0", said)
+    assert re.search(r"tried again from the start: condor_rm \d+\.0", said)
 
 
 def test_running(run: Path) -> None:
@@ -111,6 +120,106 @@ def test_removed_after_a_memory_hold(run: Path) -> None:
         log.write(f"009 ({job}) 2026-11-22 12:09:00 Job was aborted.\n\tThe job attribute PeriodicRemove fired\n...\n")
     said = explain(run)
     assert "was removed from the queue" in said and "it used more memory than it had asked for" in said
+
+
+@pytest.fixture
+def idle_run(tmp_path: Path) -> Path:
+    """A run of which one node runs and four wait, each for a reason of its own."""
+    job = make_job(tmp_path / "job", TEXT.replace("'3,4'", "'3', '4', '5', '6'"))
+    done = ccip_batch("plan", job, "--run-dir", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    record(tmp_path / "run", "idle", ALIVE)
+    submitted(tmp_path / "run", datetime.now() - timedelta(days=3))
+    return tmp_path / "run"
+
+
+def submitted(run: Path, time: datetime) -> None:
+    """Let all jobs have been submitted at another time than that of the record."""
+    log = run / "dag" / "jobs.log"
+    text = re.sub(r"^(000 \S+ )\S+ \S+", rf"\g<1>{time.isoformat(' ', 'seconds')}", log.read_text(), flags=re.MULTILINE)
+    log.write_text(text)
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> str:
+    """A PATH with the tools of a pool, which say what those of the personal pool said."""
+    (tmp_path / "bin").mkdir()
+    for name, file in (("condor_q", "idle.queue.ads"), ("condor_status", "idle.slots.ads")):
+        tool = tmp_path / "bin" / name
+        tool.write_text(f'#!/bin/sh\n[ "$4" = -json ] || exec cat {LOGS / file}\n')
+        tool.chmod(0o755)
+    return f"{tmp_path / 'bin'}:/usr/bin:/bin"
+
+
+def test_idle_nodes_in_short(idle_run: Path, tools: str) -> None:
+    said = ccip_batch("explain", idle_run, PATH=tools).stdout
+    told = [line for line in said.splitlines() if not line.startswith(" ")]
+    assert [line.split()[0] for line in told] == ["image_spw03", "image_spw04", "image_spw05", "image_spw06"]
+    assert "0 of the pool's 1 slots could run it; the condition `HasLustre is true` excludes 1 of them" in told[1]
+    assert "1 of the pool's 1 slots could run it when they are free, 0 of them now." in told[2]
+
+
+def test_idle_nodes_of_the_same_kind_are_told_together(idle_run: Path) -> None:
+    assert "image_spw03 and 3 more have been idle for " in explain(idle_run)
+
+
+def test_who_waits_for_a_moment_is_told_of_only_if_no_machine_could_run_it(idle_run: Path, tools: str) -> None:
+    submitted(idle_run, datetime.now())
+    said = ccip_batch("explain", idle_run, PATH=tools).stdout
+    assert "image_spw04 has been idle" in said and "image_spw05" not in said
+    assert "Nothing failed" in explain(idle_run)
+    assert "image_spw05 is idle" in explain(idle_run, "image_spw05")
+
+
+def test_an_idle_node_in_full(idle_run: Path, tools: str) -> None:
+    said = ccip_batch("explain", idle_run, "image_spw05", PATH=tools).stdout
+    assert said.startswith("image_spw05 is idle: it has waited for a machine for ")
+    assert "it asks for 2 cores, 0.07 GB of memory, 0.01 GB of disk" in said  # as the queue has it
+    assert "condor_q -better-analyze " in said and "in 7 days (idle_limit" in said
+
+
+def test_an_idle_node_without_a_pool(idle_run: Path) -> None:
+    """What it asks for is then what the plan says, doubled as often as it was too little."""
+    said = explain(idle_run, "image_spw03")
+    asked = re.search(r'^VARS image_spw03 .*memory="(\d+)"', (idle_run / "dag" / "ccip.dag").read_text(), re.MULTILINE)
+    assert asked is not None
+    assert f"it asks for 1 core, {int(asked[1]) * 2**20 / 1e9:.2f} GB of memory" in said
+    assert "condor_q is not on the PATH" in said
+    skip = idle_run / "dag" / "attempts" / "image_spw03.sub"
+    skip.write_text(skip.read_text().replace("more = 0", "more = 2"))
+    assert f"1 core, {int(asked[1]) * 4 * 2**20 / 1e9:.2f} GB of memory" in explain(idle_run, "image_spw03")
+
+
+def test_after_a_hold_for_memory_it_asks_for_twice_as_much(run: Path) -> None:
+    record(run, "held_memory", ALIVE)
+    with (run / "dag" / "jobs.log").open("a") as log:
+        log.write("013 (010.000.000) 2026-11-22 11:40:10 Job was released.\n\tvia condor_release\n...\n")
+    text = (run / "dag" / "ccip.dag").read_text()
+    asked = re.search(r'^VARS image_spw02 .*memory="(\d+)"', text, re.MULTILINE)
+    assert asked is not None
+    assert f"1 core, {int(asked[1]) * 2 * 2**20 / 1e9:.2f} GB of memory" in explain(run, "image_spw02")
+
+
+def test_a_pool_that_says_something_else(idle_run: Path, tools: str, tmp_path: Path) -> None:
+    (tmp_path / "bin" / "condor_status").write_text("#!/bin/sh\necho 'Memory = '\n")
+    done = ccip_batch("explain", idle_run, "image_spw03", PATH=tools)
+    assert done.returncode == 0 and "cannot be read" in done.stdout and "image_spw03 is idle" in done.stdout
+
+
+def test_status_of_an_idle_node(idle_run: Path) -> None:
+    seen = state(idle_run, "image_spw03")
+    assert seen["state"] == "idle" and isinstance(seen["idle_s"], float) and seen["idle_s"] // 3600 == 72
+    assert seen["memory_asked_bytes"] and seen["cpus_asked"] == 1 and seen["disk_asked_bytes"]
+    assert state(idle_run, "image_spw02")["idle_s"] is None
+    said = ccip_batch("status", idle_run, PATH="/nowhere", COLUMNS="80").stdout
+    assert re.search(r"^image_spw03 +idle .* waits for 72:00:\d\d *$", said, re.MULTILINE)
+    assert f"ccip-batch explain {idle_run}" in said
+
+
+def test_of_a_dag_that_has_ended_nothing_waits(idle_run: Path, tools: str) -> None:
+    (idle_run / "dag" / "ccip.dag.dagman.log").write_text(ENDED)
+    assert "Nothing failed" in ccip_batch("explain", idle_run, PATH=tools).stdout
+    assert state(idle_run, "image_spw03")["idle_s"] is None
 
 
 def test_a_good_run_has_nothing_to_explain(run: Path) -> None:
