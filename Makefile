@@ -1,7 +1,7 @@
 # `make demo` shows what the package does; `make ci` is everything that a change must pass. Budget of each target on two
 # cores, without the installation of packages:
 #   lint 1 min   demo 3 min   test 10 min   parity-ci 3 min   image 3 min   image-test-quick 4 min (image-test 10 min more)
-#   browser-test 2 min   chaos-ci 6 min (chaos 25 min)   pool-test-ci 12 min (pool-test 19 min)
+#   browser-test 2 min   chaos-ci 6 min (chaos 25 min)   pool-test-ci 15 min (pool-test 25 min)
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
@@ -18,8 +18,10 @@ COMPILE := build/uv/bin/uv pip compile pyproject.toml --generate-hashes --no-emi
 PLANES := 2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17
 CI_PLANES := 2,5,10,17
 
+POOL := condor/pool/pool.py $(if $(SUITE),--suite $(SUITE))
+
 .PHONY: help setup lock lint demo test recover parity parity-ci browser-test bench image image-test image-test-quick \
-	pool pool-down pool-test pool-test-ci chaos chaos-ci ci clean
+	pool pool-down pool-test pool-test-ci chaos chaos-ci rehearsal ci clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -76,20 +78,22 @@ image-test: image ## run all tests of the image
 image-test-quick: image ## run the tests of the image, without a second build and the pool
 	$(BIN)/pytest -m "container and not slow" tests/container
 
-pool: ## start a personal HTCondor pool on this machine
-	@condor/pool/pool.py job-python
-	@condor/pool/pool.py up
+pool: ## start a personal HTCondor pool on this machine (SUITE=sid: with the HTCondor of that Debian release)
+	@$(POOL) job-python
+	@$(POOL) up
 
-pool-down: ## stop the personal HTCondor pool
-	@condor/pool/pool.py down
+pool-down: ## stop the personal HTCondor pool (SUITE=sid: that one)
+	@$(POOL) down
 
-# Side by side, except for tests that restart or fill what the others use.
+# Side by side, except for tests that restart or fill what the others use; then what is marked `both` in a pool of the
+# newest HTCondor.
 define POOL_TEST
 CCIP_POOL_TEST=1 $(BIN)/pytest -n 3 --dist worksteal -m "pool and not alone$(1)" tests/pool
 CCIP_POOL_TEST=1 $(BIN)/pytest -m "pool and alone$(1)" tests/pool
+CCIP_POOL_TEST=1 CCIP_POOL_SUITE=sid $(BIN)/pytest -n 3 --dist worksteal -m "pool and both$(1)" tests/pool
 endef
 
-pool-test: setup ## run jobs and faults in a pool of the tests' own
+pool-test: setup ## run jobs and faults in pools of the tests' own, of HTCondor 23.9 and 25.14
 	$(call POOL_TEST)
 
 pool-test-ci: setup
@@ -100,6 +104,9 @@ chaos: setup ## cause faults of every kind (docs/faults.md): SEED=2 draws other 
 
 chaos-ci: setup
 	$(BIN)/python tests/chaos/chaos.py --short --seed $(or $(SEED),1)
+
+rehearsal: setup ## three hours, 24 GB: a quarter of a square degree at real size in a pool of its own (SIZE=small: minutes)
+	$(BIN)/python tests/rehearsal/rehearsal.py $(or $(SIZE),full) $(if $(DATA),--data $(DATA)) $(if $(PLAIN),--plain)
 
 ci: lint test browser-test pool-test-ci chaos-ci image-test-quick parity-ci ## everything that a change must pass
 
