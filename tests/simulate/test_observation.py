@@ -63,4 +63,5 @@ def test_pointing_spws_are_at_x_band() -> None:
 
 
 def test_the_array_has_27_antennas() -> None:
-    assert antenna_names() == [f"ea{number:02d}" for number in range(1, 28)]
+    for configuration in ("b", "d"):
+        assert antenna_names(configuration) == [f"ea{number:02d}" for number in range(1, 28)]
