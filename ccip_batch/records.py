@@ -42,9 +42,14 @@ def link_or_copy(source: Path, target: Path) -> None:
     try:
         os.link(source.resolve(), target)  # not the link to it, if it is one
     except OSError:
-        partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-        shutil.copyfile(source, partial)
-        partial.replace(target)
+        copy_whole(source, target)
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """A copy of a file that appears under its name only when it is complete."""
+    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    shutil.copyfile(source, partial)
+    partial.replace(target)
 
 
 def sync_tree(folder: Path) -> None:

@@ -9,7 +9,7 @@ import click
 from ccip_batch.engines.htcondor.event_log import JobState, NodeRow
 from ccip_batch.engines.htcondor.holds import HoldKind
 from ccip_batch.engines.htcondor.plan import LOGS, planned_site
-from ccip_batch.engines.htcondor.state import earlier_holds, is_pool_run, pool_rows
+from ccip_batch.engines.htcondor.state import dag_sentence, earlier_holds, is_planned, is_pool_run, pool_rows
 from ccip_batch.engines.htcondor.waiting import Waiting, waiting_nodes
 from ccip_batch.errors import ExitCode
 from ccip_batch.run.failures import headline, last_lines, repeat_command, span
@@ -35,6 +35,8 @@ def explain(run: Run, name: str | None) -> ExitCode:
     texts = ["\n".join(lines) for lines in told if lines]
     if not texts:
         texts = ["Nothing failed and nothing is held." if name is None else f"{name} neither failed nor is held."]
+        if is_planned(run) and not rows:
+            texts = [f"No job has been in the queue yet; {dag_sentence(run)}"]
     click.echo("\n\n".join(texts))
     return ExitCode.DONE
 

@@ -15,6 +15,7 @@ from ccip_batch.engines.htcondor.dagman import refuse_while_alive
 from ccip_batch.engines.htcondor.forecast import KindForecast, forecast
 from ccip_batch.engines.htcondor.plan import check_site, planned_site, write_plan
 from ccip_batch.engines.htcondor.requests import gigabytes
+from ccip_batch.engines.htcondor.sites import site_path
 from ccip_batch.engines.htcondor.staging import Staging
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.nodes.apptainer import digest
@@ -53,15 +54,18 @@ def _with_image(job: ResolvedJob, of_site: str | None) -> ResolvedJob:
 def show_forecast(run: Run) -> None:
     """Print what each kind of node asks for and moves, and what the whole run does, from the estimates."""
     site = planned_site(run)
+    charged = [f"{key} {value}" for key, value in site.accounting if value]
+    click.echo(f"Site profile: {site_path(str(run.job.execution.site))} ({', '.join(charged) or 'no accounting'})")
     kinds = forecast(run.job, site)
     moves = site.data == "transfer"
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column("kind of node")
-    titles = ["nodes", "cores", "memory GB", "disk GB", "CPU hours", *(["GB in", "GB out", "saves"] if moves else [])]
-    for title in titles:
+    saves = any(one.checkpoints for one in kinds)
+    titles = ["nodes", "cores", "memory GB", "disk GB", "CPU hours", *(["GB in", "GB out"] if moves else [])]
+    for title in [*titles, *(["checkpoints"] if saves else [])]:
         table.add_column(title, justify="right", no_wrap=True)
     for one in kinds:
-        table.add_row(*_row(one, moves))
+        table.add_row(*_row(one, moves), *([str(one.checkpoints or "")] if saves else []))
     Console(highlight=False).print(table)
     for sentence in _sentences(run, kinds, moves):
         click.echo(sentence)
@@ -72,7 +76,7 @@ def _row(one: KindForecast, moves: bool) -> list[str]:
     sizes = (gigabytes(asked.memory_mb), gigabytes(asked.disk_mb), one.seconds / 3600)
     cells = [one.kind, str(one.nodes), str(asked.cpus), *(f"{size:.1f}" for size in sizes)]
     if moves:
-        cells += [f"{one.bytes_in / 1e9:.2f}", f"{one.bytes_out / 1e9:.2f}", str(one.checkpoints or "")]
+        cells += [f"{one.bytes_in / 1e9:.2f}", f"{one.bytes_out / 1e9:.2f}"]
     return cells
 
 
@@ -80,9 +84,9 @@ def _sentences(run: Run, kinds: Sequence[KindForecast], moves: bool) -> list[str
     hours = sum(one.nodes * one.seconds for one in kinds) / 3600
     staging = Staging(run, planned_site(run))
     disk = estimates.disk_bytes(run.job, 0 if moves else len(run.job.groups)) / 1e9
-    said = [f"In all some {hours:.1f} core hours, and up to {disk:.1f} GB in {staging.place}."]
+    said = [f"Each node asks for that. In all some {hours:.1f} CPU hours, and up to {disk:.1f} GB in {staging.place}."]
     if moves:
         moved = sum(one.nodes * (one.bytes_in + one.bytes_out) for one in kinds)
         saved = sum(one.nodes * one.checkpoints for one in kinds) * estimates.checkpoint_bytes(run.job)
-        said.append(f"{moved / 1e9:.1f} GB are moved, and {saved / 1e9:.1f} GB of checkpoints.")
+        said.append(f"All nodes together transfer {moved / 1e9:.1f} GB, and {saved / 1e9:.1f} GB of checkpoints.")
     return said

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ccip_batch.engines.htcondor.state import dag_sentence, is_pool_run, read_pool_status
+from ccip_batch.engines.htcondor.state import dag_sentence, is_planned, is_pool_run, read_pool_status
 from ccip_batch.engines.htcondor.waiting import LONG_S
 from ccip_batch.errors import ExitCode
 from ccip_batch.run.run import Run
@@ -25,7 +25,7 @@ def show_status(run: Run, as_json: bool) -> ExitCode:
         click.echo(json.dumps([row.model_dump() for row in rows], indent=1))
         return ExitCode.DONE
     print_status(rows)
-    if pool:
+    if is_planned(run):
         click.echo(dag_sentence(run))
         if any((row.idle_s or 0) > LONG_S for row in rows):
             click.echo(f"why nodes are idle for so long: ccip-batch explain {run.folder.path}")

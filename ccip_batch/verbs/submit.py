@@ -14,8 +14,9 @@ from ccip_batch.engines.htcondor.dagman import (
     write_rescue,
 )
 from ccip_batch.engines.htcondor.plan import DAG, DAG_SCRIPTS, SCRIPT, planned_site
+from ccip_batch.engines.htcondor.sites import Site, load_site
 from ccip_batch.engines.htcondor.staging import Staging
-from ccip_batch.errors import CcipError, ExitCode, RunFolderError
+from ccip_batch.errors import CcipError, ConfigError, ExitCode, RunFolderError
 from ccip_batch.run.folder import RunFolder
 from ccip_batch.run.needed import needed_nodes, with_descendants
 from ccip_batch.run.run import Run
@@ -98,6 +99,12 @@ def _planned(run: Run) -> None:
     site = planned_site(run)
     if site.data == "transfer":
         Staging(run, site).require_own_place()
+    if _has_changed(run, site):
+        click.echo(
+            f"warning: the profile of {run.job.execution.site} has changed since the run was planned; "
+            "`ccip-batch plan` takes it over, then `ccip-batch resume`",
+            err=True,
+        )
     try:
         script = (run.folder.dag / SCRIPT).read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -107,6 +114,14 @@ def _planned(run: Run) -> None:
             f"{run.folder.dag / SCRIPT} is damaged, or was written by another version of ccip_batch whose modules are "
             "gone. Give `ccip-batch plan` again as it was given for this run: the same job config, --set and --run-dir."
         )
+
+
+def _has_changed(run: Run, planned: Site) -> bool:
+    """Whether the profile is another one now than when the run was planned; not if it cannot be read."""
+    try:
+        return load_site(str(run.job.execution.site)) != planned
+    except ConfigError:
+        return False
 
 
 def _publish_failed(run: Run) -> bool:

@@ -122,7 +122,7 @@ def _call(command: Sequence[str], folder: RunFolder) -> str:
     if shutil.which(command[0]) is None:
         raise ConfigError(
             f"{command[0]} is not on the PATH: this needs the client tools of the pool's HTCondor. Log in to an access "
-            f"point, or copy the run folder there; in its folder dag/, `condor_submit_dag {DAG}` starts it as well."
+            "point, and plan there: a plan has the paths of the machine that it was made on."
         )
 
     try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import jinja2
@@ -16,7 +17,7 @@ import yaml
 import ccip_batch
 from ccip_batch.engines.htcondor.attempts import ATTEMPTS, Attempt, read_attempt, write_attempt
 from ccip_batch.engines.htcondor.requests import largest_file_bytes, megabytes, request
-from ccip_batch.engines.htcondor.sites import Site, load_site, read_site
+from ccip_batch.engines.htcondor.sites import SITES_VARIABLE, Site, load_site, read_site, site_path
 from ccip_batch.engines.htcondor.staging import LARGE_INPUTS, Staging, image_address
 from ccip_batch.errors import ConfigError, ExitCode
 from ccip_batch.job.config import ResolvedJob
@@ -50,6 +51,7 @@ IMAGE_PYTHON = "/opt/ccip/bin/python"
 """In an image that `make image` made."""
 
 _NO_LIMIT_MB = 10**9
+_EXAMPLE = re.compile(r"your\.(name|project)|Your_Project")
 _SAFE_PATH = re.compile(r"[^\s,;\"'$\\]+")
 """Paths that HTCondor's lists of files and of arguments take as they are."""
 
@@ -110,12 +112,40 @@ def write_plan(run: Run) -> list[str]:
     write_whole(dag / CONFIG, _CONFIG)
     write_whole(dag / DAG, _dag_text(render, staging))
     _write_script(dag / SCRIPT, here)
-    return estimates.extrapolated(job)
+    return [*_doubts(job, site), *estimates.extrapolated(job)]
+
+
+def _doubts(job: ResolvedJob, site: Site) -> Iterator[str]:
+    """What is most likely wrong with a profile, but need not be."""
+    name = str(job.execution.site)
+    path, container = site_path(name), job.execution.container or site.container
+    if path.is_relative_to(data_folder("condor")) and name != "local":
+        where = os.environ.get(SITES_VARIABLE)
+        found = f"{where} has none" if where else "which is not set"
+        yield f"{path} is the package's own profile; one of yours is looked for in {SITES_VARIABLE}: {found}"
+    if site.data == "transfer" and site.largest_file is not None and not site.urls:
+        yield f"{path} has no `urls`: files over {site.largest_file / 1e9:.0f} GB cannot be transferred there"
+    if site.urls and container and not is_address(container) and site.url_of(Path(container)) is None:
+        yield f"{container} is below no folder of `urls`: each job gets the image by plain transfer"
+    if site.python is None and container is None and importlib.util.find_spec("casatools") is None:
+        yield f"nodes use {sys.executable}, which has no CASA: pip install '.[casa,htcondor]' in a checkout"
+
+
+def _refuse_examples(path: Path, site: Site) -> None:
+    """Raise ConfigError if a profile still has the names of the package's examples in it."""
+    values = {f"accounting.{key}": value for key, value in site.accounting if value}
+    values |= {f"urls.{folder}": url for folder, url in site.urls.items()}
+    values |= {f"submit.{key}": value for key, value in site.submit.items()}
+    values |= {"container": site.container} if site.container else {}
+    for key, value in values.items():
+        if _EXAMPLE.search(f"{key} {value}"):
+            raise ConfigError(f"{path}: {key}: {value} is the example's; put yours there.")
 
 
 def check_site(job: ResolvedJob) -> Site:
     """The site of a job that it can take. Raises ConfigError, or ResourceError if no machine is large enough."""
     site = site_of(job)
+    _refuse_examples(site_path(str(job.execution.site)), site)
     container = job.execution.container or site.container
     if site.needs_container and container is None:
         raise ConfigError(

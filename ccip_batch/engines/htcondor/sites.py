@@ -105,10 +105,11 @@ class Site(Section):
     submit: dict[_Command, _Line] = Field({}, description="Further submit commands, as HTCondor has them.")
 
     def url_of(self, path: Path) -> str | None:
-        """The URL of a file or folder of the access point; None if it has none."""
+        """The URL of a file or folder of the access point, links followed; None if it has none."""
         for folder, url in self.urls.items():
-            if path.is_relative_to(folder):
-                return "/".join([url.rstrip("/"), *(quote(part) for part in path.relative_to(folder).parts)])
+            for there, below in ((path, Path(folder)), (path.resolve(), Path(folder).resolve())):
+                if there.is_relative_to(below):
+                    return "/".join([url.rstrip("/"), *(quote(part) for part in there.relative_to(below).parts)])
         return None
 
 
@@ -127,13 +128,18 @@ def known_sites() -> dict[str, Path]:
 
 def load_site(name: str) -> Site:
     """The profile of a site. Raises ConfigError if it is wrong or unknown; the error lists the known sites."""
+    return read_site(site_path(name))
+
+
+def site_path(name: str) -> Path:
+    """The file of a profile. Raises ConfigError if it is unknown; the error lists the known sites."""
     sites = known_sites()
     if name not in sites:
         raise ConfigError(
             f"execution.site: unknown site {name!r}. Known sites: {', '.join(sorted(sites))}. "
             f"A profile of your own is a file {name}.yaml in a folder that {SITES_VARIABLE} names."
         )
-    return read_site(sites[name])
+    return sites[name]
 
 
 def read_site(path: Path) -> Site:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from ccip_batch.engines.htcondor.attempts import Attempt
 from ccip_batch.engines.htcondor.sites import Site
 from ccip_batch.errors import RunFolderError
-from ccip_batch.records import link_or_copy, write_whole
+from ccip_batch.records import copy_whole, link_or_copy, write_whole
 from ccip_batch.run.run import Run
 
 LARGE_INPUTS = ("vis", "reimaging_resources")
@@ -87,16 +87,16 @@ class Staging:
 
     def provide(self) -> None:
         """Give what goes by its own URL the name under which it does."""
-        keys = LARGE_INPUTS if self.site.urls else ()
-        names = {self.folder / self._name(key): self._path(key) for key in keys if self._goes_by_url(key)}
+        for key in LARGE_INPUTS if self.site.urls else ():
+            target = self.folder / self._name(key)
+            if self._goes_by_url(key) and not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                link_or_copy(self._path(key), target)  # nodes notice if it changes
         container = self.run.job.execution.container
         image = container and served_image(self.run, self.site, container)
-        if container and image:
-            names[image] = Path(container)
-        for target, source in names.items():
-            if not target.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                link_or_copy(source, target)
+        if container and image and not image.exists():
+            image.parent.mkdir(parents=True, exist_ok=True)
+            copy_whole(Path(container), image)  # who writes a new one over the old one does not change this
 
     def make_folders(self) -> None:
         """Make the folder of the tars and, if what is large is to be elsewhere, that place and the links to it.

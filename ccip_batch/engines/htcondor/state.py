@@ -34,8 +34,13 @@ _NOW_IDLE = ("000", "004", "007", "013", "024")
 """Events after which a job waits for a machine: submitted, evicted, shadow exception, released, reconnection failed."""
 
 
+def is_planned(run: Run) -> bool:
+    """Whether there is a DAG of the run."""
+    return (run.folder.dag / DAG).is_file()
+
+
 def is_pool_run(run: Run) -> bool:
-    """Whether the run was submitted to a pool."""
+    """Whether jobs of the run have been in the queue of a pool."""
     return (run.folder.dag / "jobs.log").is_file()
 
 

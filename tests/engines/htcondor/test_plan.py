@@ -145,3 +145,55 @@ def test_a_node_that_need_not_run_ends_in_the_queue(tmp_path: Path) -> None:
     assert "noop_job = true\n" in (dag / "attempts" / "export_spw02.sub").read_text()
     assert script("post", "export_spw02", "0", "0", "2") == 0
     assert script("post", "restore", "0", "0", "2") == 20  # it left no result
+
+
+def plan_with(folder: Path, profile: str, *more: str) -> subprocess.CompletedProcess[str]:
+    """Plan a job with a profile of one's own."""
+    folder.mkdir()
+    (folder / "here.yaml").write_text(f"description: Here\nhtcondor: 25.4.0\ndata: transfer\n{profile}")
+    job = make_job(folder / "job", execution("here", *more))
+    return ccip_batch("plan", job, "--run-dir", folder / "run", CCIP_SITES=str(folder))
+
+
+@pytest.mark.parametrize(
+    "left", ["accounting: {project: Your_Project}", "accounting: {user: your.name}", "urls: {/data: osdf:///your.name}"]
+)
+def test_names_of_the_example_that_were_left_in_a_profile(left: str, tmp_path: Path) -> None:
+    done = plan_with(tmp_path / "a", f"{left}\n")
+    assert done.returncode == 10 and "is the example's; put yours there" in done.stderr
+    assert f"{tmp_path}/a/here.yaml: " in done.stderr
+
+
+def test_what_is_most_likely_wrong_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "home.sif").write_bytes(b"\0" * 32 + b"SIF_MAGIC\0")
+    (tmp_path / "data").mkdir()
+    no_urls = plan_with(tmp_path / "a", "largest_file: 1 GB\n")
+    at_home = plan_with(
+        tmp_path / "b", f"urls: {{{tmp_path}/data: 'osdf:///me'}}\n", f"container: {tmp_path / 'home.sif'}"
+    )
+    job = make_job(tmp_path / "job", execution("nrao"))
+    of_package = ccip_batch("plan", job, "--run-dir", tmp_path / "run", CCIP_SITES="")
+    assert "has no `urls`: files over 1 GB cannot be transferred there" in no_urls.stderr
+    assert "home.sif is below no folder of `urls`" in at_home.stderr
+    assert "nrao.yaml is the package's own profile" in of_package.stderr and "which is not set" in of_package.stderr
+    assert [done.returncode for done in (no_urls, at_home, of_package)] == [0, 0, 0]
+
+
+def test_what_is_said_of_a_planned_run(tmp_path: Path) -> None:
+    done = plan_with(tmp_path / "a", "accounting: {project: My_Project}\nmargins: {memory: 2}\n")
+    assert f"Site profile: {tmp_path}/a/here.yaml (project My_Project)" in done.stdout
+    rows = {words[0]: words[1:] for words in map(str.split, done.stdout.splitlines()) if len(words) == 8}
+    assert set(rows) == {"restore", "image", "analyze", "export", "publish"}
+    assert rows["image"][0] == rows["export"][0] == "3" and rows["restore"][0] == "1"
+    run = tmp_path / "a" / "run"
+    for verb in ("status", "explain"):
+        assert f"not submitted yet: ccip-batch submit {run}" in ccip_batch(verb, run).stdout
+
+
+def test_a_profile_that_has_changed_since_the_plan(tmp_path: Path) -> None:
+    plan_with(tmp_path / "a", "")
+    profile = tmp_path / "a" / "here.yaml"
+    again = {"CCIP_SITES": str(tmp_path / "a"), "PATH": "/nowhere"}
+    assert "has changed" not in ccip_batch("submit", tmp_path / "a" / "run", **again).stderr
+    profile.write_text(profile.read_text() + "retries: 5\n")
+    assert "the profile of here has changed" in ccip_batch("submit", tmp_path / "a" / "run", **again).stderr

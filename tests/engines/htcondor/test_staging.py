@@ -97,8 +97,8 @@ def test_inputs_and_image_by_their_own_url(data: Path, tmp_path: Path) -> None:
     assert image and resources
     found = [data / url[1].removeprefix(f"{URL}/") for url in (image, resources)]
     assert [path.read_bytes() for path in found] == [SIF + b"one", run.job.inputs.reimaging_resources.read_bytes()]
-    (data / "ccip.sif").unlink()
-    (data / "ccip.sif").write_bytes(SIF + b"two")
+    (data / "ccip.sif").write_bytes(SIF + b"two")  # over the old one, as cp does
+    assert found[0].read_bytes() == SIF + b"one"
     planned(tmp_path, job)
     pre(run, "restore")
     again = re.search(r"^container_image = (.*)$", (run.folder.dag / "machines.sub").read_text(), re.MULTILINE)

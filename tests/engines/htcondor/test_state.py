@@ -223,6 +223,7 @@ def test_of_a_dag_that_has_ended_nothing_waits(idle_run: Path, tools: str) -> No
 
 
 def test_a_good_run_has_nothing_to_explain(run: Path) -> None:
+    record(run, "completed", ENDED)
     assert "Nothing failed" in explain(run)
     done = ccip_batch("explain", run, "image_spw99")
     assert done.returncode == 10 and "image_spw02" in done.stderr
