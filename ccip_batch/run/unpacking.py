@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tarfile
 import zlib
@@ -9,6 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from ccip_batch.errors import DataError
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
+"""Errors that come from where something is unpacked, not from the archive."""
 
 
 def unpack(archive: Path, target: Path, inside: Sequence[PurePosixPath], most_bytes: int | None = None) -> int:
@@ -21,6 +25,8 @@ def unpack(archive: Path, target: Path, inside: Sequence[PurePosixPath], most_by
     try:
         with tarfile.open(archive, "r:" if most_bytes is None else "r:gz") as tar:
             for member in tar:
+                if member.size < 0 or member.issparse():
+                    raise DataError(f"{archive.name}: {member.name!r} has a size that no file of a node has.")
                 name = PurePosixPath(member.name)
                 safe = not name.is_absolute() and ".." not in name.parts
                 if not safe or not any(name.is_relative_to(place) for place in inside):
@@ -40,6 +46,10 @@ def unpack(archive: Path, target: Path, inside: Sequence[PurePosixPath], most_by
                 with path.open("xb") as out:
                     shutil.copyfileobj(content, out, 1 << 20)
                 count += 1
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, zlib.error, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"{archive.name} is damaged: {error}") from error
+    except OSError as error:
+        if error.errno in _OF_THE_DISK:
+            raise
+        raise DataError(f"{archive.name} cannot be unpacked: {error}") from error
     return count

@@ -13,10 +13,10 @@ from rich.table import Table
 from ccip_batch import __version__
 from ccip_batch.engines.htcondor.dagman import refuse_while_alive
 from ccip_batch.engines.htcondor.forecast import KindForecast, forecast
-from ccip_batch.engines.htcondor.plan import check_site, planned_site, write_plan
+from ccip_batch.engines.htcondor.plan import DAG, check_site, planned_site, write_plan
 from ccip_batch.engines.htcondor.requests import gigabytes
 from ccip_batch.engines.htcondor.sites import site_path
-from ccip_batch.engines.htcondor.staging import Staging
+from ccip_batch.engines.htcondor.staging import Staging, require_own_place
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.nodes.apptainer import digest
 from ccip_batch.run.run import Run
@@ -30,6 +30,8 @@ def plan(config: Path, overrides: Sequence[str], run_dir: Path | None) -> Run:
     job = _with_image(job, check_site(job).container)
     with folder.locked():
         refuse_while_alive(folder)
+        require_own_place(folder)
+        (folder.dag / DAG).unlink(missing_ok=True)  # of the job as it was
         for change in write_job(folder, config, job):
             click.echo(f"{change} changed: what depends on it is repeated", err=True)
         run = Run.read(folder)

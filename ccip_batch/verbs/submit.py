@@ -15,7 +15,7 @@ from ccip_batch.engines.htcondor.dagman import (
 )
 from ccip_batch.engines.htcondor.plan import DAG, DAG_SCRIPTS, SCRIPT, planned_site
 from ccip_batch.engines.htcondor.sites import Site, load_site
-from ccip_batch.engines.htcondor.staging import Staging
+from ccip_batch.engines.htcondor.staging import Staging, require_own_place
 from ccip_batch.errors import CcipError, ConfigError, ExitCode, RunFolderError
 from ccip_batch.run.folder import RunFolder
 from ccip_batch.run.needed import needed_nodes, with_descendants
@@ -87,6 +87,10 @@ def retry(run: Run, name: str) -> ExitCode:
 
 
 def _planned(run: Run) -> None:
+    if not (run.folder.dag / DAG).is_file() and (run.folder.dag / ATTEMPTS).is_dir():
+        raise RunFolderError(
+            f"the planning of {run.folder.path} did not come to its end. Give `ccip-batch plan` again."
+        )
     if not (run.folder.dag / DAG).is_file():
         raise RunFolderError(
             f"{run.folder.path} was not planned for HTCondor. Continue a run of the local engine with `ccip-batch run`."
@@ -97,8 +101,14 @@ def _planned(run: Run) -> None:
             "given for this run: the same job config, --set and --run-dir."
         )
     site = planned_site(run)
+    require_own_place(run.folder)
     if site.data == "transfer":
-        Staging(run, site).require_own_place()
+        staging = Staging(run, site)
+        if f" = {staging.address}\n" not in (run.folder.dag / "site.sub").read_text(encoding="utf-8"):
+            raise RunFolderError(
+                f"{run.folder.path} was planned when its large files had another address. Give `ccip-batch plan` "
+                "again with this run folder."
+            )
     if _has_changed(run, site):
         click.echo(
             f"warning: the profile of {run.job.execution.site} has changed since the run was planned; "

@@ -7,16 +7,17 @@ import io
 import os
 import stat
 import tarfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
-from helpers.input_files import CONTINUUM, ROOT, TABLES, make_archive, make_job
+from helpers.input_files import CONTINUUM, ROOT, TABLES, add_member, make_archive, make_job
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ccip_batch.engines.htcondor.transfer import unpack_output
 from ccip_batch.errors import DataError
 from ccip_batch.job.resources_archive import extract, inspect
+from ccip_batch.run import unpacking
 from ccip_batch.verbs.plan import plan
 
 from .words import damaged, few, nasty
@@ -146,3 +147,30 @@ def test_what_a_machine_of_the_pool_gives_back(place: Path) -> None:
         assert not os.listdir(outside) and run.folder.resolved.read_bytes() == resolved  # noqa: PTH208
         assert not (run.folder.path / "nodes" / "publish" / "result.json").exists()
         assert not (run.folder.path / "nodes" / "restore" / ".incoming").exists()
+
+
+@pytest.mark.parametrize("trick", ["sparse", "negative", "folder over a file", "long name"])
+def test_a_tar_that_would_fill_the_disk_or_never_end(place: Path, trick: str) -> None:
+    """Refused as damaged: what says "no room" would be tried again for ever."""
+    archive, target = place / "x.tar", place / "target"
+    target.mkdir()
+    with tarfile.open(archive, "w", format=tarfile.GNU_FORMAT) as tar:
+        add_member(tar, "nodes/a/x", b"good")
+        if trick == "folder over a file":
+            add_member(tar, "nodes/a/x/y", b"bad")
+        elif trick == "long name":
+            add_member(tar, "nodes/a/" + 300 * "n", b"bad")
+    if trick in ("sparse", "negative"):
+        block = bytearray(tarfile.TarInfo("nodes/a/big").tobuf())
+        if trick == "sparse":
+            block[156:157] = b"S"
+            block[386:410] = b"00000000000\000000000000\0"
+            block[483:495] = b"07346545000\0"
+        else:
+            block[124:136] = (-512).to_bytes(12, "big", signed=True)
+        block[148:156] = b" " * 8
+        block[148:156] = f"{sum(block):06o}\0 ".encode()
+        archive.write_bytes(archive.read_bytes()[:1024] + block + bytes(1024))
+    with pytest.raises(DataError):
+        unpacking.unpack(archive, target, (PurePosixPath(),))
+    assert sum(path.stat().st_blocks * 512 for path in target.rglob("*") if path.is_file()) < 100_000

@@ -42,13 +42,12 @@ def write_attempt(run: Run, node: str, attempt: Attempt) -> None:
 
 
 def read_attempt(run: Run, node: str) -> Attempt:
-    """A node's last one."""
+    """A node's last one; as if there had been none, if that is not known."""
     try:
-        text = _file(run, node).read_text(encoding="utf-8")
-    except FileNotFoundError:
+        values = dict(re.findall(r"^(\w+) = (.*)$", _file(run, node).read_text(encoding="utf-8"), re.MULTILINE))
+        return Attempt(values["noop_job"] == "true", int(values["more"]), values["attempt"])
+    except (OSError, ValueError, KeyError):
         return Attempt()
-    values = dict(re.findall(r"^(\w+) = (.*)$", text, re.MULTILINE))
-    return Attempt(values["noop_job"] == "true", int(values["more"]), values["attempt"])
 
 
 def note_moved(run: Run, node: str, sizes: tuple[int, int]) -> None:

@@ -14,7 +14,7 @@ from ccip_batch.engines.htcondor.asked import read_asked
 from ccip_batch.engines.htcondor.attempts import Attempt, note_moved, read_attempt, write_attempt
 from ccip_batch.engines.htcondor.holds import HoldKind
 from ccip_batch.engines.htcondor.plan import LOGS, NO_RETRY, planned_site
-from ccip_batch.engines.htcondor.staging import Staging
+from ccip_batch.engines.htcondor.staging import Staging, require_own_place
 from ccip_batch.engines.htcondor.state import hold_at_removal, idle_at_removal, pool_records, shortages_of
 from ccip_batch.errors import CcipError, DataError, ExitCode, ResourceError
 from ccip_batch.run.failures import (
@@ -50,7 +50,8 @@ def pre(run: Run, name: str) -> int:
     if needed and _is_transferred(run) and _unpack_what_waits(run, node):
         needed = name in needed_nodes(run)
     skip = failed or not needed
-    attempt = Attempt.now(skip, _times_over(run, node))
+    more = _times_over(run, node)
+    attempt = Attempt(True, more, read_attempt(run, name).name) if skip else Attempt.now(False, more)
     write_attempt(run, name, attempt)
     if skip or not _is_transferred(run):
         return 0
@@ -94,11 +95,11 @@ def post(run: Run, name: str, returned: int, retry: int, retries: int) -> int:
         except OSError as error:  # of this machine's disk: what came stays where it is, for the next PRE script
             print(f"{name}: its output could not be unpacked: {error}", file=sys.stderr)
             return int(ExitCode.RESOURCES) if retry < retries else NO_RETRY
-        if not came and code == 0:
-            code = int(ExitCode.DATA)
         staging.forget(name)
     if code == 0:
-        return _code_of_done(run, node)
+        if run.is_done(node):  # so it is, too, if this script was cut off after it had unpacked, and runs once more
+            return _code_of_done(run, node)
+        code, cause = int(ExitCode.DATA), "it ended well, but what it gave back is not there, or not whole"
     in_vain = _why_in_vain(run, node) if returned <= REMOVED else ""
     if in_vain:
         code, cause = int(ExitCode.RESOURCES), in_vain
@@ -233,15 +234,15 @@ def _write_pool_records(run: Run) -> None:
     """Keep what the event logs tell of each node: where it ran, what it asked and used, how many bytes it moved."""
     try:
         records = pool_records(run)
-    except CcipError as error:  # without the bindings the report does without
+        write_pool_records(run.folder, records)
+    except (CcipError, OSError) as error:  # without the bindings, or on a full disk, the report does without
         print(error, file=sys.stderr)
-        return
-    write_pool_records(run.folder, records)
 
 
 def main(verb: str, run_folder: str, *arguments: str) -> int:
     """Run a verb. Raises DataError for an unknown verb."""
     run = Run.read(Path(run_folder))
+    require_own_place(run.folder)
     if verb == "pre":
         return pre(run, arguments[0])
     if verb == "post":
@@ -260,3 +261,6 @@ if __name__ == "__main__":
     except CcipError as error:
         print(error, file=sys.stderr)
         sys.exit(int(error.exit_code))
+    except OSError as error:
+        print(f"{' '.join(sys.argv[1:])}: {error}", file=sys.stderr)
+        sys.exit(int(ExitCode.RESOURCES))

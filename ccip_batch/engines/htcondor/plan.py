@@ -110,8 +110,8 @@ def write_plan(run: Run) -> list[str]:
     write_whole(dag / "site.sub", render("site.sub.j2", values))
     write_whole(dag / "machines.sub", render("machines.sub.j2", values))
     write_whole(dag / CONFIG, _CONFIG)
-    write_whole(dag / DAG, _dag_text(render, staging))
     _write_script(dag / SCRIPT, here)
+    write_whole(dag / DAG, _dag_text(render, staging))  # last: with it, the run is planned
     return [*_doubts(job, site), *estimates.extrapolated(job)]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, field_validator
 
 from ccip_batch.errors import ConfigError
 from ccip_batch.job.config import Section
@@ -27,15 +27,25 @@ SITES_VARIABLE = "CCIP_SITES"
 """Environment variable: folders with profiles of the user's, separated by colons."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", strip_whitespace=True)]
-"""Text that stays on its line of a submit description."""
+_Line = Annotated[str, StringConstraints(pattern=r"^([^\x00-\x1f\x7f]*[^\x00-\x1f\x7f\\])?$", strip_whitespace=True)]
+"""Text that stays on its line of a submit description, and does not take the next one to it."""
+_OURS = {
+    "arguments", "attempt", "disk_limit", "elif", "else", "endif", "environment", "error", "executable",
+    "held_limit", "idle_limit", "if", "include", "log", "memory", "memory_limit", "more", "most_holds", "node",
+    "noop_job", "output", "periodic_hold", "periodic_release", "periodic_remove", "queue", "release_after",
+    "request_cpus", "request_disk", "request_memory", "should_transfer_files", "tars", "transfer_executable",
+    "transfer_input_files", "transfer_output_files", "transfer_output_remaps", "universe",
+    "when_to_transfer_output",
+}  # fmt: skip
+"""What the submit descriptions of the package set themselves, and their keywords."""
 _Command = Annotated[str, StringConstraints(pattern=r"^[+A-Za-z_][A-Za-z0-9_.]*$")]
 _Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 _Value = Annotated[str, StringConstraints(pattern=r"^[^\s\"'$]*$")]
 _Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
 _Folder = Annotated[str, StringConstraints(pattern=r"^/[^\s,;\"'$\\]*$")]
 """An absolute path that HTCondor's lists take as it is."""
-_Url = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9+.-]*://[^\s,;\"'$\\]*$")]
+_Url = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9+.-]*://[^\s,;\"'$\\@?#]*$")]
+"""Without user, password and query: it is written to files that others may read."""
 _Name = Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")]
 Margin = Annotated[float, Field(ge=1, le=100)]
 _Category = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]+$")]
@@ -104,9 +114,24 @@ class Site(Section):
     )
     submit: dict[_Command, _Line] = Field({}, description="Further submit commands, as HTCondor has them.")
 
+    @field_validator("submit")
+    @classmethod
+    def _not_ours(cls, commands: dict[str, str]) -> dict[str, str]:
+        ours = sorted(name for name in commands if name.lower() in _OURS)
+        if ours:
+            raise ValueError(f"{', '.join(ours)}: set by ccip_batch itself; leave it out")
+        return commands
+
+    @field_validator("job_durations")
+    @classmethod
+    def _shortest_first(cls, durations: dict[str, int]) -> dict[str, int]:
+        if list(durations.values()) != sorted(durations.values()):
+            raise ValueError("write the shortest first")
+        return durations
+
     def url_of(self, path: Path) -> str | None:
         """The URL of a file or folder of the access point, links followed; None if it has none."""
-        for folder, url in self.urls.items():
+        for folder, url in sorted(self.urls.items(), key=lambda item: -len(item[0])):
             for there, below in ((path, Path(folder)), (path.resolve(), Path(folder).resolve())):
                 if there.is_relative_to(below):
                     return "/".join([url.rstrip("/"), *(quote(part) for part in there.relative_to(below).parts)])

@@ -19,6 +19,7 @@ from ccip_batch.engines.htcondor.attempts import Attempt
 from ccip_batch.engines.htcondor.sites import Site
 from ccip_batch.errors import RunFolderError
 from ccip_batch.records import copy_whole, link_or_copy, write_whole
+from ccip_batch.run.folder import RunFolder
 from ccip_batch.run.run import Run
 
 LARGE_INPUTS = ("vis", "reimaging_resources")
@@ -29,6 +30,8 @@ _LARGE_FOLDERS = ("nodes", "planes", "products")
 """Of the run folder."""
 _OWNER = "run"
 """In a place: a file with the path of the run folder."""
+_PLACE = "place"
+"""In dag/: a file with the path of the place, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,8 @@ class Staging:
 
     @property
     def place(self) -> Path:
-        """The folder of what is large: where the run folder's links lead, or the run folder itself."""
-        nodes = self.run.folder.path / "nodes"
-        return nodes.readlink().parent if nodes.is_symlink() else self.run.folder.path
+        """The folder of what is large: that of the run's own, or the run folder itself."""
+        return place_of(self.run.folder)
 
     @property
     def folder(self) -> Path:
@@ -103,7 +105,7 @@ class Staging:
 
         Raises RunFolderError if it is the place of another run, or if the run has such folders itself.
         """
-        self.require_own_place()
+        require_own_place(self.run.folder)
         path = self.run.folder.path
         if self.place == path and goes_elsewhere(self.site, path):
             there = [name for name in _LARGE_FOLDERS if (path / name).is_dir() and any((path / name).iterdir())]
@@ -112,44 +114,31 @@ class Staging:
                     f"{path} has {', '.join(there)} of a run without URLs, which are not moved to where `urls` leads. "
                     "Plan in another folder with --run-dir."
                 )
+            self._make_place()
+        if self.place != path:
             self._make_links()
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def require_own_place(self) -> None:
-        """Raise RunFolderError if the links lead to the place of another run: this run folder is a copy of that one."""
-        place, path = self.place, self.run.folder.path
-        if place == path:
-            return
-        if not place.is_dir():
-            raise RunFolderError(
-                f"{place}, where {path} has its nodes, planes and products, is gone. Bring it back, or remove the run "
-                "folder and plan again."
-            )
-        owner = Path((place / _OWNER).read_text(encoding="utf-8").strip())
-        if owner == path:
-            return
-        if (owner / "nodes").is_symlink() and (owner / "nodes").readlink().parent == place:
-            raise RunFolderError(
-                f"{path} is a copy of {owner}: its links lead to the same files in {place}. Plan in another folder "
-                "with --run-dir."
-            )
-        write_whole(place / _OWNER, f"{path}\n")  # it was moved
-
-    def _make_links(self) -> None:
+    def _make_place(self) -> None:
         path = self.run.folder.path
         above = Path(next(iter(self.site.urls))) / _FOLDER
         above.mkdir(exist_ok=True)
         place = Path(tempfile.mkdtemp(prefix=f"{path.name}-", dir=above))
         place.chmod(0o755)  # who serves it reads it
         write_whole(place / _OWNER, f"{path}\n")
-        for name in reversed(_LARGE_FOLDERS):  # that of nodes last: it says where the place is
-            link = path / name
-            (place / name).mkdir()
+        write_whole(self.run.folder.dag / _PLACE, f"{place}\n")
+
+    def _make_links(self) -> None:
+        for name in _LARGE_FOLDERS:
+            link, target = self.run.folder.path / name, self.place / name
+            target.mkdir(exist_ok=True)
+            if link.is_symlink() and link.readlink() == target:
+                continue
             if link.is_symlink():
                 link.unlink()
             elif link.exists():
                 link.rmdir()
-            link.symlink_to(place / name)
+            link.symlink_to(target)
 
     def tidy(self) -> None:
         """Remove all tars, and inputs that were given a name for their URL, when no node needs them any more."""
@@ -164,6 +153,40 @@ class Staging:
 
     def _name(self, key: str) -> str:
         return f"{_short(self.run.inputs[key])}/{self._path(key).name}"
+
+
+def place_of(folder: RunFolder) -> Path:
+    """The folder of what is large of a run: another place, if it was planned with one, or the run folder itself."""
+    try:
+        return Path((folder.dag / _PLACE).read_text(encoding="utf-8").strip())
+    except (OSError, ValueError):
+        return folder.path
+
+
+def require_own_place(folder: RunFolder) -> None:
+    """Raise RunFolderError if the links lead to the place of another run: this run folder is a copy of that one."""
+    place, path = place_of(folder), folder.path
+    if place == path:
+        return
+    if not place.is_dir():
+        raise RunFolderError(
+            f"{place}, where {path} has its nodes, planes and products, is gone. Bring it back, or remove the run "
+            "folder and plan again."
+        )
+    try:
+        owner = RunFolder(Path((place / _OWNER).read_text(encoding="utf-8").strip()))
+    except (OSError, ValueError) as error:
+        raise RunFolderError(
+            f"{place / _OWNER} is gone or damaged ({error}); write the path of the run folder, {path}, into it."
+        ) from error
+    if owner.path == path:
+        return
+    if place_of(owner) == place:
+        raise RunFolderError(
+            f"{path} is a copy of {owner.path}: its links lead to the same files in {place}. Plan in another "
+            "folder with --run-dir."
+        )
+    write_whole(place / _OWNER, f"{path}\n")  # it was moved
 
 
 def goes_elsewhere(site: Site, run: Path) -> bool:

@@ -17,6 +17,7 @@ from ccip_batch.engines.htcondor.dagman import Dag, last_dag, query_jobs
 from ccip_batch.engines.htcondor.event_log import JobState, NodeRow, read_nodes
 from ccip_batch.engines.htcondor.holds import Hold
 from ccip_batch.engines.htcondor.plan import DAG
+from ccip_batch.engines.htcondor.staging import require_own_place
 from ccip_batch.errors import CcipError
 from ccip_batch.run.folder import RunFolder
 from ccip_batch.run.pool import PoolRecord
@@ -108,6 +109,10 @@ def _megabytes(number: int | None) -> int | None:
 
 def dag_sentence(run: Run) -> str:
     """How the DAG stands: one query of the queue, if there is something to ask and somebody to answer."""
+    try:
+        require_own_place(run.folder)
+    except CcipError as error:
+        return str(error)
     dag = last_dag(run.folder)
     if dag is None:
         return f"not submitted yet: ccip-batch submit {run.folder.path}"

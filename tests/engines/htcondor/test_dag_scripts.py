@@ -225,3 +225,33 @@ def test_removed_after_a_hold_with_a_negative_sub_code(run: Path, script: Script
     assert script("post", NODE, -1002, 0, 2) == 31
     assert script("post", NODE, -1002, 2, 2) == 0
     assert "removed from the queue" in str(failure(run)["cause"])
+
+
+@pytest.mark.parametrize("data", ["transfer"], indirect=True)
+def test_a_post_script_that_runs_twice_loses_nothing(run: Path, script: Script) -> None:
+    """As DAGMan runs it again that was cut off before it noted the end of the script."""
+    write_result(Run.read(run), "restore")
+    content = (run / "nodes" / "restore" / "result.json").read_bytes()
+    (run / "nodes" / "restore" / "result.json").unlink()
+    archive = run / "dag" / "transfer" / "restore.out.none.tar"
+    with tarfile.open(archive, "w") as tar:
+        for name in ("nodes/restore/result.json", "nodes/restore/out/x"):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    assert [script("post", "restore", 0, 0, 2) for _ in range(2)] == [0, 0]
+    assert (run / "nodes" / "restore" / "result.json").read_bytes() == content
+
+
+@pytest.mark.parametrize("data", ["transfer"], indirect=True)
+def test_a_plane_that_gave_no_result_does_not_stop_the_others(run: Path, script: Script) -> None:
+    give(run, {"node.log": b"all went well"})
+    assert script("post", NODE, 0, 2, 2) == 0
+    assert "what it gave back is not there" in str(failure(run)["cause"])
+
+
+@pytest.mark.parametrize("text", ["", "noop_job = true\nmore = x\n"])
+def test_a_damaged_note_of_an_attempt(run: Path, script: Script, text: str) -> None:
+    (run / "dag" / "attempts" / "restore.sub").write_text(text)
+    assert script("pre", "restore") == 0
+    assert "attempt = 2" in (run / "dag" / "attempts" / "restore.sub").read_text()

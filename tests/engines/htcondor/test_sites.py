@@ -41,6 +41,12 @@ def test_unknown_site_is_refused_with_the_known_ones() -> None:
         ('submit: {requirements: "a\\nqueue 5"}', "submit.requirements"),
         ("environment: {A: 'b \"c'}", "environment.A"),
         ("python: /opt/my python", "python"),
+        ('submit: {requirements: "a == 1 \\\\"}', "submit.requirements"),
+        ("submit: {log: other.log}", "submit: .*log: set by ccip_batch itself"),
+        ("job_durations: {Long: 40h, Medium: 20h}", "job_durations: .*shortest first"),
+        ("urls: {/data: 'https://me:secret@host/x'}", "urls"),
+        ("urls: {/data: 'https://host/x?authz=token'}", "urls"),
+        ("urls: {data: 'osdf:///x'}", "urls"),
     ],
 )
 def test_what_is_wrong_is_named(line: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,3 +62,9 @@ def test_a_folder_of_profiles_that_is_not_there_is_refused(monkeypatch: pytest.M
     monkeypatch.setenv("CCIP_SITES", str(tmp_path / "mistyped"))
     with pytest.raises(ConfigError, match="mistyped is not a folder"):
         load_site("nrao")
+
+
+def test_of_folders_inside_each_other_the_inner_one_counts(tmp_path: Path) -> None:
+    site = load_site("local").model_copy(update={"urls": {"/e/data": "osdf:///a", "/e/data/b": "osdf:///b"}})
+    assert site.url_of(Path("/e/data/b/x y")) == "osdf:///b/x%20y"
+    assert site.url_of(Path("/e/data/c")) == "osdf:///a/c" and site.url_of(Path("/e/database")) is None

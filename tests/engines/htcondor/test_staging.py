@@ -189,3 +189,57 @@ def test_what_is_a_link_is_served_itself(data: Path, tmp_path: Path) -> None:
     pre(run, "restore")
     (served,) = Staging(run, planned_site(run)).folder.glob(f"*/{archive.name}")
     assert served.is_file() and not served.is_symlink()
+
+
+def script(run: Run, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a DAG script of the run."""
+    dag = run.folder.dag
+    return subprocess.run([dag / "ccip-dag.sh", words[0], "..", *words[1:]], cwd=dag, text=True, capture_output=True)
+
+
+def test_while_the_place_is_not_there_nothing_is_decided(data: Path, tmp_path: Path) -> None:
+    """A disk that is not mounted for a while: a tar that came back stays, and its node is not skipped."""
+    run = planned(tmp_path, make_job(tmp_path / "job", JOB))
+    pre(run, "restore")
+    came = Staging(run, planned_site(run)).output("restore", read_attempt(run, "restore"))
+    with tarfile.open(came, "w") as tar:
+        add_member(tar, "nodes/restore/node.log", b"what it did")
+    data.rename(tmp_path / "gone")
+    data.mkdir()
+    for words in (("post", "restore", "31", "0", "2"), ("pre", "restore"), ("pre", "image_spw02"), ("final", "2")):
+        done = script(run, *words)
+        assert done.returncode == 12 and "is gone. Bring it back" in done.stderr, words
+    assert "is gone" in ccip_batch("status", run.folder.path).stdout
+    assert not list(data.iterdir())
+    data.rmdir()
+    (tmp_path / "gone").rename(data)
+    pre(run, "restore")
+    assert run.node("restore").log.read_text() == "what it did"
+
+
+def test_a_link_of_the_users_is_no_place(tmp_path: Path) -> None:
+    """Somebody keeps `nodes` on another disk, beside other things."""
+    (tmp_path / "here.yaml").write_text(SITE)
+    job = make_job(tmp_path / "job", JOB)
+    assert ccip_batch("plan", job, "--run-dir", tmp_path / "run", CCIP_SITES=str(tmp_path)).returncode == 0
+    (tmp_path / "disk" / "nodes").mkdir(parents=True)
+    (tmp_path / "run" / "nodes").symlink_to(tmp_path / "disk" / "nodes")
+    run = Run.read(tmp_path / "run")
+    assert Staging(run, planned_site(run)).folder == run.folder.dag / "transfer"
+    assert pre(run, "restore").parent == run.folder.dag / "transfer"
+
+
+def test_a_plan_that_was_cut_off_is_not_submitted(data: Path, tmp_path: Path) -> None:
+    run = planned(tmp_path, make_job(tmp_path / "job", JOB))
+    (run.folder.dag / "ccip.dag").unlink()  # as after a kill of `plan`, which writes it last
+    done = ccip_batch("submit", run.folder.path, CCIP_SITES=str(tmp_path))
+    assert done.returncode == 12 and "did not come to its end" in done.stderr
+
+
+def test_another_address_than_that_of_the_plan(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "here.yaml").write_text(f"{SITE}urls:\n  {data}: {URL}\n")
+    job = make_job(tmp_path / "job", JOB)
+    assert ccip_batch("plan", job, "--run-dir", data / "run", CCIP_SITES=str(tmp_path)).returncode == 0
+    (data / "run").rename(data / "moved")
+    done = ccip_batch("submit", data / "moved", CCIP_SITES=str(tmp_path))
+    assert done.returncode == 12 and "another address" in done.stderr
