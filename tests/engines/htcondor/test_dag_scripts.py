@@ -30,12 +30,24 @@ def data(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A planned run for each kind of site."""
+    runs = {}
+    for kind in ("shared", "transfer"):
+        folder = tmp_path_factory.mktemp(kind)
+        (folder / "here.yaml").write_text(f"description: Here\nhtcondor: 23.9.6\ndata: {kind}\n")
+        job = make_job(folder / "job", "imaging: {spw: ['2', '3,4']}\nexecution: {engine: htcondor, site: here}\n")
+        done = ccip_batch("plan", job, "--run-dir", folder / "run", CCIP_SITES=str(folder))
+        assert done.returncode == 0, done.stderr
+        runs[kind] = folder / "run"
+    return runs
+
+
 @pytest.fixture
-def run(tmp_path: Path, data: str) -> Path:
-    (tmp_path / "here.yaml").write_text(f"description: Here\nhtcondor: 23.9.6\ndata: {data}\n")
-    job = make_job(tmp_path / "job", "imaging: {spw: ['2', '3,4']}\nexecution: {engine: htcondor, site: here}\n")
-    done = ccip_batch("plan", job, "--run-dir", tmp_path / "run", CCIP_SITES=str(tmp_path))
-    assert done.returncode == 0, done.stderr
+def run(planned: dict[str, Path], tmp_path: Path, data: str) -> Path:
+    """A copy of one of them."""
+    shutil.copytree(planned[data], tmp_path / "run")
     return tmp_path / "run"
 
 
