@@ -72,7 +72,9 @@ class Site(Section):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     description: _Line = Field(description="The pool in a sentence.")
-    htcondor: _Version = Field(description="The HTCondor version that the profile targets, such as `25.4.0`.")
+    htcondor: _Version = Field(
+        description="The HTCondor version that the profile was written for, such as `25.4.0`; nothing depends on it."
+    )
     data: Literal["shared", "transfer"] = Field(description="A shared file system, or transfer of files.")
     python: _Value | None = Field(
         None, description="Python with ccip_batch and CASA on the machines; without it, the one that plans."
