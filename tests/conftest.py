@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
-from helpers.replay import tclean_calls
 from helpers.simulated_runs import make_run, make_simulation
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Processes for `-n auto`: one more than there are cores, because tests also wait."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that run jobs come first, then those that look at a finished one, so that no long test is among the last.
+
+    The process that gets them makes that one, while the others begin with what does not need it.
+    """
+
+    def files_with(*fixtures: str) -> set[Path]:
+        return {item.path for item in items if set(fixtures) & set(getattr(item, "fixturenames", ()))}
+
+    run, look = files_with("copy"), files_with("finished", "small_job")
+    items.sort(key=lambda item: (item.path not in run, item.path not in look))
 
 
 @pytest.fixture(scope="session")
@@ -21,12 +39,6 @@ def small_job() -> Path:
 def finished(small_job: Path) -> Path:
     """The run folder of the simulation `small`. Tests must not change it."""
     return make_run(small_job)
-
-
-@pytest.fixture(scope="session")
-def stock_calls(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """The tclean calls of a plane of that run in stock CASA."""
-    return tclean_calls(finished, tmp_path_factory.mktemp("stock"))
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def _header(kept: list[Plane], rejected: int, grid: Grid, beam: GaussianBeam, no
     header.set("CUNIT3", "Hz", after="CRPIX3")
     header["NPLANES"] = (len(kept), "Planes in the mean")
     header["NREJ"] = (rejected, "Rejected planes, not in the mean")
-    header["MADRMS"] = (noise, "1.4826 x median absolute deviation of this image")
+    header["MADRMS"] = (noise, "1.4826 x median abs. deviation of this image")
     header["HISTORY"] = "Mean of the V planes below in the beam of this header, on the nominal grid;"
     header["HISTORY"] = f"the smallest and the largest value left out where there are at least {AT_LEAST}."
     for plane in kept:

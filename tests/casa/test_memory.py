@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from helpers.replay import tclean_calls
 
-SPARED = """
-from ccip_batch.casa import memory
+CHANGED = """
+from ccip_batch.casa import memory, speed
 from ccip_batch.workflow import estimates
 estimates.LARGE_PLANE_PIXELS = 0
+assert speed.speed_up().places
 stock = casatasks.tclean
 
 def spared(**arguments):
@@ -29,7 +30,7 @@ casatasks.tclean = spared
 """
 
 SESSION = """
-import ctypes, json
+import ctypes, json, os, sys
 from pathlib import Path
 from ccip_batch.casa import machine_code, memory
 from ccip_batch.casa.session import Casa
@@ -42,54 +43,66 @@ def state():
     code = ctypes.string_at(function.address, function.size).hex()
     return [code, imager.runMajorCycle.__module__, imager.restoreImages.__module__]
 
-before = state()
-{change}
-with memory.spared({pixels}) as done:
-    inside = [done.told, done.why_not, memory_free(), imager.runMajorCycle.__module__]
-print(json.dumps([inside, before == state()]))
+for pixels, change in json.loads(sys.argv[1]):
+    if child := os.fork():  # each on the same session as it was
+        os.waitpid(child, 0)
+        continue
+    before = state()
+    exec(change)
+    with memory.spared(pixels) as done:
+        inside = [done.told, done.why_not, memory_free(), imager.runMajorCycle.__module__]
+    print(json.dumps([inside, before == state()]), flush=True)
+    os._exit(0)
 """
+SMALL, LARGE = 3000 * 3000, 12500 * 12500
+"""Pixels of planes."""
+CHANGES = {
+    "name": ("memory.MEMORY_FREE = 'no_such_name'", "no function no_such_name", "ccip_batch.casa.memory"),
+    "processor": ("import platform; platform.machine = lambda: 'aarch64'", "on aarch64", "ccip_batch.casa.memory"),
+    "method": (
+        "del imager.updateMask",
+        "PySynthesisImager.updateMask",
+        "casatasks.private.imagerhelpers.imager_base",
+    ),
+}
+"""Ways in which CASA can be another: a change of it, what is said of it, and the module of a method."""
 
 
-def session(folder: Path, pixels: int, change: str = "") -> tuple[list[Any], bool]:
-    """(places told, why not, free memory in kB, module of a method) inside, and whether all was as before after it."""
-    code = SESSION.format(pixels=pixels, change=change)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """For each case (places told, why not, free memory in kB, module of a method) inside, and whether all was as before
+    after it."""
+    cases = {"small": (SMALL, ""), "large": (LARGE, "")} | {name: (LARGE, to[0]) for name, to in CHANGES.items()}
+    command = [sys.executable, "-c", SESSION, json.dumps(list(cases.values()))]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path_factory.mktemp("session"))
     assert done.returncode == 0, done.stderr
-    inside, undone = json.loads(done.stdout.splitlines()[-1])
-    return inside, undone
+    lines = done.stdout.splitlines()[-len(cases) :]
+    return dict(zip(cases, map(json.loads, lines), strict=True))
 
 
-def test_all_images_and_records_of_each_iteration_are_the_same(
-    finished: Path, stock_calls: list[dict[str, Any]], tmp_path: Path
-) -> None:
-    spared = tclean_calls(finished, tmp_path, SPARED)
+def test_all_images_and_records_of_each_iteration_are_the_same(finished: Path, tmp_path: Path) -> None:
+    """With all that is changed in CASA for memory and for speed (test_speed.py), and in stock CASA."""
+    stock, changed = tclean_calls(finished, tmp_path / "stock"), tclean_calls(finished, tmp_path / "changed", CHANGED)
     kinds = {f"{kind}.tt0" for kind in ("image", "residual", "model", "psf", "pb", "weight", "sumwt")}
-    assert len(spared) >= 4
-    assert all(set(call["images"]) >= kinds and all(call["images"].values()) for call in spared)
-    assert all("mask" in call["images"] for call in spared[1:])
-    assert max(call["record"].get("nmajordone", 0) for call in spared) >= 3
-    assert [call["images"] for call in spared] == [call["images"] for call in stock_calls]
-    assert [call["record"] for call in spared] == [call["record"] for call in stock_calls]
+    assert len(changed) >= 4
+    assert all(set(call["images"]) >= kinds and all(call["images"].values()) for call in changed)
+    assert all("mask" in call["images"] for call in changed[1:])
+    assert max(call["record"].get("nmajordone", 0) for call in changed) >= 3
+    assert [call["images"] for call in changed] == [call["images"] for call in stock]
+    assert [call["record"] for call in changed] == [call["record"] for call in stock]
 
 
-def test_casacore_is_told_for_large_planes_only(tmp_path: Path) -> None:
-    (told, why_not, _, module), undone = session(tmp_path, 3000 * 3000)
+def test_casacore_is_told_for_large_planes_only(sessions: dict[str, Any]) -> None:
+    (told, why_not, _, module), undone = sessions["small"]
     assert (told, why_not, module, undone) == (0, "", "ccip_batch.casa.memory", True)
-    (told, why_not, free_kb, module), undone = session(tmp_path, 12500 * 12500)
+    (told, why_not, free_kb, module), undone = sessions["large"]
     assert (told, why_not, module, undone) == (1, "", "ccip_batch.casa.memory", True)
-    assert free_kb == 12500 * 12500 * 12 // 1024
+    assert free_kb == LARGE * 12 // 1024
 
 
-@pytest.mark.parametrize(
-    ("change", "why", "module"),
-    [
-        ("memory.MEMORY_FREE = 'no_such_name'", "no function no_such_name", "ccip_batch.casa.memory"),
-        ("import platform; platform.machine = lambda: 'aarch64'", "on aarch64", "ccip_batch.casa.memory"),
-        ("del imager.updateMask", "PySynthesisImager.updateMask", "casatasks.private.imagerhelpers.imager_base"),
-    ],
-    ids=["name", "processor", "method"],
-)
-def test_where_casa_is_not_as_expected_its_code_stays(tmp_path: Path, change: str, why: str, module: str) -> None:
-    (told, why_not, free_kb, used), undone = session(tmp_path, 12500 * 12500, change)
+@pytest.mark.parametrize("case", CHANGES)
+def test_where_casa_is_not_as_expected_its_code_stays(sessions: dict[str, Any], case: str) -> None:
+    (told, why_not, free_kb, used), undone = sessions[case]
+    _, why, module = CHANGES[case]
     assert told == 0 and why in why_not and used == module and undone
-    assert free_kb != 12500 * 12500 * 12 // 1024
+    assert free_kb != LARGE * 12 // 1024

@@ -1,4 +1,4 @@
-"""casacore's self-checks: off by default, seen in results, never changing a bit; and where they cannot be off."""
+"""casacore's self-checks: off by default, seen in results, and where they cannot be off. (Bits: test_memory.py.)"""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.replay import tclean_calls
 from helpers.simulated_runs import ccip_batch
 
 PLACES = {"6.7.0.31": 7, "6.7.5.18": 57, "6.7.6.14": 7}[importlib.metadata.version("casatools")]
@@ -56,19 +55,6 @@ def session(folder: Path, before: str = "", wanted: bool = False) -> tuple[list[
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=folder)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1]), done.stdout
-
-
-def test_all_images_of_each_iteration_have_the_same_bytes(
-    finished: Path, stock_calls: list[dict[str, Any]], tmp_path: Path
-) -> None:
-    off = "from ccip_batch.casa import speed; assert speed.speed_up().places"
-    with_checks = [call["images"] for call in stock_calls]
-    without = [call["images"] for call in tclean_calls(finished, tmp_path, off)]
-    kinds = {f"{kind}.tt0" for kind in ("image", "residual", "model", "psf", "pb", "weight", "sumwt")}
-    assert len(without) >= 4
-    assert all(set(found) >= kinds and all(found.values()) for found in without)
-    assert all("mask" in found for found in without[1:])
-    assert without == with_checks
 
 
 def test_they_are_off_in_every_place(tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def test_a_run_folder(planes: Path, tmp_path: Path) -> None:
     assert [plane.group for plane in find_planes(run)] == ["2", "3", "9", "10", "17"]
 
 
+@pytest.mark.filterwarnings("ignore:File may have been truncated")  # one was
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

@@ -13,6 +13,12 @@ from skies import FREQUENCIES, Sky, Source, write_plane
 
 from ccip_batch.cube.cubes import Options, make_cube
 
+# what astropy adds of itself (MJD-OBS), and that a cube of one Stokes parameter has an axis for it
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning"),
+    pytest.mark.filterwarnings("ignore:Cube is a Stokes cube"),
+]
+
 
 @pytest.fixture
 def planes(tmp_path: Path) -> Path:

@@ -13,12 +13,16 @@ COLUMNS = {"DATA", "FLAG", "FLAG_ROW", "WEIGHT", "SIGMA", "WEIGHT_SPECTRUM", "UV
 
 SUMS = """
 import hashlib, json, sys, casatools
-table, sums = casatools.table(), {}
-table.open(sys.argv[1])
-for column in table.colnames():
-    if table.iscelldefined(column, 0):
-        sums[column] = hashlib.sha256(table.getcol(column).tobytes()).hexdigest()
-print(json.dumps(sums))
+found = []
+for path in sys.argv[1:]:
+    table, sums = casatools.table(), {}
+    table.open(path)
+    for column in table.colnames():
+        if table.iscelldefined(column, 0):
+            sums[column] = hashlib.sha256(table.getcol(column).tobytes()).hexdigest()
+    table.close()
+    found.append(sums)
+print(json.dumps(found))
 """
 
 
@@ -39,7 +43,15 @@ def stock(code: str, finished: Path, *arguments: str | Path) -> str:
     return done.stdout.splitlines()[-1]
 
 
-def sums(vis: Path, finished: Path) -> dict[str, str]:
-    found: dict[str, str] = json.loads(stock(SUMS, finished, vis))
-    assert set(found) >= COLUMNS and not {"MODEL_DATA", "CORRECTED_DATA"} & set(found)
+def sums(finished: Path, *measurement_sets: Path) -> list[dict[str, str]]:
+    """Checksums of the columns of each measurement set."""
+    found: list[dict[str, str]] = json.loads(stock(SUMS, finished, *measurement_sets))
+    assert len(found) == len(measurement_sets)
+    for columns in found:
+        assert set(columns) >= COLUMNS and not {"MODEL_DATA", "CORRECTED_DATA"} & set(columns)
     return found
+
+
+def restored(finished: Path) -> list[Path]:
+    """The measurement sets that the finished run made, one for each group."""
+    return [finished / "nodes" / "restore" / "out" / f"{group}.ms" for group in GROUPS]

@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from ccip_batch.run.folder import lock_file
+from helpers.command_server import run_command
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "tests"
@@ -37,13 +38,7 @@ SECRET = "planted/wJalrXUtnFEMI+K7MDENG"
 
 def ccip_batch(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command line; its output is captured."""
-    return subprocess.run(
-        [sys.executable, "-m", "ccip_batch", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-        umask=0,  # the result must not depend on the user's
-    )
+    return run_command(list(map(str, arguments)), {**os.environ, **environment})
 
 
 @contextlib.contextmanager
@@ -78,11 +73,15 @@ def link_inputs(job: Path, folder: Path) -> Path:
 def make_run(job: Path, keep: str = "all") -> Path:
     """A finished run of a job under build/, made once; gives its folder. keep: the value of `execution.keep`."""
     folder = job.parent / f"run-{keep}-{source_hash('ccip_batch')}"
+    session, made = os.environ.get("PYTEST_XDIST_TESTRUNUID", ""), folder.with_name(f".{folder.name}.made")
     with alone(folder):
+        if session and made.is_file() and made.read_text() == session:
+            return folder  # to be run once in a session: others are copying it
         done = ccip_batch(
             "run", job, "--run-dir", folder, "--set", f"execution.keep={keep}", AWS_SECRET_ACCESS_KEY=SECRET
         )
         assert done.returncode == 0, done.stderr
+        made.write_text(session)
     return folder
 
 

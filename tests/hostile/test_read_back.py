@@ -159,6 +159,8 @@ def test_checkpoints_of_older_versions(tmp_path: Path) -> None:
     assert Checkpoint(tmp_path, "f").load() is None
 
 
+# what astropy finds wrong with a damaged file
+@pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyUserWarning")
 @few(80)
 @given(st.data())
 def test_fits(tmp_path: Path, data: st.DataObject) -> None:

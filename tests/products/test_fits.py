@@ -59,6 +59,7 @@ def test_history_holds_no_folder_of_the_machine(tmp_path: Path) -> None:
     assert 'vis         = "../../restore/out/spw02.ms"' in whole
 
 
+@pytest.mark.filterwarnings("ignore:File may have been truncated")  # it was
 def test_a_truncated_file_is_found(tmp_path: Path) -> None:
     path = raw(tmp_path)
     check_whole(path)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.wcs import WCS
+from astropy.wcs import WCS, FITSFixedWarning
 
 PIXELS = [(0, 0), (17, 200), (128, 128), (255, 3)]
 CASA_POSITIONS = """
@@ -42,7 +43,8 @@ def test_products(finished: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     for name, positions in json.loads(done.stdout.splitlines()[-1]).items():
-        with fits.open(name) as hdus:
+        with fits.open(name) as hdus, warnings.catch_warnings():
+            warnings.simplefilter("ignore", FITSFixedWarning)  # what astropy adds of itself: MJD-OBS and OBSGEO-L
             ours = WCS(hdus[0].header, hdus).all_pix2world([[x, y, 0, 0] for x, y in PIXELS], 0)[:, :2]
         theirs = np.degrees(positions)
         theirs[:, 0] %= 360

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from helpers.bare_calls import restore_calls, run_bare
-from helpers.restoring import GROUPS, stock, sums
+from helpers.restoring import GROUPS, restored, stock, sums
 from helpers.simulated_runs import ccip_batch
 
 from ccip_batch.casa.flag_statistics import FlagCounts
@@ -19,10 +19,11 @@ from ccip_batch.job.resolve import resolve
 from ccip_batch.run.results import read_result
 
 FLAGDATA = """
-import sys, casatasks
-vis, *commands = sys.argv[1:]
+import json, sys, casatasks
+commands, *measurement_sets = sys.argv[1:]
 sys.argv = sys.argv[:1]
-casatasks.flagdata(vis, mode="list", inpfile=commands, action="apply", flagbackup=False)
+for vis in measurement_sets:
+    casatasks.flagdata(vis, mode="list", inpfile=json.loads(commands), action="apply", flagbackup=False)
 print("done")
 """
 
@@ -39,13 +40,12 @@ COMMANDS = (
 def test_the_groups_are_those_of_all_spws_at_once_in_stock_casa(
     small_job: Path, finished: Path, tmp_path: Path
 ) -> None:
-    job, restored = resolve(load_job(small_job, [])), read_result(finished / "nodes" / "restore" / "result.json")
-    assert restored is not None
-    (tmp_path / "calls.json").write_text(json.dumps(restore_calls(job, restored, tmp_path)))
+    job, result = resolve(load_job(small_job, [])), read_result(finished / "nodes" / "restore" / "result.json")
+    assert result is not None
+    (tmp_path / "calls.json").write_text(json.dumps(restore_calls(job, result, tmp_path)))
     run_bare("restore", tmp_path, finished / "nodes" / "restore" / "casa_home", None)
-    for group, spw in zip(GROUPS, ("10", "12,13", "17"), strict=True):
-        bare = sums(tmp_path / f"group_{spw}.ms", finished)
-        assert bare == sums(finished / "nodes" / "restore" / "out" / f"{group}.ms", finished)
+    found = sums(finished, *restored(finished), *(tmp_path / f"group_{spw}.ms" for spw in ("10", "12,13", "17")))
+    assert found == 2 * found[: len(GROUPS)]
 
 
 def restored_with(commands: Sequence[str], job: Path, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -63,17 +63,17 @@ def flagged_of(counts: FlagCounts, spw: int) -> int:
 
 
 def test_flag_commands_flag_what_flagdata_does(small_job: Path, finished: Path, tmp_path: Path) -> None:
-    ours = finished / "nodes" / "restore" / "out"
     done = restored_with(COMMANDS, small_job, tmp_path)
     assert done.returncode == 0, done.stderr
     made = tmp_path / "run" / "nodes" / "restore"
-    for group in GROUPS:
-        copy = tmp_path / f"{group}.ms"
-        shutil.copytree(ours / copy.name, copy)
-        stock(FLAGDATA, finished, copy, *COMMANDS)
-        with_flags, without = sums(made / "out" / copy.name, finished), sums(ours / copy.name, finished)
-        assert with_flags == sums(copy, finished)
-        assert with_flags["FLAG"] != without["FLAG"]
+    unflagged = restored(finished)
+    flagged = [Path(shutil.copytree(path, tmp_path / path.name)) for path in unflagged]
+    stock(FLAGDATA, finished, json.dumps(COMMANDS), *flagged)
+    found = sums(finished, *unflagged, *flagged, *(made / "out" / path.name for path in unflagged))
+    without, stock_flags, ours = (found[n : n + len(GROUPS)] for n in range(0, len(found), len(GROUPS)))
+    assert ours == stock_flags
+    for columns, before_flags in zip(ours, without, strict=True):
+        assert columns["FLAG"] != before_flags["FLAG"]
     result = read_result(made / "result.json")
     assert result is not None
     flags = result.stage("flagtargetsdata")
