@@ -7,9 +7,9 @@ wins over the arguments of a task.)
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -229,11 +229,18 @@ class ResolvedJob(Section):
         """tclean arguments of iter`n` (0 to 3), without vis, imagename, field, spw, scan, antenna, reffreq, mask."""
         return copy.deepcopy(self.iteration_calls[n])
 
+    def image_size(self) -> tuple[int, int]:
+        """Pixels of the images of a plane."""
+        return _size_of(self.iteration_calls[0])
+
+    def prediction_size(self) -> tuple[int, int]:
+        """Pixels of the images of stage 4."""
+        return _size_of(self.prediction_call)
+
     def cutout_size(self) -> tuple[int, int]:
         """Pixels of the cutout of a plane."""
-        call = self.iteration(0)
-        side = round(CUTOUT_ARCSEC / Quantity(call["cell"]).to_value("arcsec"))
-        width, height = call["imsize"]
+        side = round(CUTOUT_ARCSEC / Quantity(str(self.iteration_calls[0]["cell"])).to_value("arcsec"))
+        width, height = self.image_size()
         return min(width, side), min(height, side)
 
     def to_yaml(self) -> str:
@@ -249,6 +256,12 @@ class ResolvedJob(Section):
             raise failure(
                 [Problem("job.resolved.yaml", "", f"is damaged: {error}", "Remove the run folder.")]
             ) from error
+
+
+def _size_of(call: Mapping[str, Any]) -> tuple[int, int]:
+    """Of a tclean call. The call itself is not copied: plans of thousands of jobs ask for this often."""
+    width, height = call["imsize"]
+    return int(width), int(height)
 
 
 @dataclass(frozen=True)
@@ -279,19 +292,29 @@ def load_job(path: Path, overrides: Sequence[str] = ()) -> Job:
 
 def read_job(path: Path, overrides: Sequence[str], problems: list[Problem]) -> JobFile | None:
     """Like `load_job`, but what is wrong is added to `problems`. None if the file cannot be read at all."""
-    before = len(problems)
     content = YamlFile.read(path, problems)
     if content is None:
         return None
+    before = len(problems)
     for text in overrides:
         content.override(text, problems)
-    context = {"base": path.absolute().parent}
-    job = validated(Job, content.data, context, content.where, problems)
+    read = job_file(content.data, path.absolute().parent, content.where, problems)
+    return read if len(problems) == before else replace(read, job=None)
+
+
+def job_file(data: dict[str, Any], base: Path, where: Where, problems: list[Problem]) -> JobFile:
+    """A job config from its content; what is wrong is added to `problems`.
+
+    base: the folder that relative paths are relative to. where: finds the place of a key, for messages.
+    """
+    before = len(problems)
+    context = {"base": base}
+    job = validated(Job, data, context, where, problems)
     if job is not None:
-        _check_execution(job.execution, content.where, problems)
-        _check_cycleniter(job.imaging, content.where, problems)
-    inputs, execution = _right_parts(content.data, context)
-    return JobFile(job if len(problems) == before else None, inputs, execution, content.where)
+        _check_execution(job.execution, where, problems)
+        _check_cycleniter(job.imaging, where, problems)
+    inputs, execution = _right_parts(data, context)
+    return JobFile(job if len(problems) == before else None, inputs, execution, where)
 
 
 def _right_parts(data: dict[str, Any], context: dict[str, Any]) -> tuple[dict[str, Path], Execution]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -123,7 +124,12 @@ def _path(value: Any, info: ValidationInfo) -> object:
     if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
         raise ValueError(f"{shown(value)} is not a path; write the path of a file, absolute or relative to this one")
     base = Path((info.context or {}).get("base", "."))
-    return (base / Path(value).expanduser()).absolute()
+    return (base / at_home(str(value))).absolute()
+
+
+def at_home(path: str) -> Path:
+    """A path whose `~` stands for somebody's home; that of nobody who is known here is left as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111, Path's raises for those
 
 
 def _normal(value: Path) -> Path:
@@ -176,13 +182,19 @@ ImageSize = Annotated[
     BeforeValidator(_imsize),
     WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]}),
 ]
+MEMORY_EXAMPLE = "12 GB"
 Memory = Annotated[
     ByteSize,
     BeforeValidator(_memory),
     AfterValidator(_enough),
-    WithJsonSchema({"type": ["string", "integer"]}),
+    WithJsonSchema({"type": ["string", "integer"], "examples": [MEMORY_EXAMPLE]}),
 ]
-Duration = Annotated[int, BeforeValidator(_duration), WithJsonSchema({"type": ["string", "integer"]})]
+DURATION_EXAMPLE = "2h"
+Duration = Annotated[
+    int,
+    BeforeValidator(_duration),
+    WithJsonSchema({"type": ["string", "integer"], "examples": [DURATION_EXAMPLE]}),
+]
 Count = Annotated[int, Field(strict=True, ge=1, le=MOST)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]

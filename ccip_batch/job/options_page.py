@@ -75,7 +75,7 @@ def _section(prefix: str, section: type[BaseModel], definitions: dict[str, Any])
             yield from _section(key, inner, definitions)
         else:
             default = "required" if field.is_required() else _default(section, name, field.get_default())
-            yield key, _accepts(properties[name]), default, meaning
+            yield key, accepts(properties[name]), default, meaning
 
 
 _ITERATIONS_OF = {
@@ -100,6 +100,11 @@ def _default(section: type[BaseModel], name: str, default: object) -> str:
         return "the parameter list's"
     if isinstance(default, tuple):
         default = [item.selection if isinstance(item, SpwGroup) else item for item in default]
+    return written(default)
+
+
+def written(default: object) -> str:
+    """A default as it is written in YAML."""
     return "none" if default is None else f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 
@@ -107,16 +112,20 @@ _BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusi
 _KINDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "array": "list"}
 
 
-def _accepts(item: dict[str, Any]) -> str:
-    """What an option takes, from its part of the schema."""
+def accepts(item: dict[str, Any]) -> str:
+    """What an option or a key of a profile takes, from its part of the schema."""
     if "enum" in item:
         return ", ".join(f"`{choice}`" for choice in item["enum"])
     if "anyOf" in item:
-        return " or ".join(dict.fromkeys(_accepts(part) for part in item["anyOf"] if part.get("type") != "null"))
+        return " or ".join(dict.fromkeys(accepts(part) for part in item["anyOf"] if part.get("type") != "null"))
+    if item["type"] == "object":
+        names = item.get("propertyNames", {}).get("enum")
+        values = item.get("additionalProperties") or next(iter(item["patternProperties"].values()))
+        return f"mapping of {', '.join(f'`{name}`' for name in names) if names else 'names'} to {accepts(values)}"
     kinds = item["type"] if isinstance(item["type"], list) else [item["type"]]
     text = " or ".join(_KINDS[kind] for kind in kinds)
     if "items" in item:
-        kind, _, bounds = _accepts(item["items"]).partition(" ≥")
+        kind, _, bounds = accepts(item["items"]).partition(" ≥")
         text += f" of {' or '.join(part + 's' for part in kind.split(' or '))}" + (f" ≥{bounds}" if bounds else "")
     limits = [f"{sign} {item[name]}" for name, sign in _BOUNDS.items() if name in item and abs(item[name]) < 2**31 - 1]
     return " ".join([text, ", ".join(limits)]).strip()

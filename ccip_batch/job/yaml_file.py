@@ -25,18 +25,23 @@ class YamlFile:
         self._overridden: set[Location] = set()
 
     @classmethod
-    def read(cls, path: Path, problems: list[Problem]) -> YamlFile | None:
-        """Read a file. If something is wrong with it, that is added to `problems` and the result is None."""
-        text = read_text(path, "job config", _BEGIN, problems)
-        return None if text is None else cls._parse(path, text, problems)
+    def read(
+        cls, path: Path, problems: list[Problem], what: str = "job config", right: str = _BEGIN
+    ) -> YamlFile | None:
+        """Read a file. If something is wrong with it, that is added to `problems` and the result is None.
+
+        what: the user's word for such a file. right: what it should hold, for the message.
+        """
+        text = read_text(path, what, right, problems)
+        return None if text is None else cls._parse(path, text, problems, right)
 
     @classmethod
-    def _parse(cls, path: Path, text: str, problems: list[Problem]) -> YamlFile | None:
+    def _parse(cls, path: Path, text: str, problems: list[Problem], right: str) -> YamlFile | None:
         try:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
             if not isinstance(node, yaml.MappingNode):
                 wrong = "is empty" if node is None else "is not a mapping of keys"
-                problems.append(Problem(str(path) if node is None else f"{path}:1", "", wrong, _BEGIN))
+                problems.append(Problem(str(path) if node is None else f"{path}:1", "", wrong, right))
                 return None
             before = len(problems)
             walk = _Walk(path, problems)
@@ -99,7 +104,7 @@ class _Walk:
 
     def visit(self, node: yaml.Node, loc: Location) -> None:
         """Visit a node and all that is in it. loc: where in the document it is."""
-        if id(node) in self._seen:  # a job config needs no aliases
+        if id(node) in self._seen:  # such a file needs no aliases
             self._complain(node, "", "is used again through an alias", "Write the value out.")
             return
         self._seen.add(id(node))

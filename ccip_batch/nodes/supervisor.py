@@ -152,6 +152,7 @@ class _Attempt:
             cpu_s=used.ru_utime + used.ru_stime,
             peak_memory_bytes=max(used.ru_maxrss * 1024, self.peak_memory),
             wall_s=time.monotonic() - clock,
+            cores=processes.cores(),
         )
 
     def _wait(self, worker: subprocess.Popen[bytes]) -> tuple[int, resource.struct_rusage]:

@@ -18,6 +18,7 @@ from ccip_batch.imaging.plane_rejection import Judgement
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.run.failures import NodeFailure, repeat_command
 from ccip_batch.run.folder import NodeFolder, RunFolder
+from ccip_batch.run.pool import PoolRecord, read_pool_records
 from ccip_batch.run.results import NodeResult, StageRecord, StageResult
 from ccip_batch.run.run import Run
 from ccip_batch.run.state import NodeStatus, read_status
@@ -220,6 +221,7 @@ def gather(run: Run) -> RunFacts:
 
 def _nodes(run: Run, rows: dict[str, NodeStatus]) -> dict[str, NodeFacts]:
     nodes: dict[str, NodeFacts] = {}
+    pool = read_pool_records(run.folder)
     for node in run.graph.nodes:  # parents come first
         folder = run.node(node)
         result, failure = run.result(node), run.failure(node)
@@ -239,11 +241,18 @@ def _nodes(run: Run, rows: dict[str, NodeStatus]) -> dict[str, NodeFacts]:
             result=result,
             failure=failure,
             records=result.stages if result else _records(folder),
-            requested_memory=memory_bytes(run.job, node),
+            requested_memory=_requested_memory(run, node, result or failure, pool.get(node.name)),
             state=state,
             blocked_by=blocked_by,
         )
     return nodes
+
+
+def _requested_memory(run: Run, node: Node, end: NodeResult | NodeFailure | None, pool: PoolRecord | None) -> int:
+    """Bytes: what the pool was asked for, or the estimate that the local engine plans with."""
+    if pool is not None and pool.memory_asked_mb is not None:
+        return pool.memory_asked_mb * 2**20
+    return memory_bytes(run.job, node, end.usage.cores if end else 1)
 
 
 def _records(folder: NodeFolder) -> list[StageRecord]:

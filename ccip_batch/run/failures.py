@@ -177,6 +177,28 @@ def no_machine(idle_s: float, asked: str) -> str:
     )
 
 
+def cause_word(exit_code: int, cause: str) -> str:
+    """The kind of a failure in a word or two, by which failures of many squares are grouped."""
+    if cause.startswith(NO_MACHINE):
+        return "no machine"
+    if "to hang and was killed" in cause:
+        return "time"
+    if "removed from the queue" in cause:
+        return "removed"
+    if exit_code == ExitCode.RESOURCES:
+        return "disk" if "disk" in cause else "memory" if "memory" in cause else "resources"
+    return _WORDS.get(exit_code, "internal")
+
+
+_WORDS: dict[int, str] = {
+    ExitCode.CONFIG: "config",
+    ExitCode.DATA: "data",
+    ExitCode.RUN_FOLDER: "run folder",
+    ExitCode.CHANGED: "changed",
+    ExitCode.CASA: "casa",
+}
+
+
 def span(seconds: float) -> str:
     """A time in words, in its largest unit of which it has two or more."""
     for unit, name in ((86400, "days"), (3600, "hours"), (60, "minutes")):

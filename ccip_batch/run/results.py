@@ -46,6 +46,8 @@ class Usage(Model):
     peak_memory_bytes: int
     """Largest resident set of the process that did the work, and of its children with it, seen once a second."""
     wall_s: float
+    cores: int = 1
+    """That it might use; more than one are asked for with more memory."""
 
 
 OUTCOME = "outcome.json"

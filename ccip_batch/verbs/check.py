@@ -18,6 +18,7 @@ from ccip_batch.job.resolve import decide, read_lists
 from ccip_batch.job.resources_archive import Resources
 from ccip_batch.job.versions import CASA_MISSING, casa_is_installed
 from ccip_batch.nodes import apptainer
+from ccip_batch.run.folder import RunFolder
 
 SUBTABLES = ("ANTENNA", "DATA_DESCRIPTION", "FIELD", "OBSERVATION", "POLARIZATION", "SPECTRAL_WINDOW", "STATE")
 """The subtables of a measurement set that the stages read."""
@@ -55,12 +56,21 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Findings:
     overrides: as for `config.load_job`.
     """
     found = Findings()
-    read = read_job(path, overrides, found.problems)
-    if read is None:
+    if RunFolder(path).resolved.is_file():
+        found.problems.append(_is_a_run(RunFolder(path)))
         return found
+    read = read_job(path, overrides, found.problems)
+    if read is not None:
+        check_read(read, found)
+    return found
+
+
+def check_read(read: JobFile, found: Findings, archive: bool = True) -> None:
+    """As `check`, of a job config that has been read. archive: look into `reimaging_resources.tgz` too."""
     found.job = read.job
-    if read.execution.site is not None:
-        _check_site(read.execution.site, read.where(("execution", "site")), found.problems)
+    has_site = read.execution.site is not None and _check_site(
+        read.execution.site, read.where(("execution", "site")), found.problems
+    )
     _check_container(read.execution, read.where(("execution", "container")), found.problems)
     there = _check_files(read, found.problems)
     vis = there.get("vis")
@@ -74,11 +84,20 @@ def check(path: Path, overrides: Sequence[str] = ()) -> Findings:
         found.resolved = decide(read.job, lists, read.where, found.problems)
     if found.resolved is not None:
         found.warnings = list(found.resolved.warnings)
-        _check_fits_site(found.resolved, found.problems)
-    if vis and lists.continuum and "reimaging_resources" in there:  # names in the archive begin with theirs
-        archive = there["reimaging_resources"]
-        found.resources = _check_resources(archive, vis.stem, lists.continuum.imagename, found.problems)
-    return found
+        if has_site or read.execution.site is None:
+            _check_fits_site(found.resolved, found.problems)
+    if archive and vis and lists.continuum and "reimaging_resources" in there:  # names in it begin with theirs
+        path = there["reimaging_resources"]
+        found.resources = _check_resources(path, vis.stem, lists.continuum.imagename, found.problems)
+
+
+def _is_a_run(run: RunFolder) -> Problem:
+    from ccip_batch.engines.htcondor.plan import DAG  # with jinja2, which other jobs do not need
+
+    right = f"Give the job config that it was made from, with --run-dir {run.path}."
+    if (run.dag / DAG).is_file():
+        right += f" What is planned in it is submitted with: ccip-batch submit {run.path}"
+    return Problem(str(run.path), "", "is a run folder, not a job config", right)
 
 
 def try_out(resolved: ResolvedJob, run: Path) -> list[str]:
@@ -107,11 +126,14 @@ def _check_container(execution: Execution, where: str, problems: list[Problem]) 
         problems.extend(Problem(where, "execution.container", *complaint) for complaint in wrong)
 
 
-def _check_site(name: str, where: str, problems: list[Problem]) -> None:
+def _check_site(name: str, where: str, problems: list[Problem]) -> bool:
+    """Whether the profile of a site can be read; what is wrong with it is added to `problems`."""
     try:
         load_site(name)
     except ConfigError as error:
         problems.append(Problem(where, "", str(error)))
+        return False
+    return True
 
 
 def _check_fits_site(resolved: ResolvedJob, problems: list[Problem]) -> None:

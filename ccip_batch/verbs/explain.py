@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator
 
 import click
 
-from ccip_batch.engines.htcondor.event_log import JobState, NodeRow
+from ccip_batch.engines.htcondor.event_log import IN_QUEUE, JobState, NodeRow
 from ccip_batch.engines.htcondor.holds import HoldKind
 from ccip_batch.engines.htcondor.plan import LOGS, planned_site
-from ccip_batch.engines.htcondor.state import dag_sentence, earlier_holds, is_planned, is_pool_run, pool_rows
+from ccip_batch.engines.htcondor.staging import Staging
+from ccip_batch.engines.htcondor.state import Standing, earlier_holds, is_planned, is_pool_run, pool_rows, standing_of
 from ccip_batch.engines.htcondor.waiting import Waiting, waiting_nodes
 from ccip_batch.errors import ExitCode
 from ccip_batch.run.failures import headline, last_lines, repeat_command, span
@@ -25,7 +27,16 @@ def explain(run: Run, name: str | None) -> ExitCode:
     """
     nodes = run.graph.nodes if name is None else [run.named(name)]
     rows = pool_rows(run) if is_pool_run(run) else {}
-    told = [list(_explanation(run, node, rows.get(node.name))) for node in nodes]
+    queued = [key for key, row in rows.items() if row.state in IN_QUEUE]
+    dag = standing_of(run) if is_planned(run) and (queued or not rows) else Standing(False, "")
+    if dag.lost:
+        rows = {key: row for key, row in rows.items() if key not in queued}
+    told = [[f"{dag.sentence}."]] if dag.lost else []
+    for node in nodes:
+        told += [
+            list(_explanation(run, node, rows.get(node.name))),
+            list(_not_unpacked(run, node, rows.get(node.name))),
+        ]
     if name is None:
         told.append(_in_short(run, waiting_nodes(run, rows).values()))
     else:
@@ -35,10 +46,24 @@ def explain(run: Run, name: str | None) -> ExitCode:
     texts = ["\n".join(lines) for lines in told if lines]
     if not texts:
         texts = ["Nothing failed and nothing is held." if name is None else f"{name} neither failed nor is held."]
-        if is_planned(run) and not rows:
-            texts = [f"No job has been in the queue yet; {dag_sentence(run)}"]
+        if dag.sentence and not rows:
+            texts = [f"No job has been in the queue yet; {dag.sentence}"]
     click.echo("\n\n".join(texts))
     return ExitCode.DONE
+
+
+def _not_unpacked(run: Run, node: Node, row: NodeRow | None) -> Iterator[str]:
+    """Output that came back and waits: the access point's disk, where it is to be unpacked, was full."""
+    if not is_planned(run) or (row is not None and row.state in IN_QUEUE) or run.is_done(node):
+        return
+    archive = Staging(run, planned_site(run)).waiting_output(node.name)
+    if archive is None:
+        return
+    size, free = archive.stat().st_size, shutil.disk_usage(archive.parent).free
+    full = "is full" if free < size else "was full, or the script that unpacks it was ended"
+    yield f"{node.name} has given its output back, but it is not unpacked: the disk of the access point {full}."
+    yield f"  it waits in {archive} ({size / 1e9:.2f} GB; {free / 1e9:.2f} GB are free there)"
+    yield f"  make room, then when the DAG has ended: ccip-batch resume {run.folder.path}"
 
 
 def _in_short(run: Run, waiting: Iterable[Waiting]) -> list[str]:

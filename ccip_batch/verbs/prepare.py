@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from ccip_batch.engines.htcondor.doubts import doubts
 from ccip_batch.engines.htcondor.sites import load_site
 from ccip_batch.engines.htcondor.staging import goes_elsewhere
 from ccip_batch.errors import ExitCode, RunFolderError
@@ -46,10 +47,15 @@ def open_checked(findings: Findings, run_dir: Path | None) -> tuple[RunFolder, R
 def run_folder_of(job: ResolvedJob, run_dir: Path | None) -> RunFolder:
     """The run folder of a job; there is nothing written yet. Raises as `open_run`."""
     folder = RunFolder(run_dir or default_run_folder(job))
-    _check_same_job(folder, job)
+    check_same_job(folder, job)
     if not folder.resolved.exists():
-        check.check_disk(_large_folder(job, folder), disk_bytes(job, _planes_at_once(job)))
+        check.check_disk(_large_folder(job, folder), disk_needed(job))
     return folder
+
+
+def disk_needed(job: ResolvedJob) -> int:
+    """Bytes of disk that a run takes at most, by the estimates."""
+    return disk_bytes(job, _planes_at_once(job))
 
 
 def _large_folder(job: ResolvedJob, folder: RunFolder) -> Path:
@@ -78,6 +84,9 @@ def validate(config: Path, overrides: Sequence[str], run_dir: Path | None) -> Ex
     assert job is not None
     for warning in check.try_out(job, run_dir or default_run_folder(job)):
         click.echo(f"warning: {warning}", err=True)
+    if job.execution.site is not None:
+        for doubt in doubts(job, load_site(job.execution.site)):
+            click.echo(f"warning: {doubt}", err=True)
     run_folder_of(job, run_dir)
     groups = ", ".join(group.selection.replace(",", "+") for group in job.groups)
     click.echo(f"{config} is valid: {job.imagename}, spw groups {groups}")
@@ -108,7 +117,8 @@ def _changed_options(before: ResolvedJob, now: ResolvedJob) -> list[str]:
     return [_WORDS.get(name, name) for name in new if name not in _NO_PRODUCT and old[name] != new[name]]
 
 
-def _check_same_job(folder: RunFolder, job: ResolvedJob) -> None:
+def check_same_job(folder: RunFolder, job: ResolvedJob) -> None:
+    """Raise RunFolderError if a folder is another job's, or is there and is no run folder."""
     if folder.resolved.is_file():
         there = folder.read_job()
         if (there.root, there.imagename) != (job.root, job.imagename):

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ccip_batch.engines.htcondor.state import dag_sentence, is_planned, is_pool_run, read_pool_status
+from ccip_batch.engines.htcondor.state import is_planned, is_pool_run, read_pool_status, standing_of
 from ccip_batch.engines.htcondor.waiting import LONG_S
 from ccip_batch.errors import ExitCode
 from ccip_batch.run.run import Run
@@ -19,14 +19,14 @@ from ccip_batch.run.state import NodeStatus, clock, read_status
 
 def show_status(run: Run, as_json: bool) -> ExitCode:
     """Print the state of a run; of one in a pool, how its DAG stands too."""
-    pool = is_pool_run(run)
-    rows = read_pool_status(run) if pool else read_status(run)
+    dag = standing_of(run) if is_planned(run) else None
+    rows = read_pool_status(run, dag is not None and dag.alive) if is_pool_run(run) else read_status(run)
     if as_json:
         click.echo(json.dumps([row.model_dump() for row in rows], indent=1))
         return ExitCode.DONE
     print_status(rows)
-    if is_planned(run):
-        click.echo(dag_sentence(run))
+    if dag is not None:
+        click.echo(dag.sentence)
         if any((row.idle_s or 0) > LONG_S for row in rows):
             click.echo(f"why nodes are idle for so long: ccip-batch explain {run.folder.path}")
     return ExitCode.DONE

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from ccip_batch.engines.htcondor.attempts import ATTEMPTS
 from ccip_batch.engines.htcondor.dagman import (
+    Dag,
+    DagFile,
+    Queue,
+    ask_queue,
     last_dag,
+    lost_sentence,
     refuse_while_alive,
     remove_dag,
+    remove_nodes,
     remove_rescue,
     submit_dag,
     write_rescue,
@@ -27,22 +35,41 @@ def submit(run: Run) -> ExitCode:
     _planned(run)
     with run.folder.locked():
         refuse_while_alive(run.folder)
-        cluster = submit_dag(run.folder)
+        cluster = submit_dag(DagFile.of(run.folder), run.folder.path.name)
     click.echo(f"Submitted as job {cluster}. Watch it: ccip-batch status {run.folder.path}")
     return ExitCode.DONE
 
 
 def cancel(folder: RunFolder) -> ExitCode:
     """Take the DAG and all its nodes out of the queue."""
-    dag = last_dag(folder)
+    file = DagFile.of(folder)
+    dag = last_dag(file)
     if dag is None:
         click.echo("The run was never submitted to a pool. A run of the local engine stops with Ctrl-C.")
         return ExitCode.DONE
     if not dag.alive:
         click.echo("The run has nothing in the queue.")
         return ExitCode.DONE
-    remove_dag(folder, dag.cluster)
+    queue = ask_queue(file, dag)
+    if queue.has_lost_it:
+        return _cancel_lost(folder, dag, queue)
+    if queue.status is None:
+        where = f"was submitted on {dag.host}: cancel it there" if dag.host else "was submitted elsewhere by its log"
+        raise RunFolderError(f"DAG {dag.cluster} is not in the queue of this host. It {where}.")
+    remove_dag(file, dag.cluster)
     click.echo(f"Removed job {dag.cluster}. Go on later: ccip-batch resume {folder.path}")
+    return ExitCode.DONE
+
+
+def _cancel_lost(folder: RunFolder, dag: Dag, queue: Queue) -> ExitCode:
+    if not queue.nodes:
+        click.echo(f"{lost_sentence(dag)}: nothing is to be removed. Go on: ccip-batch resume {folder.path}")
+        return ExitCode.DONE
+    constraint = remove_nodes(DagFile.of(folder), dag)
+    click.echo(
+        f"{lost_sentence(dag)}. Removed the {queue.nodes} nodes that it had left there; if they stay in state X: "
+        f"condor_rm -forcex -constraint {shlex.quote(constraint)}"
+    )
     return ExitCode.DONE
 
 
@@ -142,11 +169,11 @@ def _submit_rest(run: Run, needed: set[str]) -> ExitCode:
     graph = run.graph
     rest = with_descendants(graph, needed)
     done = [node.name for node in graph.nodes if node.name not in rest]
-    rescue = write_rescue(run.folder, done)
+    rescue = write_rescue(DagFile.of(run.folder), done)
     try:
-        cluster = submit_dag(run.folder, rescue)
+        cluster = submit_dag(DagFile.of(run.folder), run.folder.path.name, rescue)
     except CcipError:
-        remove_rescue(run.folder, rescue)  # the next condor_submit_dag would take it
+        remove_rescue(DagFile.of(run.folder), rescue)  # the next condor_submit_dag would take it
         raise
     names = [node.name for node in graph.nodes if node.name in rest]
     click.echo(f"Submitted as job {cluster}, {len(done)} nodes done, again: {', '.join(names)}")

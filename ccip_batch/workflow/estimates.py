@@ -110,12 +110,12 @@ _LEAST_LIMIT_S = 6 * 3600.0
 def pixels(job: ResolvedJob, kind: Kind = "image") -> int:
     """Pixels of one Stokes plane of what a node works on: the prediction, a plane, or a plane's cutout."""
     if kind == "restore":
-        width, height = job.prediction()["imsize"]
+        width, height = job.prediction_size()
     elif kind == "image":
-        width, height = job.iteration(0)["imsize"]
+        width, height = job.image_size()
     else:
         width, height = job.cutout_size()
-    return int(width) * int(height)
+    return width * height
 
 
 def _is_large(job: ResolvedJob, kind: Kind) -> bool:

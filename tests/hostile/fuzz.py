@@ -39,7 +39,7 @@ def read_log_text(folder: Path, content: bytes) -> None:
     run.dag.mkdir(exist_ok=True)
     for name in ("jobs.log", "ccip.dag.dagman.log"):
         (run.dag / name).write_bytes(content)
-    dagman.last_dag(run)
+    dagman.last_dag(dagman.DagFile.of(run))
     state.hold_at_removal(run, NODE)
 
 

@@ -17,7 +17,7 @@ from astropy.io import fits
 from helpers.simulated_runs import alone, source_hash
 from running_pool import RunningPool, call
 
-from ccip_batch.engines.htcondor.dagman import last_dag
+from ccip_batch.engines.htcondor.dagman import DagFile, last_dag
 from ccip_batch.engines.htcondor.event_log import NodeRow
 from ccip_batch.engines.htcondor.state import pool_rows
 from ccip_batch.run.results import NodeResult, read_result
@@ -74,7 +74,7 @@ class PoolJobs:
 
     def finish(self, run: Run) -> int:
         """Wait for the end of the DAG that was submitted last; gives DAGMan's exit code, or 1 if it was removed."""
-        dag = last_dag(run.folder)
+        dag = last_dag(DagFile.of(run.folder))
         assert dag is not None
         log = run.folder.dag / "ccip.dag.dagman.log"
         end = re.compile(rf"^00[59] \({dag.cluster:03d}\.000\..*\n(?:.*return value (\d+)\))?", re.MULTILINE)

@@ -210,10 +210,8 @@ def _write_failure(run: Run, node: Node, code: int, cause: str) -> None:
     """Note a failure of which the node itself could not tell: it was killed or removed, or never started."""
     folder = run.node(node)
     before = run.failure(node)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    folder.result.unlink(missing_ok=True)  # of other parameters
     fingerprint = run.fingerprint(node)
-    make_failure(
+    failed = make_failure(
         run.folder.path,
         node,
         code,
@@ -221,7 +219,13 @@ def _write_failure(run: Run, node: Node, code: int, cause: str) -> None:
         fingerprint=fingerprint,
         attempts=attempt_number(before, fingerprint),
         tail=_last_lines(run, node),
-    ).save(folder.failure)
+    )
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        folder.result.unlink(missing_ok=True)  # of other parameters
+        failed.save(folder.failure)
+    except OSError as error:  # on a full disk the cause is told at least
+        print(f"{node.name}: {cause}; this could not be written to {folder.failure}: {error}", file=sys.stderr)
 
 
 def _last_lines(run: Run, node: Node) -> list[str]:

@@ -33,6 +33,10 @@ class JobState(StrEnum):
     REMOVED = "removed"
 
 
+IN_QUEUE = (JobState.IDLE, JobState.RUNNING, JobState.HELD, JobState.EVICTED)
+"""States of a job that is in the queue as long as its DAG is."""
+
+
 @dataclass(frozen=True)
 class NodeRow:
     """What the event log tells of one node of the DAG. Of several submissions (RETRY) it describes the last one."""
@@ -94,7 +98,8 @@ def read_nodes(log: Path, dag_log: Path | None = None) -> list[NodeRow]:
 
     log: the event log of the jobs; DAGMan's nodes log will do, but knows less. dag_log: DAGMan's nodes log, for the
     exit codes of the POST scripts; passed over if it does not exist yet. A log that is still being written is read as
-    far as it goes. Raises DataError if `log` cannot be read, ConfigError without the HTCondor bindings.
+    far as it goes, and events that cannot be read are passed over. Raises DataError if none can be, ConfigError without
+    the HTCondor bindings.
     """
     rows: dict[str, NodeRow] = {}
     jobs: dict[str, str] = {}  # job -> node
@@ -119,6 +124,8 @@ _AFTER_A_CHECKPOINT = 1025
 """Why a job left its machine (25.14): it has saved its work, and its claim on the machine is over."""
 _TRANSFER_FAILED = (12, 13, 36)
 """Why a job left its machine (25.14): output, input or checkpoint could not be transferred."""
+_MOST_UNREADABLE = 100
+"""After so many events in a row that cannot be read, the rest of a log is not one."""
 
 
 def _bindings() -> Any:
@@ -136,10 +143,21 @@ def _events(log: Path) -> Iterator[Any]:
     htcondor2 = _bindings()
     if not log.is_file():
         raise DataError(f"There is no event log {log}; has the DAG been submitted?")
-    try:
-        yield from htcondor2.JobEventLog(str(log)).events(stop_after=0)
-    except (htcondor2.HTCondorException, UnicodeDecodeError) as error:
-        raise DataError(f"The event log {log} cannot be read: {error}") from error
+    events = htcondor2.JobEventLog(str(log)).events(stop_after=0)
+    some, failures = False, 0
+    while failures < _MOST_UNREADABLE:
+        try:
+            event = next(events)
+            datetime.fromtimestamp(event.timestamp, UTC)
+        except StopIteration:
+            break
+        except (htcondor2.HTCondorException, ValueError, OverflowError, OSError) as error:
+            failures, last = failures + 1, error  # one such as with a date that does not exist; the next may be whole
+            continue
+        some, failures = True, 0
+        yield event
+    if failures and not some:
+        raise DataError(f"The event log {log} cannot be read: {last}")
 
 
 def _node(event: Any, jobs: dict[str, str]) -> str | None:

@@ -20,7 +20,9 @@ class KindForecast:
     nodes: int
     request: Request
     seconds: float
-    """CPU time of one node, as estimated."""
+    """Time of one node on one core, as estimated."""
+    limit_s: float
+    """After so many seconds on a machine it is ended."""
     bytes_in: int
     """To the machine of one node; 0 on a shared file system."""
     bytes_out: int
@@ -38,13 +40,18 @@ def forecast(job: ResolvedJob, site: Site) -> list[KindForecast]:
 def _of_kind(job: ResolvedJob, site: Site, kind: Kind, nodes: list[Node]) -> KindForecast:
     largest = max(nodes, key=lambda node: len(node.group.spws) if node.group else 0)
     seconds = estimates.seconds(job, largest)
+    asked = request(job, site, largest)
+    limits = [asked.seconds, estimates.time_limit_s(job, largest)]
+    if asked.category is not None:
+        limits.append(site.job_durations[asked.category])
     moves = site.data == "transfer"
     saves = moves and KINDS[kind].checkpoints
     return KindForecast(
         kind=kind,
         nodes=len(nodes),
-        request=request(job, site, largest),
+        request=asked,
         seconds=seconds,
+        limit_s=min(limits),
         bytes_in=estimates.input_bytes(job, largest) if moves else 0,
         bytes_out=estimates.output_bytes(job, largest) if moves else 0,
         checkpoints=int(seconds // site.checkpoint_every) if saves else 0,

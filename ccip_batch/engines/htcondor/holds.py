@@ -53,8 +53,9 @@ class Hold:
 
     @property
     def is_shortage(self) -> bool:
-        """Whether the job had asked for too little by its code: common.sub lets it ask for twice as much after that."""
-        return self.code in _OUT_OF_RESOURCES
+        """Whether the job had asked for too little by its codes: common.sub lets it ask for more after that."""
+        of_machine = self.code == _HELD_BY_MACHINE and self.subcode in (_MEMORY, _DISK)
+        return of_machine or self.code == _JOB_OUT_OF_RESOURCES
 
     @property
     def words(self) -> str:
@@ -78,7 +79,8 @@ _BY_URL = "using protocol"
 _TRANSFER_OUTPUT = 12
 _TRANSFER_INPUT = 13
 _JOB_OUT_OF_RESOURCES = 34
-_OUT_OF_RESOURCES = (21, _JOB_OUT_OF_RESOURCES)
+_HELD_BY_MACHINE = 21
+_OUT_OF_RESOURCES = (_HELD_BY_MACHINE, _JOB_OUT_OF_RESOURCES)
 _MEMORY = 102
 _DISK = 104
 _SYSTEM_ERROR = (6, 7, 8, 9, 10, _TRANSFER_OUTPUT, _TRANSFER_INPUT, 14)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import jinja2
@@ -16,8 +15,9 @@ import yaml
 
 import ccip_batch
 from ccip_batch.engines.htcondor.attempts import ATTEMPTS, Attempt, read_attempt, write_attempt
+from ccip_batch.engines.htcondor.doubts import doubts
 from ccip_batch.engines.htcondor.requests import largest_file_bytes, megabytes, request
-from ccip_batch.engines.htcondor.sites import SITES_VARIABLE, Site, load_site, read_site, site_path
+from ccip_batch.engines.htcondor.sites import Site, load_site, read_site, site_path
 from ccip_batch.engines.htcondor.staging import LARGE_INPUTS, Staging, image_address
 from ccip_batch.errors import ConfigError, ExitCode
 from ccip_batch.job.config import ResolvedJob
@@ -71,8 +71,10 @@ def planned_site(run: Run) -> Site:
     return read_site(run.folder.dag / SITE)
 
 
-def write_plan(run: Run) -> list[str]:
+def write_plan(run: Run, most_jobs: int | None = None) -> list[str]:
     """Write everything that HTCondor needs into dag/; gives warnings. The same job gives the same text.
+
+    most_jobs: how many jobs of the DAG may be in the queue at once.
 
     Raises ConfigError if the site is unknown or does not fit the job, ResourceError if no machine is large enough.
     """
@@ -88,7 +90,8 @@ def write_plan(run: Run) -> list[str]:
         write_attempt(run, node.name, Attempt(name=read_attempt(run, node.name).name))
     for name in ("common.sub", "final.sub", *(f"{kind}.sub" for kind in KINDS)):
         shutil.copyfile(data_folder("condor") / name, dag / name)
-    here = _environment(site.environment)
+    variables = planning_variables(site.environment)
+    here = _words(variables)
     python = site.python or (IMAGE_PYTHON if container else sys.executable)
     there = here if python == sys.executable else _words(site.environment)
     if site.data == "transfer":
@@ -109,26 +112,11 @@ def write_plan(run: Run) -> list[str]:
     write_whole(dag / SITE, yaml.safe_dump(site.model_dump(mode="json", exclude_none=True), sort_keys=False))
     write_whole(dag / "site.sub", render("site.sub.j2", values))
     write_whole(dag / "machines.sub", render("machines.sub.j2", values))
-    write_whole(dag / CONFIG, _CONFIG)
-    _write_script(dag / SCRIPT, here)
+    bound = f"DAGMAN_MAX_JOBS_SUBMITTED = {most_jobs}\n" if most_jobs else ""
+    write_whole(dag / CONFIG, _CONFIG + bound)
+    write_script(dag / SCRIPT, DAG_SCRIPTS, "before (pre) and after (post) each node", "plan", variables)
     write_whole(dag / DAG, _dag_text(render, staging))  # last: with it, the run is planned
-    return [*_doubts(job, site), *estimates.extrapolated(job)]
-
-
-def _doubts(job: ResolvedJob, site: Site) -> Iterator[str]:
-    """What is most likely wrong with a profile, but need not be."""
-    name = str(job.execution.site)
-    path, container = site_path(name), job.execution.container or site.container
-    if path.is_relative_to(data_folder("condor")) and name != "local":
-        where = os.environ.get(SITES_VARIABLE)
-        found = f"{where} has none" if where else "which is not set"
-        yield f"{path} is the package's own profile; one of yours is looked for in {SITES_VARIABLE}: {found}"
-    if site.data == "transfer" and site.largest_file is not None and not site.urls:
-        yield f"{path} has no `urls`: files over {site.largest_file / 1e9:.0f} GB cannot be transferred there"
-    if site.urls and container and not is_address(container) and site.url_of(Path(container)) is None:
-        yield f"{container} is below no folder of `urls`: each job gets the image by plain transfer"
-    if site.python is None and container is None and importlib.util.find_spec("casatools") is None:
-        yield f"nodes use {sys.executable}, which has no CASA: pip install '.[casa,htcondor]' in a checkout"
+    return [*doubts(job, site), *estimates.extrapolated(job)]
 
 
 def _refuse_examples(path: Path, site: Site) -> None:
@@ -176,6 +164,7 @@ def check_site(job: ResolvedJob) -> Site:
                 f"{job.execution.site}: {folder} (`urls`) is not a folder here. Plan on the access point, or "
                 "correct the site profile."
             )
+    _refuse_large_image(job, site, container)
     largest = largest_file_bytes(job)
     if site.data == "transfer" and site.largest_file is not None and largest > site.largest_file and not site.urls:
         raise ConfigError(
@@ -184,6 +173,18 @@ def check_site(job: ResolvedJob) -> Site:
             "profile (`urls`)."
         )
     return site
+
+
+def _refuse_large_image(job: ResolvedJob, site: Site, container: str | None) -> None:
+    """Raise ConfigError for an image that goes to each job by plain transfer and is larger than the site takes so."""
+    if site.data == "shared" or site.largest_file is None or container is None or is_address(container):
+        return
+    size = Path(container).stat().st_size
+    if size > site.largest_file and site.url_of(Path(container)) is None:
+        raise ConfigError(
+            f"execution.container: {container} has {size / 1e9:.2f} GB, and {job.execution.site} takes no file over "
+            f"{site.largest_file / 1e9:.2f} GB without a URL. Put it into a folder of `urls` in the site profile."
+        )
 
 
 def _dag_text(render: Callable[[str, Mapping[str, object]], str], staging: Staging) -> str:
@@ -232,24 +233,27 @@ def _templates() -> Callable[[str, Mapping[str, object]], str]:
     return render
 
 
-def _environment(given: dict[str, str]) -> str:
-    """Variables for a node that runs with the Python that plans: PYTHONPATH too, if this package was found by it."""
+def planning_variables(given: Mapping[str, str]) -> dict[str, str]:
+    """Variables for what runs with the Python that plans: PYTHONPATH too, if this package was found by it."""
     package = str(Path(ccip_batch.__file__).parents[1])
     by_path = package in [str(Path(part).absolute()) for part in os.environ.get("PYTHONPATH", "").split(":") if part]
-    return _words({**({"PYTHONPATH": package} if by_path else {}), **given})
+    return {**({"PYTHONPATH": package} if by_path else {}), **given}
 
 
-def _words(variables: dict[str, str]) -> str:
+def _words(variables: Mapping[str, str]) -> str:
     return " ".join(f"{name}={value}" for name, value in sorted(variables.items()))
 
 
-def _write_script(path: Path, environment: str) -> None:
-    """What DAGMan calls before and after a node: this Python, wherever DAGMan was started from."""
-    words = [f"export {shlex.quote(word)}\n" for word in environment.split()]
+def write_script(path: Path, module: str, when: str, verb: str, variables: Mapping[str, str]) -> None:
+    """Write what DAGMan calls around its nodes: a module with this Python, wherever DAGMan was started from.
+
+    when: in words, and verb: of `ccip-batch`, for the reader. variables: of its environment.
+    """
+    words = [f"export {shlex.quote(f'{name}={value}')}\n" for name, value in sorted(variables.items())]
     write_whole(
         path,
-        "#!/bin/sh\n# Runs before (pre) and after (post) each node, on the access point. Written by ccip-batch plan.\n"
+        f"#!/bin/sh\n# Runs {when}, on the access point. Written by ccip-batch {verb}.\n"
         + "".join(words)
-        + f'exec {shlex.quote(sys.executable)} -m {DAG_SCRIPTS} "$@"\n',
+        + f'exec {shlex.quote(sys.executable)} -m {module} "$@"\n',
     )
     path.chmod(0o755)

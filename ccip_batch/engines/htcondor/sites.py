@@ -11,21 +11,23 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote
 
-from pydantic import ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 from ccip_batch.errors import ConfigError
 from ccip_batch.job.config import Section
-from ccip_batch.job.option_types import Count, Duration, Memory
+from ccip_batch.job.option_types import Count, Duration, Memory, Switch
 from ccip_batch.job.package_files import data_folder
-from ccip_batch.job.problems import Problem, failure
+from ccip_batch.job.problems import Problem, failure, shown
 from ccip_batch.job.validation import validated
 from ccip_batch.job.yaml_file import YamlFile
+from ccip_batch.processes import CHECKPOINT_VARIABLE, CORES_VARIABLE, PARENT_VARIABLE
 from ccip_batch.workflow.kinds import Kind
 
 _DAY = 24 * 3600
 SITES_VARIABLE = "CCIP_SITES"
 """Environment variable: folders with profiles of the user's, separated by colons."""
 
+_BEGIN = "A profile begins with `description:`, `htcondor:` and `data:`; condor/sites/ of the package has examples."
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _Line = Annotated[str, StringConstraints(pattern=r"^([^\x00-\x1f\x7f]*[^\x00-\x1f\x7f\\])?$", strip_whitespace=True)]
 """Text that stays on its line of a submit description, and does not take the next one to it."""
@@ -38,17 +40,26 @@ _OURS = {
     "when_to_transfer_output",
 }  # fmt: skip
 """What the submit descriptions of the package set themselves, and their keywords."""
+_OUR_VARIABLES = {"HOME", "CASASITECONFIG", CORES_VARIABLE, CHECKPOINT_VARIABLE, PARENT_VARIABLE}
+"""Environment variables of the nodes that the package sets itself."""
 _Command = Annotated[str, StringConstraints(pattern=r"^[+A-Za-z_][A-Za-z0-9_.]*$")]
 _Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 _Value = Annotated[str, StringConstraints(pattern=r"^[^\s\"'$]*$")]
-_Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
+_Version = Annotated[str, BeforeValidator(lambda value: _full_version(value))]
 _Folder = Annotated[str, StringConstraints(pattern=r"^/[^\s,;\"'$\\]*$")]
 """An absolute path that HTCondor's lists take as it is."""
 _Url = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9+.-]*://[^\s,;\"'$\\@?#]*$")]
 """Without user, password and query: it is written to files that others may read."""
 _Name = Annotated[str, StringConstraints(pattern=r"^[\w.-]+$")]
-Margin = Annotated[float, Field(ge=1, le=100)]
+Margin = Annotated[float, Field(strict=True, ge=1, le=100)]
 _Category = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]+$")]
+
+
+def _full_version(value: object) -> str:
+    """`24.0.19`; YAML takes what has one dot for a number."""
+    if isinstance(value, str) and re.fullmatch(r"\d+\.\d+\.\d+", value):
+        return value
+    raise ValueError(f'{shown(value)} is not a full version; write all its numbers, in quotes, such as "24.0.19"')
 
 
 class Accounting(Section):
@@ -62,13 +73,19 @@ class Accounting(Section):
 class Margins(Section):
     """What nodes ask for, as a multiple of what is estimated."""
 
-    memory: Margin = Field(1.3, description="Of memory. A node that needs more is held, and asks for twice as much.")
-    disk: Margin = Field(1.3, description="Of disk.")
-    time: Margin = Field(5, description="Of time: machines differ, and one that takes longer is ended.")
+    memory: Margin = Field(
+        1.3,
+        description="Memory that a node asks for, as a multiple of the estimate. One that needs more "
+        "is held, and asks for twice as much.",
+    )
+    disk: Margin = Field(1.3, description="Disk that a node asks for, as a multiple of the estimate.")
+    time: Margin = Field(
+        5, description="Time after which a node is ended, as a multiple of the estimate; at least an hour."
+    )
 
 
 class Site(Section):
-    """A pool."""
+    """A pool. After a change: `python -m ccip_batch.engines.htcondor.sites_page > docs/site_profile.md`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     description: _Line = Field(description="The pool in a sentence.")
@@ -80,10 +97,10 @@ class Site(Section):
         None, description="Python with ccip_batch and CASA on the machines; without it, the one that plans."
     )
     container: _Line | None = Field(None, description="Apptainer image; execution.container of the job wins over it.")
-    needs_container: bool = Field(False, description="Whether nodes can run only in a container there.")
+    needs_container: Switch = Field(False, description="Whether nodes can run only in a container there.")
     environment: dict[_Variable, _Value] = Field({}, description="Further environment variables of the nodes.")
     accounting: Accounting = Field(Accounting(), description="To whom the use of the pool is charged.")
-    retries: int = Field(2, ge=0, le=10, description="How often DAGMan repeats a node that failed.")
+    retries: int = Field(2, strict=True, ge=0, le=10, description="How often DAGMan repeats a node that failed.")
     max_jobs: dict[Kind, Count] = Field({}, description="Nodes of a kind that may be in the queue together.")
     most_cores: Count = Field(
         1, description="Cores that `restore` may ask for. More than a machine has: it would wait for ever."
@@ -92,7 +109,7 @@ class Site(Section):
     disk_limit: Memory | None = Field(None, description="Disk of the largest machine; no node asks for more.")
     margins: Margins = Field(Margins(), description="What nodes ask for, as a multiple of what is estimated.")
     release_after: Duration = Field(600, description="Time after which a hold that may pass is released.")
-    most_holds: int = Field(4, ge=1, le=20, description="Holds after which a node is not released any more.")
+    most_holds: int = Field(4, strict=True, ge=1, le=20, description="Holds after which a node is no more released.")
     held_limit: Duration = Field(
         7 * _DAY, description="Time after which a node is removed that stays held with its work saved."
     )
@@ -123,6 +140,21 @@ class Site(Section):
         if ours:
             raise ValueError(f"{', '.join(ours)}: set by ccip_batch itself; leave it out")
         return commands
+
+    @field_validator("environment")
+    @classmethod
+    def _not_our_variables(cls, variables: dict[str, str]) -> dict[str, str]:
+        ours = sorted(_OUR_VARIABLES & set(variables))
+        if ours:
+            raise ValueError(f"{', '.join(ours)}: set by ccip_batch itself; leave it out")
+        return variables
+
+    @field_validator("urls")
+    @classmethod
+    def _of_transfer(cls, urls: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        if urls and info.data.get("data") == "shared":
+            raise ValueError("no file is transferred with `data: shared`; leave it out, or set data: transfer")
+        return urls
 
     @field_validator("job_durations")
     @classmethod
@@ -172,7 +204,7 @@ def site_path(name: str) -> Path:
 def read_site(path: Path) -> Site:
     """Read a profile. Raises ConfigError, listing everything that is wrong."""
     problems: list[Problem] = []
-    content = YamlFile.read(path, problems)
+    content = YamlFile.read(path, problems, "site profile", _BEGIN)
     if content is None:
         raise failure(problems)
     site = validated(Site, content.data, {}, content.where, problems)

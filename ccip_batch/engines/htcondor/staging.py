@@ -9,13 +9,14 @@ it: caches of the federation keep what once had a name.
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from ccip_batch.engines.htcondor.attempts import Attempt
+from ccip_batch.engines.htcondor.attempts import Attempt, read_attempt
 from ccip_batch.engines.htcondor.sites import Site
 from ccip_batch.errors import RunFolderError
 from ccip_batch.records import copy_whole, link_or_copy, write_whole
@@ -30,7 +31,7 @@ _LARGE_FOLDERS = ("nodes", "planes", "products")
 """Of the run folder."""
 _OWNER = "run"
 """In a place: a file with the path of the run folder."""
-_PLACE = "place"
+PLACE = "place"
 """In dag/: a file with the path of the place, if there is one."""
 
 
@@ -65,6 +66,11 @@ class Staging:
     def output(self, node: str, attempt: Attempt) -> Path:
         """The tar that a node gave."""
         return self.folder / f"{node}.out.{attempt.name}.tar"
+
+    def waiting_output(self, node: str) -> Path | None:
+        """The tar that a node gave and that is not unpacked yet."""
+        archive = self.output(node, read_attempt(self.run, node))
+        return archive if archive.is_file() else None
 
     def sizes(self, node: str, attempt: Attempt) -> tuple[int, int]:
         """Bytes of the tars that a node got and gave; 0 for one that is not there."""
@@ -116,17 +122,29 @@ class Staging:
                 )
             self._make_place()
         if self.place != path:
+            if self.site.urls and self.site.url_of(self.folder) is None:
+                raise RunFolderError(
+                    f"{self.place}, where {path} has what is large, is in no folder of `urls` any more: its files "
+                    "would not go by URL. Map its folder there, or plan in another folder with --run-dir."
+                )
             self._make_links()
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def _make_place(self) -> None:
         path = self.run.folder.path
         above = Path(next(iter(self.site.urls))) / _FOLDER
-        above.mkdir(exist_ok=True)
-        place = Path(tempfile.mkdtemp(prefix=f"{path.name}-", dir=above))
+        prefix = re.sub(r"[^\w.-]+", "_", path.name)  # it becomes part of lists of files and of URLs
+        try:
+            above.mkdir(exist_ok=True)
+            place = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=above))
+        except OSError as error:
+            raise RunFolderError(
+                f"{above} is to hold what is large (`urls` of the site profile), but cannot be made or written to: "
+                f"{error.strerror}. Rename what is there, or map another folder first."
+            ) from error
         place.chmod(0o755)  # who serves it reads it
         write_whole(place / _OWNER, f"{path}\n")
-        write_whole(self.run.folder.dag / _PLACE, f"{place}\n")
+        write_whole(self.run.folder.dag / PLACE, f"{place}\n")
 
     def _make_links(self) -> None:
         for name in _LARGE_FOLDERS:
@@ -158,7 +176,7 @@ class Staging:
 def place_of(folder: RunFolder) -> Path:
     """The folder of what is large of a run: another place, if it was planned with one, or the run folder itself."""
     try:
-        return Path((folder.dag / _PLACE).read_text(encoding="utf-8").strip())
+        return Path((folder.dag / PLACE).read_text(encoding="utf-8").strip())
     except (OSError, ValueError):
         return folder.path
 

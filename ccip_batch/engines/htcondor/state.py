@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ccip_batch.engines.htcondor.asked import Asked, read_asked
 from ccip_batch.engines.htcondor.attempts import read_moved
-from ccip_batch.engines.htcondor.dagman import Dag, last_dag, query_jobs
-from ccip_batch.engines.htcondor.event_log import JobState, NodeRow, read_nodes
+from ccip_batch.engines.htcondor.dagman import Dag, DagFile, Queue, ask_queue, last_dag, lost_sentence
+from ccip_batch.engines.htcondor.event_log import IN_QUEUE, JobState, NodeRow, read_nodes
 from ccip_batch.engines.htcondor.holds import Hold
 from ccip_batch.engines.htcondor.plan import DAG
 from ccip_batch.engines.htcondor.staging import require_own_place
@@ -30,7 +30,12 @@ _SUBMITTED = re.compile(
 )
 _HELD_BEFORE = re.compile(r"^012 \((\d+)\.(\d+)\.\d+\).*\n\t(.*)\n\tCode (\d+) Subcode (-?\d+)", re.MULTILINE)
 
-_EVENT = re.compile(r"^(\d{3}) \((\d+)\.\d+\.\d+\) (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)[^\n]*\n([^\n]*)", re.MULTILINE)
+_EVENT = re.compile(
+    r"^(\d{3}) \((\d+)\.\d+\.\d+\) ((?:\d{4}-\d\d-|\d\d/)\d\d \d\d:\d\d:\d\d)[^\n]*\n([^\n]*)", re.MULTILINE
+)
+"""An event: its number, the cluster, the time as 2026-11-29 12:00:00 or, in the old form, 11/29 12:00:00; a line."""
+_NO_YEAR = 2000
+"""Stands for the year in the old form; it has a 29 February."""
 _NOW_IDLE = ("000", "004", "007", "013", "024")
 """Events after which a job waits for a machine: submitted, evicted, shadow exception, released, reconnection failed."""
 
@@ -61,10 +66,12 @@ def _with_tars(run: Run, row: NodeRow) -> NodeRow:
     return replace(row, bytes_received=max(moved[0], row.bytes_received), bytes_sent=max(moved[1], row.bytes_sent or 0))
 
 
-def read_pool_status(run: Run) -> list[NodeStatus]:
-    """The state of every node of a run in a pool: what its folder says, and what the event logs say beyond that."""
-    rows, dag = pool_rows(run), last_dag(run.folder)
-    alive = dag is not None and dag.alive
+def read_pool_status(run: Run, alive: bool) -> list[NodeStatus]:
+    """The state of every node of a run in a pool: what its folder says, and what the event logs say beyond that.
+
+    alive: whether its DAG is in the queue.
+    """
+    rows = pool_rows(run)
     asked = asked_of(run, rows)
     found = []
     for status in read_status(run, locks=False):
@@ -91,7 +98,7 @@ def _joined(run: Run, status: NodeStatus, row: NodeRow, asked: Asked | None, ali
     }
     if status.peak_memory_bytes is None:
         seen["peak_memory_bytes"] = _megabytes(row.memory_used)
-    if alive and row.state in (JobState.IDLE, JobState.RUNNING, JobState.HELD, JobState.EVICTED):
+    if alive and row.state in IN_QUEUE:
         seen["state"] = str(row.state)
         seen["idle_s"] = row.idle_s
         seen["text"] = f"{row.hold.words}: {row.hold.reason}" if row.hold else ""
@@ -107,30 +114,50 @@ def _megabytes(number: int | None) -> int | None:
     return None if number is None else number * 2**20
 
 
-def dag_sentence(run: Run) -> str:
+@dataclass(frozen=True)
+class Standing:
+    """How the DAG of a run stands."""
+
+    alive: bool
+    """Whether it is in the queue, or may be there."""
+    sentence: str
+    lost: bool = False
+    """Whether it left the queue without a record."""
+
+
+def standing_of(run: Run) -> Standing:
     """How the DAG stands: one query of the queue, if there is something to ask and somebody to answer."""
+    dag = last_dag(DagFile.of(run.folder))
+    alive = dag is not None and dag.alive
     try:
         require_own_place(run.folder)
     except CcipError as error:
-        return str(error)
-    dag = last_dag(run.folder)
+        return Standing(alive, str(error))
     if dag is None:
-        return f"not submitted yet: ccip-batch submit {run.folder.path}"
+        return Standing(False, f"not submitted yet: ccip-batch submit {run.folder.path}")
     if not dag.alive:
-        return f"DAG {dag.cluster} has ended"
+        return Standing(False, f"DAG {dag.cluster} has ended")
     try:
-        return _queue_sentence(dag, query_jobs(run.folder, dag))
+        queue = ask_queue(DagFile.of(run.folder), dag)
     except CcipError as error:
-        return f"DAG {dag.cluster} is in the queue by its log ({str(error).splitlines()[0][:120]})"
+        why = str(error).splitlines()[0][:120]
+        return Standing(True, f"DAG {dag.cluster} is in the queue by its log ({why})")
+    if queue.has_lost_it and last_dag(DagFile.of(run.folder)) != dag:  # it ended between the two looks
+        return Standing(False, f"DAG {dag.cluster} has ended")
+    return Standing(not queue.has_lost_it, _queue_sentence(run.folder, dag, queue), queue.has_lost_it)
 
 
-def _queue_sentence(dag: Dag, jobs: list[dict[str, object]]) -> str:
-    own = next((job for job in jobs if job.get("ClusterId") == dag.cluster), None)
-    if own is None:
-        return f"DAG {dag.cluster} has left the queue without a record; go on with: ccip-batch resume"
+def _queue_sentence(folder: RunFolder, dag: Dag, queue: Queue) -> str:
+    if queue.has_lost_it and queue.nodes:
+        left = f"but {queue.nodes} of its nodes are in it; remove them with: ccip-batch cancel {folder.path}"
+        return f"{lost_sentence(dag)}, {left}"
+    if queue.has_lost_it:
+        return f"{lost_sentence(dag)}; go on with: ccip-batch resume {folder.path}"
+    if queue.status is None:
+        where = f"it was submitted on {dag.host}" if dag.host else "its log does not tell where it was submitted"
+        return f"DAG {dag.cluster} is in the queue by its log, but not in the queue of this host: {where}"
     words = {1: "waits to start", 2: "runs", 3: "is being removed", 5: "is held"}
-    state = words.get(int(str(own.get("JobStatus", 0))), "is in the queue")
-    return f"DAG {dag.cluster} {state}, {len(jobs) - 1} nodes in the queue"
+    return f"DAG {dag.cluster} {words.get(queue.status, 'is in the queue')}, {queue.nodes} nodes in the queue"
 
 
 def pool_records(run: Run) -> dict[str, PoolRecord]:
@@ -183,14 +210,26 @@ def idle_at_removal(run: RunFolder, node: Node) -> float | None:
     last = max(_jobs_of(text, node), default=None)
     since = end = None
     for number, job, time, said in _EVENT.findall(text):
-        if int(job) == last:
-            moment = datetime.fromisoformat(time)
+        moment = _moment(time) if int(job) == last else None
+        if moment is not None:
             end = moment if since and number == "009" and "attribute PeriodicRemove" in said else None
             if number in _NOW_IDLE:
                 since = moment
             elif number in ("001", "012"):
                 since = None
-    return (end - since).total_seconds() if since and end else None
+    if since is None or end is None:
+        return None
+    if end < since and end.year == _NO_YEAR:  # the year ended between them
+        end += timedelta(days=366)
+    return (end - since).total_seconds()
+
+
+def _moment(time: str) -> datetime | None:
+    """The time of an event; None if there is no such time."""
+    try:
+        return datetime.fromisoformat(f"{_NO_YEAR}-{time.replace('/', '-')}" if "/" in time else time)
+    except ValueError:
+        return None
 
 
 def shortages_of(run: RunFolder, node: Node) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ccip_batch.engines.htcondor.asked import Asked
-from ccip_batch.engines.htcondor.dagman import Dag, idle_job_ads, last_dag, slot_ads
+from ccip_batch.engines.htcondor.dagman import Dag, DagFile, idle_job_ads, last_dag, slot_ads
 from ccip_batch.engines.htcondor.event_log import NodeRow
 from ccip_batch.engines.htcondor.matching import Matches, QueuedJob, match_jobs
 from ccip_batch.engines.htcondor.state import asked_of
@@ -39,7 +39,7 @@ class Waiting:
 
 def waiting_nodes(run: Run, rows: Mapping[str, NodeRow]) -> dict[str, Waiting]:
     """The nodes that wait for a machine, of those in `rows`. The pool is asked twice, however many there are."""
-    dag = last_dag(run.folder)
+    dag = last_dag(DagFile.of(run.folder))
     idle = {name: (row, row.idle_s) for name, row in rows.items() if row.idle_s is not None}
     if dag is None or not dag.alive or not idle:
         return {}
@@ -61,6 +61,6 @@ def waiting_nodes(run: Run, rows: Mapping[str, NodeRow]) -> dict[str, Waiting]:
 def _ask_pool(run: Run, dag: Dag) -> tuple[dict[str, QueuedJob], str]:
     """The idle jobs in the queue by node, or why nothing is known of them."""
     try:
-        return match_jobs(idle_job_ads(run.folder, dag), slot_ads(run.folder)), ""
+        return match_jobs(idle_job_ads(DagFile.of(run.folder), dag), slot_ads(DagFile.of(run.folder))), ""
     except CcipError as error:
         return {}, f"which machines could run it is not known: {str(error).splitlines()[0]}"

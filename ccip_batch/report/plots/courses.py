@@ -98,6 +98,8 @@ def gantt(nodes: Sequence[NodeFacts], plots: Plots) -> Plot | None:
         axes.set_xlabel(f"time since the first node began ({unit})")
     plots.table("gantt", Table(("node", "stage", "start_s", "elapsed_s", "cpu_s"), rows))
     text = "One bar per node, its stages in alternating shades; pale: time outside finished stages; red: failed."
+    if any(facts.node.kind == "publish" and facts.result is None and facts.failure is None for facts in nodes):
+        text += " Drawn before publish had ended (in a pool, by publish itself): its bar is missing or too short."
     return Plot("gantt", "When each node ran", text)
 
 

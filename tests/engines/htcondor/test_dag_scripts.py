@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import resource
 import shutil
@@ -106,8 +107,27 @@ def test_what_came_back_waits_for_a_disk_with_room(run: Path, script: Script) ->
     assert script("post", NODE, 31, 0, 2, largest_file=100_000) == 30
     assert script("pre", NODE, largest_file=100_000) != 0
     assert archive.is_file()
+    said = ccip_batch("explain", run).stdout
+    assert f"{NODE} has given its output back" in said and "the disk of the access point was full" in said
+    assert f"it waits in {archive} " in said and f"ccip-batch resume {run}" in said
+    larger = archive.stat().st_size + shutil.disk_usage(run).free + 10**9
+    os.truncate(archive, larger)  # zeros after the end of a tar; they take no room
+    assert "the disk of the access point is full" in ccip_batch("explain", run, NODE).stdout
     script("pre", NODE)
     assert not archive.exists() and (run / "nodes" / NODE / "node.log").stat().st_size == 210_000
+
+
+@pytest.mark.parametrize("data", ["shared"], indirect=True)
+def test_a_failure_that_cannot_be_written_is_told(run: Path) -> None:
+    limit = (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
+    done = subprocess.run(
+        [run / "dag" / "ccip-dag.sh", "post", "..", "restore", "-9", "0", "2"],
+        cwd=run / "dag",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 31 and "restore: its job was killed (SIGKILL)" in done.stderr
 
 
 @pytest.mark.parametrize("data", ["transfer"], indirect=True)
@@ -184,6 +204,30 @@ def test_no_machine_took_it(run: Path, script: Script) -> None:
 
     assert script("pre", NODE) == 0
     assert "more = 0" in (run / "dag" / "attempts" / f"{NODE}.sub").read_text()
+
+
+@pytest.mark.parametrize("data", ["shared"], indirect=True)
+@pytest.mark.parametrize(
+    ("submitted", "removed", "cause"),
+    [
+        ("11/29 12:00:00", "11/30 12:00:00", "took it in 24 hours"),
+        ("12/31 12:00:00", "01/01 12:00:00", "took it in 24 hours"),
+        ("02/28 12:00:00", "02/29 12:00:00", "took it in 24 hours"),
+        ("2026-11-29 12:00:00", "2026-13-45 12:00:00", "was removed from the queue"),
+        ("02/30 12:00:00", "03/01 12:00:00", "was removed from the queue"),
+    ],
+)
+def test_dates_of_the_old_form_and_none_at_all(
+    run: Path, script: Script, submitted: str, removed: str, cause: str
+) -> None:
+    text = (LOGS / "removed_idle.jobs.log").read_text()
+    for number, time in (("000", submitted), ("009", removed)):
+        text = re.sub(
+            rf"^({number} \S+) \S+ \S+", lambda found, time=time: f"{found[1]} {time}", text, flags=re.MULTILINE
+        )
+    (run / "dag" / "jobs.log").write_text(text)
+    script("post", NODE, -1001, 0, 2)
+    assert cause in str(failure(run)["cause"])
 
 
 @pytest.mark.parametrize("data", ["shared"], indirect=True)

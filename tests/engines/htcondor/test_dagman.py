@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ccip_batch.engines.htcondor.dagman import Dag, last_dag, refuse_while_alive, remove_rescue, write_rescue
+from ccip_batch.engines.htcondor.dagman import Dag, DagFile, last_dag, refuse_while_alive, remove_rescue, write_rescue
 from ccip_batch.errors import RunFolderError
 from ccip_batch.run.folder import RunFolder
 
@@ -32,9 +32,9 @@ def run(tmp_path: Path) -> RunFolder:
     ],
 )
 def test_the_last_submission(run: RunFolder, log: str, dag: Dag | None) -> None:
-    assert last_dag(run) is None
+    assert last_dag(DagFile.of(run)) is None
     (run.dag / "ccip.dag.dagman.log").write_text(log)
-    assert last_dag(run) == dag
+    assert last_dag(DagFile.of(run)) == dag
     if dag is not None and dag.alive:
         with pytest.raises(RunFolderError, match=f"in the queue .job {dag.cluster}"):
             refuse_while_alive(run)
@@ -43,12 +43,12 @@ def test_the_last_submission(run: RunFolder, log: str, dag: Dag | None) -> None:
 
 
 def test_rescue_files_are_counted_on(run: RunFolder) -> None:
-    assert write_rescue(run, ["restore"]) == 1
+    assert write_rescue(DagFile.of(run), ["restore"]) == 1
     (run.dag / "ccip.dag.rescue007").touch()
-    assert write_rescue(run, ["restore", "image_spw02"]) == 8
+    assert write_rescue(DagFile.of(run), ["restore", "image_spw02"]) == 8
     assert "DONE restore\nDONE image_spw02\n" in (run.dag / "ccip.dag.rescue008").read_text()
-    remove_rescue(run, 8)
-    assert write_rescue(run, []) == 8
+    remove_rescue(DagFile.of(run), 8)
+    assert write_rescue(DagFile.of(run), []) == 8
     (run.dag / "ccip.dag.rescue999").touch()
     with pytest.raises(RunFolderError, match="999 rescue files"):
-        write_rescue(run, [])
+        write_rescue(DagFile.of(run), [])

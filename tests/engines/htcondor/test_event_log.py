@@ -233,6 +233,18 @@ def test_other_text_gives_no_rows(tmp_path: Path) -> None:
     assert read_nodes(tmp_path / "log") == []
 
 
+def test_an_event_of_a_time_that_does_not_exist_is_passed_over(tmp_path: Path) -> None:
+    """So are its bytes that are no text; only if nothing can be read, that is an error."""
+    whole = (LOGS / "completed.jobs.log").read_text()
+    first = read_nodes(LOGS / "completed.jobs.log")[0]
+    damaged = whole.replace("...\n", "...\n001 (004.000.000) 2026-13-45 12:00:00 Job executing\n...\n", 1)
+    (tmp_path / "log").write_text(damaged)
+    assert read_nodes(tmp_path / "log")[0] == first
+    (tmp_path / "log").write_text("000 (004.000.000) 2026-13-45 12:00:00 Job submitted\n...\n")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_nodes(tmp_path / "log")
+
+
 def test_without_bindings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "htcondor2", None)
     with pytest.raises(ConfigError, match=r"pip install '\.\[htcondor\]'"):

@@ -34,3 +34,19 @@ def test_the_sub_code_of_a_transfer_by_url_is_no_errno() -> None:
     reason = "Transfer output files failure at execution point slot1@here using protocol http. Details: error: 403"
     assert Hold(12, 1, reason).words == "its output files could not be transferred back"
     assert "not permitted" in Hold(12, 1, "write to file failed").words
+
+
+@pytest.mark.parametrize(
+    ("code", "subcode", "short"),
+    [
+        (34, 0, True),
+        (34, 104, True),
+        (21, 102, True),
+        (21, 104, True),
+        (21, 0, False),
+        (21, 101, False),
+        (13, 104, False),
+    ],
+)
+def test_after_which_holds_a_job_asks_for_more(code: int, subcode: int, short: bool) -> None:
+    assert Hold(code, subcode, "").is_shortage is short

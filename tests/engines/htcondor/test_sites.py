@@ -47,6 +47,15 @@ def test_unknown_site_is_refused_with_the_known_ones() -> None:
         ("urls: {/data: 'https://me:secret@host/x'}", "urls"),
         ("urls: {/data: 'https://host/x?authz=token'}", "urls"),
         ("urls: {data: 'osdf:///x'}", "urls"),
+        ("urls: {/data: 'osdf:///x'}", "urls: no file is transferred with `data: shared`.*data: transfer"),
+        ("environment: {HOME: /tmp, CCIP_CORES: '8', MINE: '1'}", "environment: CCIP_CORES, HOME: set by ccip_batch"),
+        ("environment: {CCIP_CHECKPOINT_EXIT: '1'}", "environment: CCIP_CHECKPOINT_EXIT: set by ccip_batch"),
+        ("retries: true", "retries: True: "),
+        ("most_holds: true", "most_holds: True: "),
+        ("margins: {time: true}", "margins.time: True: "),
+        ("needs_container: 1", "needs_container: 1: "),
+        ("most_cores: true", "most_cores: True: "),
+        ("htcondor: 24.0", 'htcondor: 24.0 is not a full version.*in quotes, such as "24.0.19"'),
     ],
 )
 def test_what_is_wrong_is_named(line: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,6 +65,15 @@ def test_what_is_wrong_is_named(line: str, said: str, tmp_path: Path, monkeypatc
     monkeypatch.setenv("CCIP_SITES", str(tmp_path))
     with pytest.raises(ConfigError, match=rf"mine\.yaml:\d+: {said}"):
         load_site("mine")
+
+
+@pytest.mark.parametrize("content", [b"", b"- a\n", b"\xff\xfe", b"x" * 1_000_001])
+def test_the_remedy_is_about_the_profile(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.yaml").write_bytes(content)
+    monkeypatch.setenv("CCIP_SITES", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"mine\.yaml.*A profile begins with `description:`") as told:
+        load_site("mine")
+    assert "inputs" not in str(told.value) and "job config" not in str(told.value)
 
 
 def test_a_folder_of_profiles_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -117,6 +117,34 @@ def test_a_large_file_without_a_url_is_refused(data: Path, tmp_path: Path) -> No
     planned(tmp_path, job, "largest_file: 1 GB\n")
 
 
+def test_no_folder_can_be_made_for_what_is_large(data: Path, tmp_path: Path) -> None:
+    (data / "ccip_batch").touch()
+    (tmp_path / "here.yaml").write_text(f"{SITE}urls:\n  {data}: {URL}\n")
+    job = make_job(tmp_path / "job", JOB)
+    done = ccip_batch("plan", job, "--run-dir", tmp_path / "run", CCIP_SITES=str(tmp_path))
+    assert done.returncode == 12 and f"{data}/ccip_batch is to hold what is large" in done.stderr
+    assert "Rename what is there" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_large_files_do_not_go_by_plain_transfer_without_a_word(data: Path, tmp_path: Path) -> None:
+    """The folder of the place is not mapped any more, but another one is."""
+    job = make_job(tmp_path / "job", JOB)
+    place = Staging(run := planned(tmp_path, job), planned_site(run)).place
+    (tmp_path / "other").mkdir()
+    (tmp_path / "here.yaml").write_text(f"{SITE}urls:\n  {tmp_path}/other: {URL}\n")
+    done = ccip_batch("plan", job, "--run-dir", tmp_path / "run", CCIP_SITES=str(tmp_path))
+    assert done.returncode == 12 and f"{place}, where " in done.stderr and "in no folder of `urls`" in done.stderr
+
+
+def test_a_run_folder_with_a_blank_in_its_name(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "here.yaml").write_text(f"{SITE}urls:\n  {data}: {URL}\n")
+    job = make_job(tmp_path / "job", JOB)
+    done = ccip_batch("plan", job, "--run-dir", tmp_path / "my run, (2)", CCIP_SITES=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "my run, (2)" / "dag" / "site.sub").read_text()
+    assert re.search(rf"^tars += {re.escape(URL)}/ccip_batch/my_run_2_-\w+/transfer$", text, re.MULTILINE)
+
+
 def test_a_run_that_was_moved_goes_on_where_it_was(data: Path, tmp_path: Path) -> None:
     run = planned(tmp_path, make_job(tmp_path / "job", JOB))
     place = Staging(run, planned_site(run)).place

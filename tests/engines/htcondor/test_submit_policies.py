@@ -65,7 +65,8 @@ def test_a_job_asks_for_twice_as_much_after_each_hold_for_memory(version: str, t
     dag = planned(tmp_path, version=version)
     asked = int(variables(dag, PLANE)["memory"])
     holds = [{}, {"JobOutOfResources": 1}, {"JobOutOfResources": 1, "StartdHeldJob": 1}, {"JobOutOfResources": 9}]
-    found = [value(dag, PLANE, "request_memory", NumHoldsByReason=held) for held in holds]
+    last = {"LastHoldReasonCode": 21, "LastHoldReasonSubCode": 102}
+    found = [value(dag, PLANE, "request_memory", NumHoldsByReason=held, **last) for held in holds]
     assert found == [asked, 2 * asked, 4 * asked, 8 * 10**9 // 2**20]
     assert not [command for command in description(dag, PLANE) if command.startswith("retry_")]
     assert fate(dag, PLANE, 34, 102, hours=0, NumHoldsByReason={"JobOutOfResources": 1}) == "released"
@@ -146,7 +147,38 @@ def test_time_is_limited_where_htcondor_passes_over_its_own_limit(dag: Path, tmp
         assert over is (after > seconds)
 
 
+@pytest.mark.parametrize(
+    ("last", "holds", "given", "doubled"),
+    [
+        ((21, 0), {"StartdHeldJob": 1}, 1, 0),
+        ((21, 101), {"StartdHeldJob": 3}, 1, 0),
+        ((21, 102), {"StartdHeldJob": 2}, 2, 2),
+        ((21, 104), {"StartdHeldJob": 2}, 2, 2),
+        ((21, 0), {"StartdHeldJob": 2}, 2, 1),  # after one for memory, it keeps what it got
+        ((21, 0), {"StartdHeldJob": 1, "JobOutOfResources": 1}, 2, 1),
+        ((21, 0), {"StartdHeldJob": 1, "JobOutOfResources": 2}, 1, 2),
+        ((13, 2), {"StartdHeldJob": 1}, 2, 1),
+        ((13, 2), {"StartdHeldJob": 1}, 1, 0),
+        ((13, 2), {"StartdHeldJob": 1}, 16, 1),  # a slot of its own size
+    ],
+)
+def test_only_holds_for_memory_or_disk_double_the_request(
+    dag: Path, last: tuple[int, int], holds: dict[str, int], given: int, doubled: int
+) -> None:
+    """While it is held and when it was released. given: what its machine had, as a multiple of the first request."""
+    for what in ("memory", "disk"):
+        asked = int(variables(dag, PLANE)[what]) * (1024 if what == "disk" else 1)
+        memory = given * int(variables(dag, PLANE)["memory"])
+        for prefix in ("", "Last"):
+            codes = {f"{prefix}HoldReasonCode": last[0], f"{prefix}HoldReasonSubCode": last[1]}
+            ad = {"NumHoldsByReason": holds, "MemoryProvisioned": memory, **codes}
+            assert value(dag, PLANE, f"request_{what}", **ad) == asked * 2**doubled
+    never_ran = {"NumHoldsByReason": {"StartdHeldJob": 1}, "LastHoldReasonCode": 21, "LastHoldReasonSubCode": 0}
+    assert value(dag, PLANE, "request_memory", **never_ran) == int(variables(dag, PLANE)["memory"])
+
+
 def test_requests_grow_only_so_far(tmp_path: Path) -> None:
     """Where no limit is known, and a policy of the machines holds a job again and again."""
     dag = planned(tmp_path, limits=False)
-    assert value(dag, PLANE, "request_memory", NumHoldsByReason={"StartdHeldJob": 300}) > 0
+    last = {"LastHoldReasonCode": 21, "LastHoldReasonSubCode": 102}
+    assert value(dag, PLANE, "request_memory", NumHoldsByReason={"StartdHeldJob": 300}, **last) > 0

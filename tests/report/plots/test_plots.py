@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,10 @@ def test_time_line(facts: RunFacts, failed: RunFacts, tmp_path: Path) -> None:
     stages = [(name, record.name) for name, node in facts.nodes.items() for record in node.records]
     assert [(row["node"], row["stage"]) for row in found] == stages
     assert min(float(row["start_s"]) for row in found) >= 0
+    assert "Drawn before publish had ended" not in plot.text
+    without = [replace(node, result=None) if node.node.kind == "publish" else node for node in facts.nodes.values()]
+    drawn_by_publish = gantt(without, Plots(tmp_path))
+    assert drawn_by_publish and "Drawn before publish had ended" in drawn_by_publish.text
     waiting = [node for node in failed.nodes.values() if node.state == "blocked"]
     assert gantt(waiting, Plots(tmp_path)) is None
 
