@@ -106,7 +106,7 @@ chaos-ci: setup
 	$(BIN)/python tests/chaos/chaos.py --short --seed $(or $(SEED),1)
 
 rehearsal: setup ## three hours, 24 GB: a quarter of a square degree at real size in a pool of its own (SIZE=small: minutes)
-	$(BIN)/python tests/rehearsal/rehearsal.py $(or $(SIZE),full) $(if $(DATA),--data $(DATA)) $(if $(PLAIN),--plain)
+	$(BIN)/python tests/rehearsal/rehearsal.py $(or $(SIZE),full) $(if $(DATA),--data $(DATA)) $(if $(PLAIN),--plain) $(if $(RESUME),--resume)
 
 ci: lint test browser-test pool-test-ci chaos-ci image-test-quick parity-ci ## everything that a change must pass
 

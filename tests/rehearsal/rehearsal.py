@@ -1,6 +1,6 @@
 """The largest square degree that a machine of 24 GB and two cores carries within three hours, in a pool of its own.
 
-    python tests/rehearsal/rehearsal.py [full|small] [--data DIR] [--plain]
+    python tests/rehearsal/rehearsal.py [full|small] [--data DIR] [--plain] [--resume]
 
 It simulates the job (or takes the one in --data, if it is there), starts a personal pool, plans, submits, and says what
 goes on. The first plane that has a checkpoint is evicted; the last one asks for too little memory at first, and is
@@ -19,6 +19,8 @@ plane at a time, since two have no room in 24 GB):
 
 It needs 60 GB of disk: a sandbox of `restore` takes up to 30, and what it gives back lies there twice for a while.
 `small` takes four minutes: the preset of that name, 256 pixels.
+
+With --resume, one that was killed goes on: nodes that are done are not repeated.
 
 Tars and checkpoints go by http:// URLs to and from a file server on 127.0.0.1; with --plain, HTCondor transfers them.
 """
@@ -47,7 +49,7 @@ from pool import default_folder
 from running_pool import RunningPool, call
 from tables import extrapolation, node_table
 
-from ccip_batch.engines.htcondor.dagman import last_dag
+from ccip_batch.engines.htcondor.dagman import DagFile, last_dag
 from ccip_batch.engines.htcondor.event_log import JobState, NodeRow
 from ccip_batch.engines.htcondor.state import earlier_holds, pool_rows
 from ccip_batch.run.run import Run
@@ -126,6 +128,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("size", nargs="?", choices=SIZES, default="full")
     parser.add_argument("--data", type=Path, help="folder of the simulated job; made if it is not there")
     parser.add_argument("--plain", action="store_true", help="transfer files without URLs")
+    parser.add_argument("--resume", action="store_true", help="go on with the rehearsal that is there")
     given = parser.parse_args(arguments)
     size = SIZES[given.size]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the pool is stopped then, too
@@ -135,7 +138,7 @@ def main(arguments: Sequence[str]) -> int:
         data = (given.data or pool.work / f"data-{given.size}").absolute()
         with serve(pool.work) as server:
             url = "" if given.plain else server.url("served")
-            return _rehearse(Rehearsal(pool, size, url, data, pool.work / f"run-{given.size}"))
+            return _rehearse(Rehearsal(pool, size, url, data, pool.work / f"run-{given.size}", given.resume))
     finally:
         call("down")
 
@@ -159,6 +162,8 @@ class Rehearsal:
     """Of the folder `served`; empty for transfer without URLs."""
     data: Path
     folder: Path
+    resumed: bool
+    """Whether a run that was begun before goes on."""
 
     def ccip(self, *arguments: str | Path) -> str:
         """Output of ccip-batch as the pool's user."""
@@ -179,11 +184,12 @@ class Rehearsal:
         served = self.pool.work / "served"
         if self.url:
             profile |= {"urls": {str(served): self.url}, "checkpoint_destination": f"{self.url}/checkpoints"}
-        shutil.rmtree(served, ignore_errors=True)  # the file server, which is this process, put files there
+        if not self.resumed:
+            shutil.rmtree(served, ignore_errors=True)  # the file server, which is this process, put files there
+            self.pool.run("rm", "-rf", str(self.folder))
         self.pool.run("mkdir", "-p", str(self.pool.work / "sites"), str(served))
         text = yaml.safe_dump(profile)
         self.pool.run("sh", "-c", 'printf %s "$0" > "$1"', text, str(self.pool.work / "sites" / f"{SITE}.yaml"))
-        self.pool.run("rm", "-rf", str(self.folder))
         sets = (
             "execution.engine=htcondor",
             f"execution.site={SITE}",
@@ -192,6 +198,8 @@ class Rehearsal:
         options = [word for one in sets for word in ("--set", one)]
         self.ccip("plan", self.data / "job.yaml", "--run-dir", self.folder, *options)
         run = Run.read(self.folder)
+        if earlier_holds(run.folder, run.graph[planes(run)[-1]]):
+            return run
         dag = run.folder.dag / "ccip.dag"
         text, number = re.subn(
             rf'^(VARS {planes(run)[-1]} .*memory=)"(\d+)"',
@@ -206,9 +214,10 @@ class Rehearsal:
 
     def follow(self, run: Run) -> tuple[int, str]:
         """Submit it and wait; gives DAGMan's exit code, and the node that was evicted after its first checkpoint."""
-        self.ccip("submit", run.folder.path)
-        watch, evicted = Watch(run), ""
-        while (dag := last_dag(run.folder)) is not None and dag.alive:
+        self.ccip("resume" if self.resumed else "submit", run.folder.path)
+        watch = Watch(run)
+        evicted = next((name for name, row in pool_rows(run).items() if row.evictions), "")
+        while (dag := last_dag(DagFile.of(run.folder))) is not None and dag.alive:
             rows = watch.look()
             for name in planes(run)[:-1]:
                 row = rows.get(name)
