@@ -34,7 +34,7 @@ def write_whole(path: Path, text: str) -> None:
         out.flush()
         os.fsync(out.fileno())
     partial.replace(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -56,12 +56,13 @@ def sync_tree(folder: Path) -> None:
     """Return when a folder and everything in it is on the disk."""
     for root, _, names in os.walk(folder):
         for name in names:
-            _sync(Path(root, name))
-        _sync(Path(root))
-    _sync(folder.parent)
+            sync(Path(root, name))
+        sync(Path(root))
+    sync(folder.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Return when a file, or the list of names in a folder, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -13,11 +13,11 @@ from helpers.input_files import make_job
 from helpers.simulated_runs import ccip_batch, changed
 from helpers.verbs import VERBS, arguments_of, verbs_with
 
-READS_NOTHING = {"schema", "simulate"}
+READS_NOTHING = {"schema", "simulate", "campaign init"}
 """Verbs that need no job, run or folder of planes."""
 
 
-@pytest.mark.parametrize("arguments", [["--help"], *([verb, "--help"] for verb in VERBS)])
+@pytest.mark.parametrize("arguments", [["--help"], *([*verb.split(), "--help"] for verb in VERBS)])
 def test_help_imports_neither_casa_nor_anything_heavy(arguments: list[str]) -> None:
     code = (
         "import sys\nfrom ccip_batch.cli import main\n"
@@ -95,9 +95,17 @@ def test_a_folder_without_products(tmp_path: Path, verb: str, code: int, says: s
     assert "Traceback" not in done.stderr and not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("verb", verbs_with("CAMPAIGN"))
+def test_a_folder_that_is_no_campaign(tmp_path: Path, verb: str) -> None:
+    more = {"campaign throttle": ["3"], "campaign retry": ["--failed"]}.get(verb, [])
+    done = ccip_batch(*verb.split(), tmp_path, *more)
+    assert done.returncode == 12 and "has no campaign.yaml" in done.stderr
+    assert "Traceback" not in done.stderr and not any(tmp_path.iterdir())
+
+
 def test_every_verb_is_tried_on_what_is_not_there() -> None:
-    """The three tests above know what a verb reads by what its help calls it."""
-    tried = verbs_with("RUN", "JOB.yaml", "RUN_OR_PRODUCTS", "RUN_OR_FOLDER")
+    """The four tests above know what a verb reads by what its help calls it."""
+    tried = verbs_with("RUN", "JOB.yaml", "RUN_OR_PRODUCTS", "RUN_OR_FOLDER", "CAMPAIGN")
     assert set(tried) == set(VERBS) - READS_NOTHING
 
 
@@ -108,7 +116,11 @@ def test_the_next_command_is_called_as_this_one_was(tmp_path: Path) -> None:
     script.parent.mkdir()
     script.write_text(f"#!{sys.executable}\nfrom ccip_batch.cli import main\nmain()\n")
     script.chmod(0o755)
-    path = os.environ["PATH"]
+    tools = tmp_path / "tools"  # only where jobs can be submitted is `submit` what comes next
+    tools.mkdir()
+    (tools / "condor_submit_dag").write_text("#!/bin/sh\n")
+    (tools / "condor_submit_dag").chmod(0o755)
+    path = f"{tools}:{os.environ['PATH']}"
     for called, places in (
         (["bin/ccip-batch"], path),
         (["ccip-batch"], f"{script.parent}:{path}"),

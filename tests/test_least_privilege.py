@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.campaigns import simulated_campaign
 from helpers.input_files import make_job
 from helpers.simulated_runs import SECRET, ccip_batch
 from helpers.verbs import VERBS
@@ -60,6 +61,20 @@ def test_a_secret_of_the_environment_is_nowhere(finished: Path) -> None:
 
 
 CALLS: dict[str, tuple[str, int]] = {
+    "campaign cancel": ("CAMPAIGN", 0),
+    "campaign explain": ("CAMPAIGN", 0),
+    "campaign hold": ("CAMPAIGN", 0),
+    "campaign init": ("DATA --out NEW/new", 0),
+    "campaign plan": ("CAMPAIGN", 10),
+    "campaign release": ("CAMPAIGN", 0),
+    "campaign report": ("CAMPAIGN", 0),
+    "campaign resume": ("CAMPAIGN", 12),
+    "campaign retry": ("CAMPAIGN --failed", 0),
+    "campaign run": ("CAMPAIGN", 20),
+    "campaign status": ("CAMPAIGN --json", 0),
+    "campaign submit": ("CAMPAIGN", 12),
+    "campaign throttle": ("CAMPAIGN 3", 0),
+    "campaign validate": ("CAMPAIGN", 10),
     "cancel": ("RUN", 0),
     "cube": ("RUN --out NEW/cubes", 0),
     "explain": ("RUN", 0),
@@ -82,12 +97,15 @@ CALLS: dict[str, tuple[str, int]] = {
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_verbs_tell_no_secret(small_job: Path, finished: Path, tmp_path: Path, verb: str) -> None:
-    places = {"RUN": tmp_path / "run", "JOB": small_job, "NEW": tmp_path}
-    shutil.copytree(finished, places["RUN"], ignore=shutil.ignore_patterns("work", "casa_home"), symlinks=True)
+    places = {"RUN": tmp_path / "run", "JOB": small_job, "NEW": tmp_path, "DATA": small_job.parent}
+    places["CAMPAIGN"] = simulated_campaign(tmp_path / "campaign", small_job, ["v1"])
+    (tmp_path / "campaign" / "lists" / "v1.list").unlink()
+    if "RUN" in CALLS[verb][0]:
+        shutil.copytree(finished, places["RUN"], ignore=shutil.ignore_patterns("work", "casa_home"), symlinks=True)
     call, code = CALLS[verb]
     for name, place in places.items():
         call = call.replace(name, str(place))
-    done = ccip_batch(verb, *call.split(), AWS_SECRET_ACCESS_KEY=SECRET, PATH="/nowhere")
+    done = ccip_batch(*verb.split(), *call.split(), AWS_SECRET_ACCESS_KEY=SECRET, PATH="/nowhere")
     assert done.returncode == code, done.stderr
     assert SECRET not in done.stdout + done.stderr
     assert [name for name, content in contents(tmp_path) if SECRET.encode() in content] == []

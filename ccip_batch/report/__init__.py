@@ -6,12 +6,12 @@ plots and pictures that `publish` made; `text` returns the verdict and the table
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from ccip_batch.report.facts import gather
+from ccip_batch.report.replacing import replace_folder
 from ccip_batch.run.gathering import REPORT, report_archive
 from ccip_batch.run.run import Run
 from ccip_batch.run.unpacking import unpack
@@ -67,24 +67,8 @@ def _write_again(run: Run, folder: Path) -> None:
 
 
 def _replace(run: Run, make: Callable[[Path], None]) -> Path:
-    partial = run.folder.path / f".report.{os.getpid()}.part"
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        make(partial)
-        _put(partial, run.folder.report)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    replace_folder(run.folder.report, make)
     return run.folder.report / "index.html"
-
-
-def _put(new: Path, place: Path) -> None:
-    """Rename a folder into place; the old one is moved aside first and then removed."""
-    old = place.with_name(f".{place.name}.{os.getpid()}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if place.exists():
-        place.rename(old)
-    new.rename(place)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def text(run: Run) -> str:

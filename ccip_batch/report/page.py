@@ -58,15 +58,22 @@ def write_page(facts: RunFacts, drawings: Drawings, folder: Path) -> None:
         "round": ROUND,
         "pb_levels": PB_LEVELS,
     }
-    for name in ("style.css", "report.js"):
-        (folder / name).write_bytes((files("ccip_batch.report") / "templates" / name).read_bytes())
-    page = _environment().get_template("index.html.j2").render(content)
+    copy_assets(folder, "style.css", "report.js")
+    page = environment().get_template("index.html.j2").render(content)
     (folder / "index.html").write_text(page, encoding="utf-8")
 
 
-def _environment() -> jinja2.Environment:
+def copy_assets(folder: Path, *names: str, package: str = "ccip_batch.report") -> None:
+    """Copy files that lie beside the templates of a package into the folder of a page."""
+    for name in names:
+        (folder / name).write_bytes((files(package) / "templates" / name).read_bytes())
+
+
+def environment(*packages: str) -> jinja2.Environment:
+    """For filling templates: of these packages, or else those of this one, whose macros serve all."""
+    loaders = [jinja2.PackageLoader(package) for package in (*packages, "ccip_batch.report")]
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("ccip_batch.report"),
+        loader=jinja2.ChoiceLoader(loaders),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

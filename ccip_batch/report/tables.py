@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from ccip_batch.cube.noise import MAD_TO_SIGMA
 
+FloatArray = npt.NDArray[np.float64]
 LEVELS = (3, 4, 5, 6)
 """Robust standard deviations from the median over the planes at which a value is shaded, as NRAO's are."""
 WORST = LEVELS[-1]
@@ -46,21 +48,32 @@ def number(value: float | None, form: str = ".3g", scale: float = 1.0) -> Cell:
 def shade(cells: Sequence[Cell], scales: Sequence[float] | None = None) -> list[Cell]:
     """Mark the cells whose number, times its scale if scales are given, is far from the median of all."""
     scales = scales or [1.0] * len(cells)
-    values = {i: cell.sort * scales[i] for i, cell in enumerate(cells) if isinstance(cell.sort, int | float)}
-    if len(values) < _MIN_PLANES:
-        return list(cells)
-    array = np.array(list(values.values()), float)
-    median = float(np.median(array))
-    sigma = float(MAD_TO_SIGMA * np.median(np.abs(array - median)))
-    if sigma <= 1e-9 * max(abs(median), 1e-30):
-        return list(cells)
+    numbers = [
+        cell.sort * scale if isinstance(cell.sort, int | float) else math.nan
+        for cell, scale in zip(cells, scales, strict=True)
+    ]
     marked = list(cells)
-    for index, value in values.items():
-        deviation = (value - median) / sigma
-        level = max((level for level in LEVELS if abs(deviation) >= level), default=0)
-        tip = f"{deviation:+.1f} sigma from the median of the planes" if level else cells[index].tip
-        marked[index] = replace(cells[index], level=level, tip=tip, deviation=deviation)
+    for index, deviation in enumerate(deviations(np.array(numbers, float)).tolist()):
+        if deviation and math.isfinite(deviation):
+            level = max((level for level in LEVELS if abs(deviation) >= level), default=0)
+            tip = f"{deviation:+.1f} sigma from the median of the planes" if level else cells[index].tip
+            marked[index] = replace(cells[index], level=level, tip=tip, deviation=deviation)
     return marked
+
+
+def deviations(values: FloatArray, least: float = 0.0) -> FloatArray:
+    """How many robust standard deviations each value lies from the median; NaN stays NaN.
+
+    All are 0 if the values do not show what is usual: too few, or most of them equal. least: the smallest standard
+    deviation that counts as one.
+    """
+    known = values[np.isfinite(values)]
+    none = np.where(np.isfinite(values), 0.0, np.nan)
+    if len(known) < _MIN_PLANES:
+        return none
+    median = float(np.median(known))
+    sigma = max(least, float(MAD_TO_SIGMA * np.median(np.abs(known - median))))
+    return none if sigma <= 1e-9 * max(abs(median), 1e-30) else (values - median) / sigma
 
 
 def limits(value: float | None, bounds: Sequence[float], below: bool) -> int:

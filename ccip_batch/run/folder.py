@@ -78,6 +78,8 @@ class RunFolder:
         """What the pool's event logs tell of the nodes."""
         self.part = self.path / ".part"
         """Exists in the sandbox of a node: of what other nodes left, only what that node needs is here."""
+        self.tidied = self.path / "tidied"
+        """Exists when the run is done and its nodes were removed."""
         self.products = self.path / "products"
         self.report = self.path / "report"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccip_batch.errors import ConfigError
+from ccip_batch.errors import ConfigError, RunFolderError
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.run.failures import NodeFailure, read_failure
 from ccip_batch.run.fingerprint import of_node, read_inputs
@@ -31,6 +31,14 @@ class Run:
         folder = RunFolder.existing(folder) if isinstance(folder, Path) else folder
         job = folder.read_job()
         return cls(folder, job, build_graph(job.groups), read_inputs(folder))
+
+    def refuse_tidied(self) -> None:
+        """Raise RunFolderError if the run is done, and its nodes were removed."""
+        if self.folder.tidied.exists():
+            raise RunFolderError(
+                f"{self.folder.path} is done and was tidied: its products are in {self.folder.products.resolve()}"
+                + (f", its report is {report}." if (report := self.folder.report / "index.html").is_file() else ".")
+            )
 
     def named(self, name: str) -> Node:
         """A node by its name. Raises ConfigError, listing the nodes, if the name is unknown."""

@@ -34,8 +34,8 @@ from ccip_batch.simulate.presets import Preset, resolve
 from ccip_batch.simulate.sky import REFERENCE_FREQUENCY
 from ccip_batch.simulate.visibilities import PHASE_RMS, SEFD, Interference, fill, phase_errors
 
-CC_NAME = "VLASS2.1.cc.T00t00.J133336+164404.06.2048.v1"
-"""The imagename of CCIP_parameter.list."""
+CC_NAME = "VLASS2.1.cc.T00t00.J133336+164404.06.2048.v{seed}"
+"""The imagename of CCIP_parameter.list; each seed has its own, so that several can be squares of a campaign."""
 Progress = Callable[[str], None]
 PROGRESS_MARK = "progress: "
 """What a line of progress of the CASA process begins with."""
@@ -130,17 +130,18 @@ def make(preset: Preset, seed: int, progress: Progress) -> None:
     finished.mkdir()
     pack(products, finished / "reimaging_resources.tgz")
     Path(f"{ROOT}.ms").rename(finished / f"{ROOT}.ms")
-    _write_lists(finished, preset)
+    _write_lists(finished, preset, seed)
     truth = _truth(preset, seed, start, fields, phases, fractions, bursts)
     (finished / "truth.json").write_text(json.dumps(truth, indent=1) + "\n")
     (finished / "job.yaml").write_text(_job(preset))
 
 
-def _write_lists(folder: Path, preset: Preset) -> None:
+def _write_lists(folder: Path, preset: Preset, seed: int) -> None:
     size = f"imsize=[{preset.pixels}, {preset.pixels}]\ncell=['{preset.cell:g}arcsec']\n"
     groups = ",".join(repr(group) for group in preset.groups)
+    name = CC_NAME.format(seed=seed)
     (folder / "CCIP_parameter.list").write_text(
-        f"imagename={CC_NAME!r}\nphasecenter={PHASE_CENTRE_TEXT!r}\nimaging_mode='VLASS-SE-CUBE'\n{size}"
+        f"imagename={name!r}\nphasecenter={PHASE_CENTRE_TEXT!r}\nimaging_mode='VLASS-SE-CUBE'\n{size}"
         f"niter={preset.niter}\nspw=[{groups}]\n"
     )
     spws = ",".join(str(spw) for spw in preset.spws)

@@ -52,7 +52,11 @@ def verify(source: Path) -> Verification:
     """
     found = Verification()
     if (source / "job.resolved.yaml").is_file():
-        _verify_run(Run.read(source), found)
+        run = Run.read(source)
+        if run.folder.tidied.exists():
+            _verify_products(run.folder.products, found)
+        else:
+            _verify_run(run, found)
     elif (source / CHECKSUMS).is_file():
         _verify_products(source, found)
     else:

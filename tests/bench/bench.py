@@ -1,12 +1,13 @@
 """Measurements, each a ratio of two things run side by side. Nothing passes or fails here.
 
-    python tests/bench/bench.py [a b plane512 plane2048 plane6250 restore d model report cube help image ...]
+    python tests/bench/bench.py [a b plane512 plane2048 plane6250 restore d model report cube help campaign image ...]
 
 a: CPU outside CASA as a share of a run of four planes of 512 pixels. b: these on two workers against one. plane512,
 plane2048, plane6250 (an hour; only if named): a plane against bare CASA calls of a plain script. restore: the same for
 stages 1 to 6. d: a plane of 6250 pixels against the estimate (only if named).
 model: what memory and time depend on. report: what the report of 16 planes costs. cube: cubes against CASA's imsmooth
-and imregrid. help: the CLI's start against an empty Python's. image: start of the image that `make image` built,
+and imregrid. help: the CLI's start against an empty Python's. campaign: `campaign plan` and `status` by the number of
+squares. image: start of the image that `make image` built,
 mounted (only if named).
 """
 
@@ -26,6 +27,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import bench_cube
+from bench_campaign import bench_campaign
 from bench_model import bench_model
 from bench_report import bench_report
 from bench_speed import SIZES, bench_plane, bench_restore
@@ -134,6 +136,8 @@ def main(chosen: Sequence[str]) -> None:
         bench_help()
     if "image" in chosen:
         bench_image()
+    if "campaign" in chosen:
+        bench_campaign(fresh)
     if "cube" in chosen:
         bench_cube.main([])
     if "model" in chosen:
@@ -152,4 +156,4 @@ def main(chosen: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["plane512", "plane2048", "restore", "a", "b", "model", "report", "cube", "help"])
+    main(sys.argv[1:] or ["plane512", "plane2048", "restore", "a", "b", "model", "report", "cube", "help", "campaign"])

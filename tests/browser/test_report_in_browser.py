@@ -9,34 +9,13 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from helpers.opened_pages import LOOKS, SHOTS, Browser, Opened, expect
 from helpers.report_runs import failed_restore, under_way
-from helpers.simulated_runs import ROOT, ccip_batch
-
-pytest.importorskip("playwright", reason="run tests/browser/setup.sh")
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from helpers.simulated_runs import ccip_batch
 
 pytestmark = pytest.mark.browser
-
-AXE = ROOT / "build" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
-SHOTS = ROOT / "build" / "browser" / "screenshots"
-LOOKS: dict[str, dict[str, Any]] = {
-    "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}},
-    "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 900}},
-    "phone": {"color_scheme": "light", "viewport": {"width": 390, "height": 844}},
-}
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    assert path, "run tests/browser/setup.sh"
-    with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="session")
@@ -53,33 +32,6 @@ def runs(small_job: Path, finished: Path, tmp_path_factory: pytest.TempPathFacto
         shutil.copytree(running / "nodes", running.parent / "kept" / "nodes", ignore=lambda _, names: {"work", "out"})
     assert ccip_batch("report", failed).returncode == 0
     yield {"good": good, "failed": failed, "under_way": running.parent / "kept"}
-
-
-class Opened:
-    """A page, and what it complained of."""
-
-    def __init__(self, browser: Browser, run: Path, look: str) -> None:
-        self.complaints: list[str] = []
-        self.context = browser.new_context(**LOOKS[look])
-        self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(300_000)  # a slow machine is no failure
-        self.page.on("console", lambda message: self.complaints.append(f"console: {message.text}"))
-        self.page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
-        self.page.on("requestfailed", lambda request: self.complaints.append(f"missing: {request.url}"))
-        self.page.on("request", self._no_network)
-        self.page.goto((run / "report" / "index.html").as_uri())
-
-    def _no_network(self, request: Any) -> None:
-        if not request.url.startswith(("file:", "data:")):
-            self.complaints.append(f"network: {request.url}")
-
-    def show_all(self) -> None:
-        """Open all details and load all pictures."""
-        self.page.evaluate("""() => {
-            for (const part of document.querySelectorAll("details")) part.open = true;
-            for (const image of document.images) image.loading = "eager";
-        }""")
-        self.page.wait_for_function("() => [...document.images].every((i) => i.complete || !i.src)")
 
 
 @pytest.fixture(params=["good", "failed", "under_way"])
@@ -125,10 +77,7 @@ def test_accessibility_and_looks(browser: Browser, runs: dict[str, Path], name: 
     opened.page.wait_for_function("() => [...document.images].every((i) => i.complete || !i.src)")
     opened.page.screenshot(path=SHOTS / f"{name}-{look}.png", full_page=True)
     opened.show_all()
-    opened.page.add_script_tag(path=AXE)
-    violations = opened.page.evaluate("() => axe.run(document, { preload: false }).then((r) => r.violations)")
-    told = [f"{v['id']}: {v['help']}: {[n['target'] for n in v['nodes'][:3]]}" for v in violations]
-    assert not told
+    assert not opened.barriers()
     width = opened.page.evaluate("() => document.documentElement.scrollWidth")
     assert width <= LOOKS[look]["viewport"]["width"]
     assert not opened.complaints
@@ -214,10 +163,7 @@ def test_other_pictures_and_the_large_view_by_keyboard(good: Opened) -> None:
     good.page.wait_for_function("() => [...document.querySelectorAll('#viewer img')].every((i) => i.naturalWidth)")
     SHOTS.mkdir(parents=True, exist_ok=True)
     good.page.screenshot(path=SHOTS / "good-large-view.png")
-    good.page.add_script_tag(path=AXE)
-    assert not good.page.evaluate(
-        "() => axe.run('#viewer', { preload: false }).then((r) => r.violations.map((v) => v.id))"
-    )
+    assert not good.barriers("#viewer")
     good.page.keyboard.press("ArrowRight")
     expect(viewer).to_contain_text("Stokes U")
     good.page.keyboard.press("ArrowDown")

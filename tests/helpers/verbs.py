@@ -6,7 +6,17 @@ import click
 
 from ccip_batch.cli import main
 
-VERBS = tuple(sorted(main.commands))
+
+def _commands(group: click.Group, before: str = "") -> dict[str, click.Command]:
+    """The verbs by name; those of a group are named after it: `campaign status`."""
+    found: dict[str, click.Command] = {}
+    for name, command in group.commands.items():
+        found |= _commands(command, f"{name} ") if isinstance(command, click.Group) else {before + name: command}
+    return found
+
+
+_COMMANDS = _commands(main)
+VERBS = tuple(sorted(_COMMANDS))
 
 
 def verbs_with(*what: str) -> list[str]:
@@ -20,4 +30,4 @@ def arguments_of(verb: str) -> list[str]:
 
 
 def _arguments(verb: str) -> list[click.Argument]:
-    return [one for one in main.commands[verb].params if isinstance(one, click.Argument)]
+    return [one for one in _COMMANDS[verb].params if isinstance(one, click.Argument)]

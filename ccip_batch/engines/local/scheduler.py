@@ -198,7 +198,7 @@ def run_local(run: Run, observer: Observer, workers: int | None = None, memory: 
             "there are; set execution.memory higher, use a larger machine, or a smaller imaging.imsize."
         )
     workers = workers or machine_cores()
-    with _recorded(run.folder), _stop_signals() as stopped:
+    with _recorded(run.folder), stop_signals() as stopped:
         return _Engine(run, observer, workers, limit, stopped).loop()
 
 
@@ -215,7 +215,7 @@ def _recorded(run: RunFolder) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
+def stop_signals() -> Iterator[Callable[[], bool]]:
     """Gives what tells whether SIGTERM or SIGINT came, SIGINT also where a shell in the background has it ignored.
 
     They are noted only: an exception raised anywhere can leave subprocess with a lock that nobody gives back.

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import errno
-import functools
 import json
 import shlex
-import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ccip_batch import __version__, processes
-from ccip_batch.errors import CcipError, ConfigError, ExitCode, says_disk_is_full
+from ccip_batch.cli.campaign import campaign
+from ccip_batch.cli.ending import command, explained
+from ccip_batch.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
     from ccip_batch.run.run import Run
@@ -37,51 +34,6 @@ _CONTAINER = click.option(
 )
 
 
-def _explained(function: Callable[..., int | None]) -> Callable[..., None]:
-    """End with the exit code. Failures with an explanation are printed without a traceback. RUN is opened here."""
-
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> None:
-        try:
-            if "run" in kwargs:
-                from ccip_batch.run.run import Run
-
-                kwargs["run"] = Run.read(kwargs["run"])
-            code = function(*args, **kwargs) or 0
-        except CcipError as error:
-            click.echo(f"ccip-batch: {error}", err=True)
-            code = error.exit_code
-        except OSError as error:
-            if says_disk_is_full(error):
-                right = f"the disk is full: {error}. Make room and give the same command again."
-                code = ExitCode.RESOURCES
-            elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) and error.filename:
-                right = f"{error.filename}: {(error.strerror or '').lower()}. Name a place that you may write to."
-                code = ExitCode.RUN_FOLDER
-            else:
-                raise
-            click.echo(f"ccip-batch: {right}", err=True)
-        except KeyboardInterrupt:
-            click.echo("ccip-batch: stopped; give the same command again to continue", err=True)
-            code = ExitCode.INTERRUPTED
-        sys.exit(int(code))
-
-    return wrapper
-
-
-def _command(*words: str | Path) -> str:
-    """A command line that starts this program in the same way as the present one."""
-    program = sys.argv[0]
-    on_path = shutil.which("ccip-batch")
-    if Path(program).name == "__main__.py":
-        called = [sys.executable, "-m", "ccip_batch"]
-    elif on_path and Path(on_path).absolute() == Path(program).absolute():
-        called = ["ccip-batch"]
-    else:
-        called = [program]
-    return shlex.join([*called, *map(str, words)])
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="ccip-batch")
 def main() -> None:
@@ -92,6 +44,10 @@ def main() -> None:
     30 out of memory or disk, 31 failure inside CASA, 85 checkpointed, 130 interrupted.
     """
     processes.keep_others_from_writing()
+    processes.die_with_parent()
+
+
+main.add_command(campaign)
 
 
 @main.command()
@@ -100,7 +56,7 @@ def main() -> None:
 @click.option("--workers", type=click.IntRange(min=1), help="How many nodes run side by side. Default: one per core.")
 @_CONTAINER
 @_SET
-@_explained
+@explained
 def run(job: Path, run_dir: Path | None, workers: int | None, container: str | None, overrides: tuple[str, ...]) -> int:
     """Run a job on this machine; in an existing run folder, continue where it stopped."""
     from ccip_batch.verbs.run import run_job
@@ -124,7 +80,7 @@ def _with_container(overrides: tuple[str, ...], container: str | None) -> tuple[
 @_RUN_DIR
 @_CONTAINER
 @_SET
-@_explained
+@explained
 def validate(job: Path, run_dir: Path | None, container: str | None, overrides: tuple[str, ...]) -> int:
     """Check a job config, all its inputs and its image without running a node."""
     from ccip_batch.verbs.prepare import validate as validate_job
@@ -135,7 +91,7 @@ def validate(job: Path, run_dir: Path | None, container: str | None, overrides: 
 @main.command()
 @_RUN
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-@_explained
+@explained
 def status(run: Run, as_json: bool) -> int:
     """Show the state of every node of a run."""
     from ccip_batch.verbs.status import show_status
@@ -147,15 +103,19 @@ def status(run: Run, as_json: bool) -> int:
 @_JOB
 @_RUN_DIR
 @_SET
-@_explained
+@explained
 def plan(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
     """Write a run folder with a DAG for `condor_submit_dag ccip.dag`. Needs neither CASA nor a pool."""
+    from ccip_batch.engines.htcondor.doubts import can_submit
     from ccip_batch.verbs import plan as planning
 
     run = planning.plan(job, overrides, run_dir)
     planning.show_forecast(run)
     there = shlex.quote(str(run.folder.dag))
-    click.echo(f"Planned. Next: {_command('submit', run.folder.path)}, or: cd {there} && condor_submit_dag ccip.dag")
+    if not can_submit():
+        click.echo(f"Planned, to be read: {there}")
+        return ExitCode.DONE
+    click.echo(f"Planned. Next: {command('submit', run.folder.path)}, or: cd {there} && condor_submit_dag ccip.dag")
     return ExitCode.DONE
 
 
@@ -163,7 +123,7 @@ def plan(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
 @_JOB
 @_RUN_DIR
 @_SET
-@_explained
+@explained
 def submit(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
     """Plan a job and submit it to the pool. JOB may also be a run folder that is already planned."""
     from ccip_batch.run.run import Run
@@ -180,7 +140,7 @@ def submit(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
 
 @main.command()
 @click.argument("folder", type=_PATH, metavar="RUN")
-@_explained
+@explained
 def cancel(folder: Path) -> int:
     """Remove a run from the pool's queue; it can be resumed."""
     from ccip_batch.run.folder import RunFolder
@@ -191,7 +151,7 @@ def cancel(folder: Path) -> int:
 
 @main.command()
 @_RUN
-@_explained
+@explained
 def resume(run: Run) -> int:
     """Submit the unfinished part of a run again: failed nodes and everything that waits for them."""
     from ccip_batch.verbs import submit
@@ -202,7 +162,7 @@ def resume(run: Run) -> int:
 @main.command()
 @_RUN
 @click.argument("name", metavar="NODE")
-@_explained
+@explained
 def retry(run: Run, name: str) -> int:
     """Submit one node of a run again, with everything that comes after it."""
     from ccip_batch.verbs import submit
@@ -213,7 +173,7 @@ def retry(run: Run, name: str) -> int:
 @main.command()
 @_RUN
 @click.argument("name", metavar="[NODE]", required=False)
-@_explained
+@explained
 def explain(run: Run, name: str | None) -> int:
     """Explain each node that failed, is held or finds no machine: the cause, and the command that repeats it here."""
     from ccip_batch.verbs.explain import explain as explain_run
@@ -224,7 +184,7 @@ def explain(run: Run, name: str | None) -> int:
 @main.command()
 @_RUN
 @click.option("--text", "as_text", is_flag=True, help="Print the verdict and the table of planes; write nothing.")
-@_explained
+@explained
 def report(run: Run, as_text: bool) -> int:
     """Write RUN/report/index.html, at any time: also while a run is under way or after it has failed."""
     from ccip_batch import report as run_report
@@ -235,7 +195,7 @@ def report(run: Run, as_text: bool) -> int:
 
 @main.command()
 @click.argument("source", type=_PATH, metavar="RUN_OR_PRODUCTS")
-@_explained
+@explained
 def verify(source: Path) -> int:
     """Compute all checksums of a run, or of a copied products folder, and list what differs. Needs no CASA."""
     from ccip_batch.verbs.verify import show_verification
@@ -246,7 +206,7 @@ def verify(source: Path) -> int:
 @main.command()
 @click.argument("folder", type=_PATH, metavar="RUN")
 @click.argument("name", metavar="NODE")
-@_explained
+@explained
 def node(folder: Path, name: str) -> int:
     """Run one node of a run folder. Engines call this; it also repeats a node by hand."""
     from ccip_batch.nodes.supervisor import main as node_main
@@ -267,19 +227,19 @@ def node(folder: Path, name: str) -> int:
 @click.option("--channels", type=click.IntRange(min=2), help="Channels per spw (preset custom).")
 @click.option("--fields", type=click.IntRange(min=1), help="Fields of the mosaic (preset custom).")
 @click.option("--pixels", type=click.IntRange(min=64), help="Pixels along a side of the images (preset custom).")
-@_explained
+@explained
 def simulate(folder: Path, preset: str, seed: int, **size: int | None) -> int:
     """Write a simulated PIMS, its SE-CONT products and a ready job.yaml into a new folder. Needs CASA."""
     from ccip_batch.simulate import simulate as write_simulation
 
     given = {key: value for key, value in size.items() if value is not None}
     job = write_simulation(folder, preset, seed, lambda line: click.echo(line, err=True), **given)
-    click.echo(f"Wrote {folder}. Next: {_command('run', job)}")
+    click.echo(f"Wrote {folder}. Next: {command('run', job)}")
     return ExitCode.DONE
 
 
 @main.command()
-@_explained
+@explained
 def schema() -> int:
     """Print the JSON schema of the job config, for editors."""
     from ccip_batch.job.options_page import schema as config_schema
@@ -304,7 +264,7 @@ def schema() -> int:
     help="How planes are moved to the nominal grid: as in the .com files, or without loss.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing cubes.")
-@_explained
+@explained
 def cube(source: Path, out: Path, beam: str | None, spw: tuple[str, ...], **options: Any) -> int:
     """Make I, Q and U cubes of a run, or of a folder of archive planes. Needs no CASA."""
     from ccip_batch.cube.beams import parse_beam
@@ -322,7 +282,7 @@ def cube(source: Path, out: Path, beam: str | None, spw: tuple[str, ...], **opti
 @click.option("--plot", "picture", type=_PATH, help="Draw the spectra too (PNG, PDF or SVG).")
 @click.option("--common-beam", is_flag=True, help="Convolve to the common beam of the kept planes first.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing table.")
-@_explained
+@explained
 def extract(
     source: Path,
     position: tuple[str, ...],
