@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     other = Path("/dev/shm")
     if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("there is no second disk")
-    folder = other / f"ccip-test-{tmp_path.name}"
+    folder = other / f"ccip-test-{uuid.uuid4().hex}"
     yield folder / "a"
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -107,12 +107,17 @@ def test_restored_data_are_not_touched_because_resources_are_missing(
     resolved = yaml.safe_load((finished / "job.resolved.yaml").read_text())
     names = patterns(resolved["root"], resolved["continuum_imagename"]).values()
     archive = make_archive(tmp_path / "r.tgz", [name.replace("*", "s1") for name in list(names)[1:]])
-    before = {path: path.stat().st_mtime_ns for path in finished.glob("nodes/restore/*")}
+
+    def times() -> dict[Path, int]:
+        """But of CASA's log: tests that repeat parts of this node write to it."""
+        return {path: path.stat().st_mtime_ns for path in finished.glob("nodes/restore/*") if path.name != "casa.log"}
+
+    before = times()
     job = changed(small_job, tmp_path, inputs__reimaging_resources=str(archive))
     with alone(finished):
         done = ccip_batch("run", job, "--run-dir", finished)
     assert done.returncode == 11 and "tier-1 mask is missing" in done.stderr
-    assert {path: path.stat().st_mtime_ns for path in finished.glob("nodes/restore/*")} == before
+    assert times() == before
 
 
 def test_two_runs_in_one_folder(small_job: Path, finished: Path) -> None:
