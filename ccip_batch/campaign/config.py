@@ -111,11 +111,16 @@ class CampaignFolder:
 
 
 def load_campaign(path: Path) -> Campaign:
-    """Read `campaign.yaml`, or that of a campaign's folder. Raises ConfigError with all that is wrong."""
+    """Read `campaign.yaml`, or that of a campaign's folder.
+
+    Raises ConfigError with all that is wrong, RunFolderError if there is none.
+    """
     if path.is_dir():
         if not (path / NAME).is_file():
             raise RunFolderError(f"{path} is not the folder of a campaign: it has no {NAME}.")
         path = path / NAME
+    if not path.exists():
+        raise RunFolderError(f"{path} is not there. Name the folder of a campaign, or its {NAME}.")
     if path.name != NAME:
         raise RunFolderError(f"{path}: the file of a campaign is called {NAME}; each has a folder of its own.")
     problems: list[Problem] = []

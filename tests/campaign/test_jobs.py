@@ -108,6 +108,11 @@ def test_a_wrong_campaign_config_is_refused_by_key_and_line(tmp_path: Path, text
     assert "campaign.yaml" in str(caught.value)
 
 
+def test_a_campaign_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CcipError, match="nowhere is not there"):
+        load_campaign(tmp_path / "nowhere")
+
+
 def test_a_folder_without_a_campaign_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CcipError, match="has no campaign"):
         load_campaign(tmp_path)

@@ -6,6 +6,7 @@ Run as `python -m ccip_batch.engines.htcondor.dag_scripts VERB RUN ...`; it need
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from ccip_batch import processes
@@ -257,14 +258,19 @@ def main(verb: str, run_folder: str, *arguments: str) -> int:
     raise DataError(f"unknown verb {verb}")
 
 
-if __name__ == "__main__":
+def run_as_script(run: Callable[..., int]) -> int:
+    """Run what DAGMan calls with the words of its command line; gives the exit code, of a failure that is told too."""
     processes.keep_others_from_writing()
     processes.yield_to_others()
     try:
-        sys.exit(main(*sys.argv[1:]))
+        return run(*sys.argv[1:])
     except CcipError as error:
         print(error, file=sys.stderr)
-        sys.exit(int(error.exit_code))
+        return int(error.exit_code)
     except OSError as error:
         print(f"{' '.join(sys.argv[1:])}: {error}", file=sys.stderr)
-        sys.exit(int(ExitCode.RESOURCES))
+        return int(ExitCode.RESOURCES)
+
+
+if __name__ == "__main__":
+    sys.exit(run_as_script(main))

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from ccip_batch import processes
-from ccip_batch.errors import CcipError, ExitCode
+from ccip_batch.engines.htcondor.dag_scripts import run_as_script
 from ccip_batch.verbs.campaign.square import begin_in_pool, end_in_pool
 
 
@@ -23,16 +23,7 @@ def main(verb: str, folder: str, name: str, tile: str, returned: str = "0") -> i
 
 
 if __name__ == "__main__":
-    processes.keep_others_from_writing()
-    processes.yield_to_others()
     # DAGMan may be killed; its next one starts this again
     os.environ[processes.PARENT_VARIABLE] = str(os.getppid())
     processes.die_with_parent()
-    try:
-        sys.exit(main(*sys.argv[1:]))
-    except CcipError as error:
-        print(error, file=sys.stderr)
-        sys.exit(int(error.exit_code))
-    except OSError as error:
-        print(f"{' '.join(sys.argv[1:])}: {error}", file=sys.stderr)
-        sys.exit(int(ExitCode.RESOURCES))
+    sys.exit(run_as_script(main))
