@@ -38,8 +38,5 @@ def main(verb: str, folder: str, name: str, tile: str, returned: str = "0") -> i
 
 
 if __name__ == "__main__":
-    import os
-
-    os.environ[processes.PARENT_VARIABLE] = str(os.getppid())
-    processes.die_with_parent()
+    processes.die_with_this_parent()
     sys.exit(main(*sys.argv[1:]))

@@ -113,7 +113,7 @@ def pixels(folder: Path) -> dict[str, bytes]:
     return {path.name: fits.getdata(path).tobytes() for path in folder.glob("*.fits")}
 
 
-@pytest.mark.parametrize("number", [3, pytest.param(9, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [3, pytest.param(12, marks=pytest.mark.slow)])
 def test_a_campaign_to_its_end(jobs: PoolJobs, number: int) -> None:
     """Bad rows and a square without memory do not stop the others; kills lose nothing; bounds are kept."""
     names = [f"s{index}" for index in range(number)]

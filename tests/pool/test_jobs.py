@@ -260,3 +260,18 @@ def test_schedd_restarted(jobs: PoolJobs) -> None:
     jobs.pool.run("condor_restart", "-schedd", "-fast")
     assert jobs.finish(run) == 0
     jobs.assert_same_products(run)
+
+
+@pytest.mark.alone
+def test_schedd_restarted_at_the_end(jobs: PoolJobs) -> None:
+    """The access point restarts while the report of a run is written: it is written again, and the DAG ends."""
+    run = jobs.plan("ending", "shared", True)
+    slow = '[ "$1" != final ] || { echo it begins >> final.txt; sleep 10; }\n'
+    jobs.edit(run.folder.dag / "ccip-dag.sh", "^exec ", f"{slow}exec ")
+    jobs.ccip("submit", run.folder.path)
+    note = run.folder.dag / "final.txt"
+    jobs.pool.wait_until(note.exists, "the end of the run to begin")
+    jobs.pool.run("condor_restart", "-schedd", "-fast")
+    assert jobs.finish(run) == 0
+    assert note.read_text() == "it begins\n" * 2
+    jobs.assert_same_products(run)

@@ -26,7 +26,7 @@ accounting: {{project: My_Project}}
 urls: {{{data}: "osdf:///ospool/data"}}
 checkpoint_destination: osdf:///ospool/data/checkpoints
 """
-UNUSED = {"checkpoints_to", "environment_here", "python_here"}
+UNUSED = {"checkpoints_to"}
 """What site.sub gives to some of the descriptions only."""
 
 

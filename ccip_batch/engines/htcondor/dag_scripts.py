@@ -260,6 +260,7 @@ def main(verb: str, run_folder: str, *arguments: str) -> int:
 
 def run_as_script(run: Callable[..., int]) -> int:
     """Run what DAGMan calls with the words of its command line; gives the exit code, of a failure that is told too."""
+    processes.die_with_this_parent()  # DAGMan may be killed; its next one starts this again
     processes.keep_others_from_writing()
     processes.yield_to_others()
     try:

@@ -15,6 +15,7 @@ from ccip_batch.job.config import ResolvedJob
 from ccip_batch.job.package_files import data_folder
 from ccip_batch.job.versions import casa_is_installed
 from ccip_batch.nodes.apptainer import is_address
+from ccip_batch.processes import PYTHON_OPTIONS
 from ccip_batch.workflow.graph import build_graph
 
 _LOOK = (
@@ -75,7 +76,7 @@ def _of_python(site: Site) -> Iterator[str]:
 def _missing(site: Site) -> str:
     """What the Python of a profile lacks for a node; empty if nothing, or if it cannot be run here."""
     try:
-        words = [str(site.python), "-c", _LOOK]
+        words = [str(site.python), *PYTHON_OPTIONS, "-c", _LOOK]
         environment = {"PATH": os.defpath, **site.environment}
         done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=_LONGEST_S, cwd="/")
     except (OSError, subprocess.SubprocessError):

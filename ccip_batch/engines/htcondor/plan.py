@@ -13,7 +13,6 @@ from pathlib import Path
 import jinja2
 import yaml
 
-import ccip_batch
 from ccip_batch.engines.htcondor.attempts import ATTEMPTS, Attempt, read_attempt, write_attempt
 from ccip_batch.engines.htcondor.doubts import doubts
 from ccip_batch.engines.htcondor.requests import largest_file_bytes, megabytes, request
@@ -23,7 +22,7 @@ from ccip_batch.errors import ConfigError, ExitCode
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.job.package_files import data_folder
 from ccip_batch.nodes.apptainer import image_complaints, is_address
-from ccip_batch.processes import CHECKPOINT_VARIABLE
+from ccip_batch.processes import CHECKPOINT_VARIABLE, PYTHON_OPTIONS, PYTHON_PATH, python_path
 from ccip_batch.records import write_whole
 from ccip_batch.run.run import Run
 from ccip_batch.workflow import estimates
@@ -88,7 +87,7 @@ def write_plan(run: Run, most_jobs: int | None = None) -> list[str]:
         staging.make_folders()
     for node in run.graph.nodes:  # the name stays: a tar of that name may wait to be unpacked
         write_attempt(run, node.name, Attempt(name=read_attempt(run, node.name).name))
-    for name in ("common.sub", "final.sub", *(f"{kind}.sub" for kind in KINDS)):
+    for name in ("common.sub", *(f"{kind}.sub" for kind in KINDS)):
         shutil.copyfile(data_folder("condor") / name, dag / name)
     variables = planning_variables(site.environment)
     here = _words(variables)
@@ -101,9 +100,8 @@ def write_plan(run: Run, most_jobs: int | None = None) -> list[str]:
         "site": site,
         "container": container and image_address(run, site, container),
         "python": python,
-        "python_here": sys.executable,
+        "python_options": " ".join(PYTHON_OPTIONS),
         "environment": there,
-        "environment_here": here,
         "tars": staging.address,
         "memory_limit": megabytes(site.memory_limit) or _NO_LIMIT_MB,
         "disk_limit": megabytes(site.disk_limit) or _NO_LIMIT_MB,
@@ -114,7 +112,9 @@ def write_plan(run: Run, most_jobs: int | None = None) -> list[str]:
     write_whole(dag / "machines.sub", render("machines.sub.j2", values))
     bound = f"DAGMAN_MAX_JOBS_SUBMITTED = {most_jobs}\n" if most_jobs else ""
     write_whole(dag / CONFIG, _CONFIG + bound)
-    write_script(dag / SCRIPT, DAG_SCRIPTS, "before (pre) and after (post) each node", "plan", variables)
+    write_script(
+        dag / SCRIPT, DAG_SCRIPTS, "before (pre) and after (post) each node, and at the end (final)", "plan", variables
+    )
     write_whole(dag / DAG, _dag_text(render, staging))  # last: with it, the run is planned
     return [*doubts(job, site), *estimates.extrapolated(job)]
 
@@ -145,7 +145,7 @@ def check_site(job: ResolvedJob) -> Site:
     if container is not None and not is_address(container):
         for wrong, right in image_complaints(container):
             raise ConfigError(f"execution.container: {wrong}. {right}")
-    paths = [sys.executable]
+    paths = [sys.executable, *python_path()]
     if container is not None:
         paths.append(container)
     if site.data == "transfer":
@@ -235,9 +235,8 @@ def _templates() -> Callable[[str, Mapping[str, object]], str]:
 
 def planning_variables(given: Mapping[str, str]) -> dict[str, str]:
     """Variables for what runs with the Python that plans: PYTHONPATH too, if this package was found by it."""
-    package = str(Path(ccip_batch.__file__).parents[1])
-    by_path = package in [str(Path(part).absolute()) for part in os.environ.get("PYTHONPATH", "").split(":") if part]
-    return {**({"PYTHONPATH": package} if by_path else {}), **given}
+    needed = python_path()
+    return {**({PYTHON_PATH: os.pathsep.join(needed)} if needed else {}), **given}
 
 
 def _words(variables: Mapping[str, str]) -> str:
@@ -250,10 +249,12 @@ def write_script(path: Path, module: str, when: str, verb: str, variables: Mappi
     when: in words, and verb: of `ccip-batch`, for the reader. variables: of its environment.
     """
     words = [f"export {shlex.quote(f'{name}={value}')}\n" for name, value in sorted(variables.items())]
+    # DAGMan hands on the PYTHONPATH of whoever submitted: one of ours takes its place, or none is heeded
+    options = " ".join(PYTHON_OPTIONS) if PYTHON_PATH in variables else "-I"
     write_whole(
         path,
         f"#!/bin/sh\n# Runs {when}, on the access point. Written by ccip-batch {verb}.\n"
         + "".join(words)
-        + f'exec {shlex.quote(sys.executable)} -m {module} "$@"\n',
+        + f'exec {shlex.quote(sys.executable)} {options} -m {module} "$@"\n',
     )
     path.chmod(0o755)

@@ -98,7 +98,11 @@ class Site(Section):
     )
     container: _Line | None = Field(None, description="Apptainer image; execution.container of the job wins over it.")
     needs_container: Switch = Field(False, description="Whether nodes can run only in a container there.")
-    environment: dict[_Variable, _Value] = Field({}, description="Further environment variables of the nodes.")
+    environment: dict[_Variable, _Value] = Field(
+        {},
+        description="Further environment variables of the nodes. Settings of Python, CASA, matplotlib and OpenMP do "
+        "not reach a node's work; PYTHONPATH does if ccip_batch is in one of its folders.",
+    )
     accounting: Accounting = Field(Accounting(), description="To whom the use of the pool is charged.")
     retries: int = Field(2, strict=True, ge=0, le=10, description="How often DAGMan repeats a node that failed.")
     max_jobs: dict[Kind, Count] = Field({}, description="Nodes of a kind that may be in the queue together.")

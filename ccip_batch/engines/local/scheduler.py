@@ -6,7 +6,6 @@ import contextlib
 import json
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -137,7 +136,7 @@ class _Engine:
             before = self.run.failure(node)
             with folder.supervisor_log.open("w") as log:
                 child = subprocess.Popen(
-                    [sys.executable, "-m", "ccip_batch", "node", str(self.run.folder.path), node.name],
+                    processes.python_module("ccip_batch", "node", str(self.run.folder.path), node.name),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,

@@ -5,11 +5,9 @@ Run as `python -m ccip_batch.verbs.campaign.dag_scripts VERB CAMPAIGN SQUARE TIL
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
-from ccip_batch import processes
 from ccip_batch.engines.htcondor.dag_scripts import run_as_script
 from ccip_batch.verbs.campaign.square import begin_in_pool, end_in_pool
 
@@ -23,7 +21,4 @@ def main(verb: str, folder: str, name: str, tile: str, returned: str = "0") -> i
 
 
 if __name__ == "__main__":
-    # DAGMan may be killed; its next one starts this again
-    os.environ[processes.PARENT_VARIABLE] = str(os.getppid())
-    processes.die_with_parent()
     sys.exit(run_as_script(main))

@@ -27,7 +27,7 @@ from ccip_batch.records import write_whole
 from ccip_batch.run.folder import RunFolder
 from ccip_batch.verbs.campaign.queue import refuse_while_at_work
 from ccip_batch.verbs.check import Findings, check_read
-from ccip_batch.verbs.prepare import check_same_job
+from ccip_batch.verbs.prepare import check_place, check_same_job
 from ccip_batch.workflow.machine import machine_cores
 
 _SHOWN = 100
@@ -199,7 +199,9 @@ def _check_square(campaign: Campaign, square: Square) -> _Row:
         row.products = products_folder(campaign, square)
         if found.resolved is not None:
             row.imagename = found.resolved.imagename
-            check_same_job(RunFolder(campaign.folder.run(square.name, square.tile)), found.resolved)
+            folder = RunFolder(campaign.folder.run(square.name, square.tile))
+            check_place(folder, found.resolved)
+            check_same_job(folder, found.resolved)
     except CcipError as error:
         row.problems.append(Problem(where, "", str(error), kind=type(error)))
     return row

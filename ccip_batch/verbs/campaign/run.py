@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -114,7 +113,7 @@ class _Work:
 
 def _start(campaign: Campaign, square: Square, job: Path, at_once: int) -> _AtWork:
     place = campaign.folder.run(square.name, square.tile)
-    command = [sys.executable, "-m", "ccip_batch", "run", str(job), "--run-dir", str(place), "--set", LOCAL]
+    command = processes.python_module("ccip_batch", "run", str(job), "--run-dir", str(place), "--set", LOCAL)
     if at_once > 1:
         command += ["--workers", str(max(1, machine_cores() // at_once))]
         command += ["--set", f"execution.memory={machine_memory() // at_once}"]

@@ -48,7 +48,7 @@ def begin_in_pool(path: Path, name: str, tile: str) -> None:
         for rescue in (place / "dag").glob("*.rescue*"):
             rescue.unlink()  # what needs not be repeated, the PRE scripts of nodes find out
         _begin_anew(RunFolder(place))
-        run = plan(job, (), place, most_jobs=max(1, bounds.nodes // bounds.squares))
+        run = plan(job, (), place, most_jobs=max(1, bounds.nodes // bounds.squares), look=False)
         wait_for_disk(campaign, name, disk_needed(run.job))
         Journal(folder.journal).write([Entry(name, "at work")])
 
@@ -139,8 +139,9 @@ def failing(folder: CampaignFolder, name: str, tile: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        foreign = ExitCode.RESOURCES if isinstance(error, OSError) else ExitCode.INTERNAL
+        code = error.exit_code if isinstance(error, CcipError) else foreign
         full = isinstance(error, OSError) and says_disk_is_full(error)
-        code = error.exit_code if isinstance(error, CcipError) else ExitCode.RESOURCES if full else ExitCode.INTERNAL
         text = str(error) or type(error).__name__
         word = "disk" if full else cause_word(code, text)
         left = bytes_in(folder.run(name, tile))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import struct
 import subprocess
 import sys
 import venv
 from pathlib import Path
 
 import pytest
-from helpers.input_files import ROOT, make_job
+from helpers.input_files import ROOT, make_job, table_dat
 from helpers.simulated_runs import ccip_batch
 
 from ccip_batch.job.package_files import data_folder
@@ -123,8 +122,7 @@ def test_a_node_larger_than_every_machine_is_refused(tmp_path: Path) -> None:
 def test_beyond_the_measured_range_is_called_extrapolated(tmp_path: Path) -> None:
     job = make_job(tmp_path / "job", execution("nrao"))
     for table, rows in (("", 18 * 20_000), ("SPECTRAL_WINDOW", 18)):
-        head = b"\xbe\xbe\xbe\xbe" + struct.pack(">II5sII", 24, 5, b"Table", 2, rows)
-        (tmp_path / "job" / f"{ROOT}.ms" / table / "table.dat").write_bytes(head)
+        (tmp_path / "job" / f"{ROOT}.ms" / table / "table.dat").write_bytes(table_dat(rows))
     done = ccip_batch("plan", job, "--run-dir", tmp_path / "run")
     assert done.returncode == 0 and "rows a spw; for 20000 it is extrapolated" in done.stderr
 

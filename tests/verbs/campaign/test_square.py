@@ -84,3 +84,10 @@ def test_a_square_that_was_removed_is_told_from_one_that_failed(campaign: Campai
     forget(place(campaign), "publish")
     end(campaign, square, 1)
     assert (entry(campaign).state, entry(campaign).cause) == ("failed", "removed")
+
+
+def test_a_place_that_cannot_be_written_is_no_fault_of_ours(campaign: Campaign, square: Square) -> None:
+    (campaign.folder.path / "archive").write_text("a file where a folder should be")
+    with pytest.raises(OSError, match="archive"):
+        end(campaign, square, 0)
+    assert (entry(campaign).state, entry(campaign).cause) == ("failed", "resources")
