@@ -41,8 +41,8 @@ class Used:
     """Estimated, asked for, measured."""
     disk: tuple[float, float]
     """Asked for, measured (0: it worked on the access point)."""
-    seconds: tuple[float, float]
-    """Estimated, for the major cycles that there were; on a machine, over all its starts, transfers among them."""
+    seconds: tuple[float, float, float]
+    """Estimated; on a machine, over all its starts, transfers among them; that for the major cycles of the estimate."""
     cores: int
     disturbed: bool
     """Whether it was evicted or held, so that work was done twice."""
@@ -63,14 +63,16 @@ def used(run: Run) -> list[Used]:
             continue
         asked = request(run.job, site, node)
         cycles = sum(one.major_cycles for one in result.of(PlaneImages).iterations) + 1 if node.kind == "image" else 0
-        seconds = estimates.seconds(run.job, node) * (cycles / ESTIMATED_CYCLES if cycles else 1)
+        cleaning = sum(stage.elapsed_s for stage in result.stages if stage.name == PlaneImages.stage)
+        more = cleaning * (ESTIMATED_CYCLES / cycles - 1) if cycles else 0.0
+        busy = _busy(log, node.name)
         peak = max(result.usage.peak_memory_bytes, (row.memory_used or 0) * 2**20)
         found.append(
             Used(
                 node,
                 (estimates.memory_bytes(run.job, node, asked.cpus), asked.memory_mb * 2**20, peak),
                 (asked.disk_mb * 2**20, _disk(log, row.job)),
-                (seconds, _busy(log, node.name)),
+                (estimates.seconds(run.job, node), busy, busy + more),
                 asked.cpus,
                 row.evictions > 0 or bool(earlier_holds(run.folder, node)),
                 (row.bytes_received or 0, row.bytes_sent or 0),
@@ -114,7 +116,7 @@ def node_table(run: Run) -> str:
     """
     heads = (
         "node", "number", "memory, GB: estimate", "asked", "measured", "disk, GB: asked", "measured",
-        "minutes: estimate", "on the machine", "GB to it", "GB back",
+        "minutes: estimate", "on the machine", f"for {ESTIMATED_CYCLES} cycles", "GB to it", "GB back",
     )  # fmt: skip
     lines = []
     for kind, nodes in _by_kind(used(run)):
@@ -123,7 +125,7 @@ def node_table(run: Run) -> str:
             [f"{kind} ({cycles} major cycles)" if cycles else kind, str(len(nodes))]
             + [f"{max(node.memory[n] for node in nodes) / 1e9:.2f}" for n in range(3)]
             + [f"{max(node.disk[n] for node in nodes) / 1e9:.2f}" for n in range(2)]
-            + [f"{_mean_seconds(nodes, n) / 60:.1f}" for n in range(2)]
+            + [f"{_mean_seconds(nodes, n) / 60:.1f}" for n in range(3)]
             + [f"{sum(node.moved[n] for node in nodes) / 1e9:.2f}" for n in range(2)]
         )
     data = run.job.data
@@ -148,7 +150,7 @@ def extrapolation(run: Run) -> str:
         memory = max(estimates.memory_bytes(whole, node) for node in there)
         measured = max(node.memory[2] / node.memory[0] for node in nodes)
         time = estimates.seconds(whole, there[0]) / 3600
-        there_h = time * nodes[0].cores * _mean_seconds(nodes, 1) / _mean_seconds(nodes, 0)
+        there_h = time * nodes[0].cores * _mean_seconds(nodes, 2) / _mean_seconds(nodes, 0)
         to, back = (sum(node.moved[n] for node in nodes) / len(nodes) for n in range(2))
         if kind == "image":
             to, back = data + (to - data) * more_pixels, back * more_pixels
@@ -199,7 +201,7 @@ def survey(job: ResolvedJob) -> ResolvedJob:
 
 
 def _mean_seconds(nodes: Sequence[Used], which: int) -> float:
-    """Mean of the estimates (0) or of the measured times (1)."""
+    """Mean of the estimates (0), of the measured times (1), or of those for the major cycles of the estimate (2)."""
     calm = [node for node in nodes if not node.disturbed] or nodes
     return sum(node.seconds[which] for node in calm) / len(calm)
 
