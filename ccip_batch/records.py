@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pydantic
@@ -29,12 +31,30 @@ class Model(pydantic.BaseModel):
 def write_whole(path: Path, text: str) -> None:
     """Write a text file that appears under its name only when it is complete and on the disk."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with partial.open("w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("w", encoding="utf-8") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     sync(path.parent)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Where to write a file, with the same ending of its name; it has its own name when the block ends without error.
+
+    Otherwise nothing is left, and what had the name before is still there.
+    """
+    partial = path.with_name(f".{path.stem[:200]}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield partial
+        sync(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def link_or_copy(source: Path, target: Path) -> None:

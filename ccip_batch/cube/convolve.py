@@ -2,7 +2,8 @@
 
 The Gaussian that turns one beam into the other and the interpolation by the shift are both products in the Fourier
 domain, so a plane costs one transform and one back, in single precision. As in CASA, blank pixels count as zero in the
-convolution, stay blank, and blank every pixel that is interpolated from them.
+convolution, stay blank, and blank every pixel that is interpolated from them. Where a shift is not enough, near a pole,
+the convolved plane is resampled by the coordinates of both (`resample`).
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from scipy import fft
 
 from ccip_batch.cube.beams import GaussianBeam, kernel
 from ccip_batch.cube.planes import Plane, celestial
+from ccip_batch.cube.resample import resample
 from ccip_batch.errors import DataError
 
 _REACH = 6.0
 """A kernel is zero beyond this many of its standard deviations (1.5e-8 of its centre)."""
 _STILL = 1e-6
 """A shift smaller than this, in pixels, is rounding and counts as zero."""
+_STRAIGHT = 0.05
+"""A shift that changes by more than this many pixels over the image is not one."""
 
 
 @dataclass(frozen=True)
@@ -66,21 +70,23 @@ class Shift:
     dy: float
     spread: float
     """How far the shift in the corners differs from that in the middle, pixels."""
+    wcs: WCS | None = None
+    """The plane's own, where its pixels lie elsewhere than the shift tells."""
 
 
 def shift_of(wcs: WCS, grid: Grid) -> Shift:
-    """The shift that a position correction makes, in the middle of the grid. Raises DataError if it is more."""
+    """The shift that a position correction makes, in the middle of the grid.
+
+    A correction is an offset of the reference position, and a change of right ascension turns the plane: by some 1e-6
+    radians at middle declinations, where it is a shift to a hundredth of a pixel, and by much more near a pole.
+    """
     rows, columns = grid.shape
     x = np.array([grid.crpix[0] - 1, 0, 0, columns - 1, columns - 1])
     y = np.array([grid.crpix[1] - 1, 0, rows - 1, 0, rows - 1])
     px, py = wcs.all_world2pix(*grid.wcs.all_pix2world(x, y, 0), 0)
     dx, dy = px - x, py - y
-    spread = float(np.nanmax(np.hypot(dx - dx[0], dy - dy[0])))
-    if not spread < 1:
-        raise DataError(
-            f"A plane's grid differs from the cube's by more than a shift ({spread:.1f} pixels in a corner)."
-        )
-    return Shift(float(dx[0]), float(dy[0]), spread)
+    spread = float(np.max(np.hypot(dx - dx[0], dy - dy[0])))
+    return Shift(float(dx[0]), float(dy[0]), spread, None if spread <= _STRAIGHT else wcs)
 
 
 class Transfer:
@@ -88,7 +94,8 @@ class Transfer:
 
     interpolation: `linear` does what CASA's regridding does for the archive's common-beam set. It lowers a point source
     by up to 0.5 f (1 - f) x 8 ln 2 / (beam / cell)^2 for a shift of f pixels in each axis. `exact` shifts by a phase,
-    which loses nothing, but rings by some 1e-2 of the noise next to blank pixels.
+    which loses nothing, but rings by some 1e-2 of the noise next to blank pixels; where a shift is not enough, it takes
+    cubic splines.
     """
 
     def __init__(
@@ -105,8 +112,11 @@ class Transfer:
         scale = np.diag([1 / grid.cdelt[0], 1 / grid.cdelt[1]])  # CDELT1 < 0: columns count westwards
         moments = scale @ moments @ scale
         self._grid, self._shape = grid, shape
+        self._wcs, self._interpolation = shift.wcs, interpolation
         self._ratio = new.area / old.area
-        self._x, self._y = _split(shift.dx), _split(shift.dy)
+        self._x, self._y = (0, 0.0), (0, 0.0)
+        if shift.wcs is None:
+            self._x, self._y = _split(shift.dx), _split(shift.dy)
         margin = math.ceil(_REACH * math.sqrt(float(np.linalg.eigvalsh(moments)[1]))) + 2
         self._padded = tuple(fft.next_fast_len(size + margin, real=True) for size in shape)
         v = fft.fftfreq(self._padded[0]).astype(np.float32)[:, None]
@@ -132,6 +142,10 @@ class Transfer:
         spectrum *= self._transfer
         moved = fft.irfft2(spectrum, self._padded, workers=workers, overwrite_x=True)
         del spectrum
+        if self._wcs is not None:
+            own = moved[: self._shape[0], : self._shape[1]]
+            own[~valid] = np.nan
+            return resample(own, self._wcs, self._grid.wcs, self._grid.shape, self._interpolation)
         out = np.full(self._grid.shape, np.nan, dtype=np.float32)
         # The transform gives the value at plane pixel (i + fraction); it is good where both neighbours are.
         good = _and_next(_and_next(valid, 0, self._y[1]), 1, self._x[1])

@@ -10,22 +10,22 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ccip_batch.cube.beams import BeamReport, GaussianBeam, common_beam, compare_common_beams, kernel
 from ccip_batch.cube.convolve import Grid, Shift, Transfer, nominal_grid, shift_of
 from ccip_batch.cube.noise import scatter
-from ccip_batch.cube.planes import Plane, find_planes, selected_groups
+from ccip_batch.cube.plane_search import selected_groups
+from ccip_batch.cube.planes import Plane, find_planes
 from ccip_batch.cube.write import CubeFile, base_header, free_space, frequency_table
 from ccip_batch.errors import DataError, ResourceError
+from ccip_batch.records import whole_file
 
 SPACING = 128e6
 """Hz between neighbouring spectral windows of one baseband of VLASS."""
 _BASEBANDS = (range(2, 10), range(10, 18))
 _REGULAR = 1e-4
 """A frequency this share of the step off a linear axis is on it."""
-_FAR_OFF = 0.05
-"""A shift that changes by more than this many pixels over the image is worth a warning."""
 
 
 @dataclass(frozen=True)
@@ -99,20 +99,23 @@ def make_cube(
     say = progress or (lambda line: None)
     if options.interpolation not in ("linear", "exact"):
         raise DataError(f"interpolation is linear or exact, not {options.interpolation!r}.")
-    found = find_planes(source, "IQU", options.spws)
-    report, planes, warnings = _choose(found, options.include_rejected)
+    warnings: list[str] = []
+    found = find_planes(source, "IQU", options.spws, warnings.append)
+    report, planes, more = _choose(found, options.include_rejected)
+    warnings += more
     beam = _beam_for(planes, options.beam)
     channels, more = _channels(found, planes, options)
     warnings += more
     grid = nominal_grid(planes)
-    shifts, more = _shifts(planes, grid)
-    warnings += more
+    shifts = {plane.group: shift_of(plane.wcs, grid) for plane in planes}
+    without_rms = [plane.group for plane in planes if plane.rms_window is None]
+    if without_rms:
+        warnings.append("Planes without an rms image: their noise is the scatter (MAD) of the image itself.")
     name = planes[0].imagename
     cubes = {stokes: out / f"{name}.{stokes}.cube.fits" for stokes in "IQU"}
     frequencies, noise = out / f"{name}.frequencies.txt", out / f"{name}.noise.txt"
-    _check_out(
-        out, [*cubes.values(), frequencies, noise], len(channels) * int(np.prod(grid.shape)) * 12, options.overwrite
-    )
+    size = len(channels) * int(np.prod(grid.shape)) * 12
+    _check_out(out, [*cubes.values(), frequencies, noise], size, options.overwrite)
 
     axis = np.array([channel.frequency for channel in channels])
     rms: dict[str, list[tuple[float, float]]] = {stokes: [] for stokes in "IQU"}
@@ -133,24 +136,19 @@ def make_cube(
         for stokes, file in files.items():
             tables = [_planes_table(channels, rms[stokes], shifts)]
             file.finish(tables if options.regular else [frequency_table(axis), *tables])
-    np.savetxt(frequencies, axis, fmt="%.6f")
-    polarised = [float(np.mean([q[1], u[1]])) for q, u in zip(rms["Q"], rms["U"], strict=True)]
-    np.savetxt(noise, polarised, fmt="%.6e")
-    if any(channel.plane and channel.plane.rms_path is None for channel in channels):
-        warnings.append("Planes without an rms image: their noise is the scatter (MAD) of the image itself.")
+        polarised = [float(np.mean([q[1], u[1]])) for q, u in zip(rms["Q"], rms["U"], strict=True)]
+        _write_texts({frequencies: (axis, "%.6f"), noise: (polarised, "%.6e")})
+        for file in files.values():  # once there is nothing more to be written
+            file.put()
     left_out = _left_out(found, planes, options)
     return CubeResult(cubes, frequencies, noise, beam, channels, report, left_out, warnings)
 
 
-def _shifts(planes: list[Plane], grid: Grid) -> tuple[dict[str, Shift], list[str]]:
-    """The shift of each plane, by group, and what to tell the user about them."""
-    shifts = {plane.group: shift_of(plane.wcs, grid) for plane in planes}
-    spread = max(shift.spread for shift in shifts.values())
-    if spread <= _FAR_OFF:
-        return shifts, []
-    return shifts, [
-        f"Position corrections are taken as constant over the image; in the corners they differ by {spread:.2f} pixels."
-    ]
+def _write_texts(columns: Mapping[Path, tuple[ArrayLike, str]]) -> None:
+    """Write a text file for each column of numbers, in a format; all or none."""
+    with ExitStack() as stack:
+        for file, (numbers, form) in [(stack.enter_context(whole_file(path)), what) for path, what in columns.items()]:
+            np.savetxt(file, numbers, fmt=form)
 
 
 def _choose(found: list[Plane], include_rejected: bool) -> tuple[BeamReport, list[Plane], list[str]]:
@@ -163,9 +161,6 @@ def _choose(found: list[Plane], include_rejected: bool) -> tuple[BeamReport, lis
         {plane.group: plane.beam for plane in kept or rejected}, {plane.group: plane.beam for plane in rejected}
     )
     warnings = [report.sentence()] if report.widened_by else []
-    unmarked = [plane.group for plane in found if "VLASSRJ" not in plane.header]
-    if unmarked:
-        warnings.append(f"No VLASSRJ in the planes of spw {', '.join(unmarked)}: taken as kept.")
     return report, found if include_rejected else kept, warnings
 
 
@@ -245,6 +240,8 @@ def _on_linear_axis(channels: list[Channel]) -> list[Channel]:
 
 
 def _check_out(out: Path, files: list[Path], size: int, overwrite: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file; name a folder for the cubes with --out.")
     out.mkdir(parents=True, exist_ok=True)
     there = [path.name for path in files if path.exists()]
     if there and not overwrite:

@@ -65,6 +65,7 @@ def mean_v(
     with CubeFile(out, _header(kept, len(planes) - len(kept), grid, target, scatter(image))) as file:
         file.append(image)
         file.finish()
+        file.put()
 
 
 class _MinMaxRejectedMean:

@@ -15,7 +15,9 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from ccip_batch.cube.convolve import Grid
-from ccip_batch.cube.planes import STOKES_NUMBERS, Plane
+from ccip_batch.cube.plane_header import STOKES_NUMBERS
+from ccip_batch.cube.planes import Plane
+from ccip_batch.cube.spw_ranges import as_ranges
 
 _BLOCK = 2880
 _SAME = (
@@ -61,7 +63,7 @@ def base_header(planes: Sequence[Plane], grid: Grid, stokes: str) -> fits.Header
             header[key] = (choose(dates), first.comments[key] if key in first else "")
     header["VLASSPL"] = (stokes, "VLASS Stokes/polarization parameter")
     header["VLASSRJ"] = (any(plane.rejected for plane in planes), "A rejected plane is in here")
-    header["VLASSSPW"] = (",".join(str(spw) for plane in planes for spw in plane.spws), "Spectral windows used")
+    header["VLASSSPW"] = (as_ranges(spw for plane in planes for spw in plane.spws), "Spectral windows used")
     header["DATE"] = (datetime.datetime.now(datetime.UTC).replace(tzinfo=None).isoformat(timespec="seconds"), "UTC")
     header["ORIGIN"] = f"ccip_batch {importlib.metadata.version('ccip_batch')}" if _installed() else "ccip_batch"
     return header
@@ -92,7 +94,10 @@ def frequency_table(frequencies: NDArray[np.float64]) -> fits.BinTableHDU:
 
 
 class CubeFile:
-    """A FITS file with an image whose planes are appended in order. It has its name only when it is whole."""
+    """A FITS file with an image whose planes are appended in order. It has its name only when it is whole.
+
+    Nothing is left of one that was not given its name.
+    """
 
     def __init__(self, path: Path, header: fits.Header) -> None:
         """header: of the primary HDU, complete but for checksums."""
@@ -113,7 +118,7 @@ class CubeFile:
         self._file.write(data.data)
 
     def finish(self, tables: Sequence[fits.BinTableHDU] = ()) -> None:
-        """Pad, write the checksums and the tables, and give the file its name."""
+        """Pad, write the checksums and the tables."""
         self._file.write(b"\0" * (-(self._file.tell() - self._start) % _BLOCK))
         datasum = _fold(self._sum)
         self._header["DATASUM"] = (str(datasum), "data unit checksum")
@@ -127,6 +132,9 @@ class CubeFile:
             table.add_checksum()
             with self._partial.open("ab") as out:
                 out.write(_table_bytes(table))
+
+    def put(self) -> None:
+        """Give the finished file its name."""
         self._partial.replace(self.path)
 
     def __enter__(self) -> Self:
@@ -135,8 +143,10 @@ class CubeFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        self._partial.unlink(missing_ok=True)
+        try:
+            self._file.close()  # writes the rest, for which there may be no space
+        finally:
+            self._partial.unlink(missing_ok=True)
 
 
 def _table_bytes(table: fits.BinTableHDU) -> bytes:

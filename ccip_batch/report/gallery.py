@@ -186,11 +186,12 @@ class _PlaneWriter:
         files = {"grid": grid_svg(frame)}
         if "pb" in self._previews:
             pb = self._previews.arrays["pb"][0]
-            files["primary beam"] = contour_svg(frame, [(pb, PB_LEVELS, 'stroke="#ff8ad8" stroke-width="2.5"')])
-        masks = [(self._previews.arrays[kind][0], (0.5,), style) for kind, style in _MASKS.items()
-                 if kind in self._previews]  # fmt: skip
+            lines = [(pb, PB_LEVELS, 'stroke="#ff8ad8" stroke-width="2.5"')]
+            files["primary beam"] = contour_svg(frame, lines, self._ratio("pb"))
+        masks = [kind for kind in _MASKS if kind in self._previews]
         if masks:
-            files["masks"] = contour_svg(frame, masks)
+            outlines = [(self._previews.arrays[kind][0], (0.5,), _MASKS[kind]) for kind in masks]
+            files["masks"] = contour_svg(frame, outlines, self._ratio(masks[0]))
         if beam := _beam(self._plane):
             mark = contour_svg(frame, [])
             ellipse = beam_ellipse(frame, beam, (45, frame.height - 70))
@@ -199,6 +200,11 @@ class _PlaneWriter:
             )
         return {name: self._write(f"{self._plane.label}.{name.replace(' ', '_')}.svg", text)
                 for name, text in files.items()}  # fmt: skip
+
+    def _ratio(self, kind: str) -> float:
+        """How many pixels of the image's preview one of another kind's is wide. The last ones may be of fewer."""
+        headers = self._previews.headers
+        return float(headers[kind]["reduced"] / headers["image"]["reduced"])
 
     def _psf_layer(self, values: np.ndarray, name: str) -> dict[str, str]:
         beam = _beam(self._plane)

@@ -251,7 +251,7 @@ class Frame:
 
 
 def grid_svg(frame: Frame) -> str:
-    """Lines of right ascension and declination, labelled."""
+    """Lines of right ascension and declination, labelled; all right ascensions if a pole is in the frame."""
     with_wcs = {key: value for key, value in frame.header.items() if key != "reduced"}
     wcs = WCS(with_wcs).celestial
     height, width = frame.shape
@@ -259,21 +259,29 @@ def grid_svg(frame: Frame) -> str:
     ra, dec = wcs.wcs_pix2world(edge, 0).T
     middle_ra = wcs.wcs_pix2world([[(width - 1) / 2, (height - 1) / 2]], 0)[0][0]
     ra = middle_ra + (ra - middle_ra + 180) % 360 - 180
+    pole = math.copysign(90.0, dec[0])
+    x, y = wcs.wcs_world2pix([[middle_ra, pole]], 0)[0]
+    polar, count, ends = 0 <= x < width and 0 <= y < height, 21, (dec.min(), dec.max())
+    if polar:
+        ends = (dec[np.argmax(np.abs(dec - pole))], pole)
+        dec, ra, count = np.append(dec, pole), middle_ra + np.array([-180.0, 179.0]), 121
     body = []
     for axis, low, high, steps in (
-        (0, ra.min(), ra.max(), [s / 240 for s in (1, 2, 5, 10, 20, 30, 60, 120, 300, 600)]),
+        (0, ra.min(), ra.max(), [s / 240 for s in (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 3600, 7200, 14400)]),
         (1, dec.min(), dec.max(), [m / 3600 for m in (10, 20, 30, 60, 120, 300, 600, 1200, 3600)]),
     ):
         step = next((step for step in steps if (high - low) / step <= 6), steps[-1])
         for value in np.arange(math.ceil(low / step), math.floor(high / step) + 1) * step:
-            along = np.linspace(dec.min(), dec.max(), 21) if axis == 0 else np.linspace(ra.min(), ra.max(), 21)
-            fixed = np.full(21, value)
+            along = np.linspace(*ends, count) if axis == 0 else np.linspace(ra.min(), ra.max() + polar, count)
+            fixed = np.full(count, value)
             world = np.stack([fixed, along], 1) if axis == 0 else np.stack([along, fixed], 1)
             units = frame.to_units(wcs.wcs_world2pix(world, 0))
             body.append(f'<path d="{_path(units)}"/>')
             inside = units[(units[:, 0] > 0) & (units[:, 0] < 1000) & (units[:, 1] > 0) & (units[:, 1] < frame.height)]
             if len(inside):
                 x, y = (inside[0, 0] + 6, frame.height - 12) if axis == 0 else (8, inside[-1, 1] - 6)
+                if polar:  # lines meet, and end anywhere
+                    x, y = min(880.0, inside[0, 0] + 6), min(frame.height - 12, max(24.0, inside[0, 1]))
                 body.append(f'<text x="{x:.0f}" y="{y:.0f}">{_clock(value) if axis == 0 else _degrees(value)}</text>')
     style = (
         '<g fill="none" stroke="#7fe3ff" stroke-opacity=".55" stroke-width="1.2" font-family="sans-serif" '
@@ -283,20 +291,21 @@ def grid_svg(frame: Frame) -> str:
     return _svg(frame, [style, *body, "</g>"])
 
 
-def contour_svg(frame: Frame, layers: Iterable[tuple[Array, Sequence[float], str]]) -> str:
-    """Contours of arrays [y, x] that cover the frame, whatever their shape.
+def contour_svg(frame: Frame, layers: Iterable[tuple[Array, Sequence[float], str]], scale: float | None = None) -> str:
+    """Contours of arrays [y, x] that begin where the frame does.
 
-    layers: an array, its contour levels, and the SVG attributes of the lines.
+    layers: an array, its contour levels, and the SVG attributes of the lines. scale: how many pixels of the frame one
+    of theirs is wide; None: they cover the frame, whatever their shape.
     """
     body = []
     for values, levels, attributes in layers:
         filled = np.pad(np.nan_to_num(values.astype(np.float32)), 1)
         generator = contourpy.contour_generator(z=filled)
-        scale = np.array([frame.shape[1] / values.shape[1], frame.shape[0] / values.shape[0]])
+        ratio = np.array([scale or frame.shape[axis] / values.shape[axis] for axis in (1, 0)])
         paths = []
         for level in levels:
             for line in generator.lines(level):
-                points = (np.asarray(line) - 1 + 0.5) * scale - 0.5
+                points = (np.asarray(line) - 1 + 0.5) * ratio - 0.5
                 paths.append(_path(frame.to_units(points)))
         body.append(f'<path fill="none" {attributes} d="{" ".join(paths)}"/>')
     return _svg(frame, body)

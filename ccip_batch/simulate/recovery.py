@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ccip_batch.cube.noise import MAD_TO_SIGMA
+from ccip_batch.cube.spw_ranges import from_ranges
 from ccip_batch.errors import DataError
 from ccip_batch.simulate.beam import primary_beam
 from ccip_batch.simulate.observation import INTEGRATION, SPW_WIDTH
@@ -99,7 +100,7 @@ def noise(products: Path, truth: Path) -> list[Row]:
     for path in _kept(products, ".V" + _RMS):
         with fits.open(path) as files:
             header, pixels = files[0].header, np.asarray(files[0].data, np.float64)[0, 0]
-        spws = [int(spw) for spw in str(header["VLASSSPW"]).split(",")]
+        spws = from_ranges(str(header["VLASSSPW"]))
         shape = _sensitivity(header, spws, facts)
         good = _inside(shape) & np.isfinite(pixels) & (pixels > 0)
         found = float(np.median(pixels[good] * shape[good]) / shape.max())
@@ -152,9 +153,11 @@ def _read_plane(path: Path, facts: dict[str, Any]) -> _Plane:
         raise DataError(f"{other} is missing: Stokes V of {path.name}.")
     with fits.open(path) as files:
         header, linear = files[0].header, np.asarray(files[0].data, np.float64)
-    circular = np.asarray(fits.getdata(other), np.float64)
-    stokes = np.concatenate([linear[:, 0], circular[:, 0]])
-    spws = [int(spw) for spw in str(header["VLASSSPW"]).split(",")]
+    circular, of_other = fits.getdata(other, header=True)
+    if any(of_other[key] != header[key] for key in ("NAXIS1", "NAXIS2", "CRPIX1", "CRPIX2")):
+        raise DataError(f"{other} has other pixels than {path.name}: compare products that nobody has cut.")
+    stokes = np.concatenate([linear[:, 0], np.asarray(circular, np.float64)[:, 0]])
+    spws = from_ranges(str(header["VLASSSPW"]))
     sensitivity = _sensitivity(header, spws, facts)
     inside = _inside(sensitivity) & np.isfinite(stokes).all(axis=0)
     flat = stokes[:, inside] * sensitivity[inside]

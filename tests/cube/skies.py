@@ -12,6 +12,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from ccip_batch.cube.spw_ranges import as_ranges
+
 NAME = "VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1"
 CENTRE = (12.501525, -2.5)
 CELL = 0.6 / 3600
@@ -79,7 +81,7 @@ def write_plane(
     moved = (0.06 * (3e9 / frequency) ** 2 / 3600, -0.17 * (3e9 / frequency) ** 2 / 3600) if sky.correct else (0.0, 0.0)
     crval = (centre[0] + moved[0] / math.cos(math.radians(centre[1])), centre[1] + moved[1])
     header = _header(sky, spw, frequency, beam, crval, centre, rejected)
-    nominal, own = (_wcs(c) for c in (centre, crval))
+    nominal, own = (sky_wcs(c) for c in (centre, crval))
     images = {stokes: _noise(rng, sky, beam) for stokes in "IQUV"}
     for source in sky.sources:
         place = own.all_world2pix(*nominal.all_pix2world(source.x, source.y, 0), 0)
@@ -103,7 +105,8 @@ def write_plane(
     return path
 
 
-def _wcs(crval: tuple[float, float]) -> WCS:
+def sky_wcs(crval: tuple[float, float]) -> WCS:
+    """Of a plane with this reference position, degrees."""
     wcs = WCS(naxis=2)
     wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.crpix = ["RA---SIN", "DEC--SIN"], crval, [49, 49]
     wcs.wcs.cdelt = [-CELL, CELL]
@@ -142,7 +145,7 @@ def _header(
         "CTYPE4": "STOKES", "CRVAL4": 1.0, "CDELT4": 1.0, "CRPIX4": 1.0, "CUNIT4": "",
         "SPECSYS": "LSRK", "TELESCOP": "EVLA", "DATE-OBS": "2020-08-05T10:13:08.85+00:00",
         "DATE-END": "2020-08-05T10:53:43.8+00:00", "TIMESYS": "UTC", "VLASSTN": "T10t02", "VLASSEP": "2.1",
-        "VLASSSPW": str(spw).replace("_", ","),
+        "VLASSSPW": as_ranges(map(int, str(spw).split("_"))),
         "VLASSRJ": rejected,
     }  # fmt: skip
     for key, value in (cards | sky.header).items():
@@ -160,3 +163,19 @@ def write_planes(folder: Path, sources: Sequence[Source]) -> Path:
     for spw in (2, 3, 9, 10, 17):
         write_plane(folder, spw, Sky(sources, noise=2e-3), rejected=spw == 3)
     return folder
+
+
+def cut(path: Path, rows: slice, columns: slice) -> None:
+    """Leave these pixels of a file alone, as archives and `imsubimage` cut: at the same places on the sky."""
+    with fits.open(path) as hdus:
+        data, header = hdus[0].data[..., rows, columns].copy(), hdus[0].header
+    header["CRPIX1"] -= columns.start
+    header["CRPIX2"] -= rows.start
+    fits.writeto(path, data, header, overwrite=True)
+
+
+def slant(path: Path) -> None:
+    """Make an rms image grow from pixel to pixel, so that a value tells where it was read."""
+    with fits.open(path, mode="update") as hdus:
+        rows, columns = np.indices(hdus[0].data.shape[-2:])
+        hdus[0].data *= (1 + 0.01 * columns + rows).astype(np.float32)

@@ -76,13 +76,3 @@ def test_the_grid_has_no_position_corrections_and_holds_all_planes(tmp_path: Pat
         assert shift.dx == pytest.approx(0.1 * (3e9 / plane.frequency) ** 2, abs=1e-3)
         assert shift.dy == pytest.approx(0.17 / 0.6 * (3e9 / plane.frequency) ** 2, abs=1e-3)
         assert math.isclose(shift.spread, 0.0, abs_tol=1e-3)
-
-
-def test_what_is_more_than_a_shift_is_refused(tmp_path: Path) -> None:
-    write_plane(tmp_path, 2, Sky())
-    plane = find_planes(tmp_path)[0]
-    grid = nominal_grid([plane])
-    coarse = plane.wcs.deepcopy()
-    coarse.wcs.cdelt = coarse.wcs.cdelt * 1.1
-    with pytest.raises(DataError, match="more than a shift"):
-        shift_of(coarse, grid)

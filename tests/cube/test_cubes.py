@@ -14,12 +14,12 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from helpers.simulated_runs import ccip_batch
 from numpy.typing import NDArray
-from skies import FREQUENCIES, Sky, Source, beam_at, write_plane, write_planes
+from skies import FREQUENCIES, Sky, Source, beam_at, cut, sky_wcs, slant, write_plane, write_planes
 
 from ccip_batch.cube.beams import GaussianBeam, common_beam, parse_beam
 from ccip_batch.cube.convolve import Transfer, nominal_grid, shift_of
 from ccip_batch.cube.cubes import CubeResult, Options, make_cube
-from ccip_batch.cube.planes import find_planes
+from ccip_batch.cube.planes import celestial, find_planes
 from ccip_batch.errors import DataError
 
 SOURCES = (Source(48, 40, 1.0, 0.2, 60.0, 0.3), Source(30, 62, 0.5))
@@ -108,7 +108,7 @@ def test_frequencies_states_and_beams(planes: Path, tmp_path: Path) -> None:
         assert table["RMS"] == pytest.approx([2e-3] * 4, rel=1e-6)
         assert table["WEIGHT"] == pytest.approx(table["RMSCUBE"] ** -2)
         assert header["BMAJ"] == pytest.approx(result.beam.major_deg) and header["CRVAL4"] == 2
-        assert header["VLASSSPW"] == "2,9,10,17" and header["VLASSRJ"] is False and header["OBJECT"] == "J005000-023000"
+        assert header["VLASSSPW"] == "2,9~10,17" and header["VLASSRJ"] is False and header["OBJECT"] == "J005000-023000"
         assert header["DATE-OBS"] == "2020-08-05T10:13:08.85" and header["DATE-END"] == "2020-08-05T10:53:43.8"
 
 
@@ -193,6 +193,60 @@ def test_planes_of_different_size(tmp_path: Path) -> None:
     assert fits.getheader(result.cubes["I"])["CRPIX1"] == 49
 
 
+def test_planes_of_which_some_are_cut(planes: Path, tmp_path: Path) -> None:
+    for path in planes.glob("*.rms.*"):
+        slant(path)
+    beam = parse_beam("6,5.5,0")
+    whole = make_cube(planes, tmp_path / "whole", Options(beam=beam))
+    cut(next(planes.glob("*.spw9.IQU.*.tt0.subim.fits")), slice(30, 80), slice(20, 90))
+    cut(next(planes.glob("*.spw10.IQU.*.tt0.rms.subim.fits")), slice(30, 80), slice(20, 90))
+    part = make_cube(planes, tmp_path / "part", Options(beam=beam))
+    one, two = (data_of(result, "Q") for result in (whole, part))
+    assert one.shape == two.shape and np.isfinite(two[1]).sum() == pytest.approx(50 * 70, rel=0.05)
+    assert np.array_equal(two[[0, 2, 3]], one[[0, 2, 3]], equal_nan=True)
+    assert np.nanmax(np.abs(one[1] - two[1])[40:70, 30:80]) < 1e-4  # beams reach over the edge
+    rms = fits.getdata(part.cubes["Q"], "PLANES")["RMS"]
+    assert rms[:2] == pytest.approx([2e-3 * (1 + 0.01 * 47.5 + 47.5), 2e-3 * (1 + 0.01 * 54.5 + 54.5)], rel=0.01)
+    assert rms[2] == pytest.approx(rms[1])
+
+
+def test_an_rms_image_of_another_place_counts_as_none(planes: Path, tmp_path: Path) -> None:
+    cut(next(planes.glob("*.spw9.IQU.*.tt0.subim.fits")), slice(50, 90), slice(20, 90))
+    cut(next(planes.glob("*.spw9.IQU.*.tt0.rms.subim.fits")), slice(10, 40), slice(20, 90))
+    result = make_cube(planes, tmp_path / "out")
+    assert any("without an rms image" in line for line in result.warnings)
+    assert np.isfinite(np.loadtxt(result.noise)).all()
+
+
+@pytest.mark.parametrize(("interpolation", "loss"), [("linear", 0.02), ("exact", 2e-3)])
+@pytest.mark.parametrize("dec", [89.98, -89.98])
+def test_planes_beside_a_pole_lie_on_each_other(tmp_path: Path, dec: float, interpolation: str, loss: float) -> None:
+    """The position corrections turn them by an angle that differs from plane to plane."""
+    sources = (Source(48, 48, 1.0, 0.2, 60.0, 0.3), Source(250, 12, 0.5), Source(20, 270, 0.8))
+    for spw in (2, 7, 17):
+        write_plane(tmp_path, spw, Sky(sources, size=288, beam_pixels=9), centre=(359.9, dec))
+    planes = find_planes(tmp_path)
+    shift = shift_of(planes[0].wcs, nominal_grid(planes))
+    assert shift.spread > 0.2 and shift.wcs is planes[0].wcs
+    result = make_cube(tmp_path, tmp_path / "out", Options(interpolation=interpolation))
+    assert not result.warnings
+    header = fits.getheader(result.cubes["I"])
+    assert (header["CRVAL1"], header["CRVAL2"]) == pytest.approx((359.9, dec), abs=1e-9)
+    places = sky_wcs((359.9, dec)).all_pix2world([250], [12], 0)
+    assert celestial(header).all_world2pix(*places, 0) == pytest.approx(np.array([[250.0], [12.0]]), abs=1e-6)
+    for channel, spw in enumerate((2, 7, 17)):
+        for source in sources:
+            x, y = int(source.x), int(source.y)
+            image = data_of(result, "I")[channel]
+            assert image[y, x] == pytest.approx(source.flux, abs=loss * source.flux)
+            rows, columns = np.mgrid[-3:4, -3:4]
+            box = image[y - 3 : y + 4, x - 3 : x + 4]
+            middle = np.array([(box * columns).sum(), (box * rows).sum()]) / box.sum()
+            assert np.abs(middle).max() < 0.01
+        q = sources[0].stokes(FREQUENCIES[spw])["Q"]
+        assert data_of(result, "Q")[channel, 48, 48] == pytest.approx(q, abs=loss)
+
+
 def test_a_blank_pixel_stays_blank_and_spoils_nothing(tmp_path: Path) -> None:
     for spw in (2, 10):
         path = write_plane(tmp_path, spw, Sky(SOURCES, correct=False))
@@ -260,6 +314,6 @@ def test_groups_of_several_windows(tmp_path: Path) -> None:
 
 def test_of_a_plane_that_is_no_good_no_cube_is_left(planes: Path, tmp_path: Path) -> None:
     fits.setval(next(planes.glob("*.spw9.IQU.*.tt0.subim.fits")), "BMIN", value=-1.0)
-    with pytest.raises(DataError, match="Not a beam"):
+    with pytest.raises(DataError, match=r"BMIN = -1\.0 is not a beam"):
         make_cube(planes, tmp_path / "out")
     assert not list((tmp_path / "out").glob("*.fits"))

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.table import QTable, Table
-from skies import CELL, CENTRE, FREQUENCIES, Sky, Source, write_plane
+from helpers.small_disks import small_disk
+from skies import CELL, CENTRE, FREQUENCIES, Sky, Source, cut, sky_wcs, slant, write_plane
 
-from ccip_batch.cube.extract import Position, extract, parse_position, plot, read_catalogue, write_table
-from ccip_batch.errors import DataError
+from ccip_batch.cube.catalogue import Position, parse_position, read_catalogue
+from ccip_batch.cube.extract import check_out, extract, plot, write_spectra
+from ccip_batch.errors import DataError, says_disk_is_full
 
 SOURCE = Source(60.3, 40.6, 0.2, 0.15, 40.0, 0.5, 0.02)
 PLACE = Position(
@@ -51,16 +53,50 @@ def test_blank_and_absent_values(planes: Path) -> None:
         extract(planes, [Position("far", 200.0, 10.0)])
 
 
+@pytest.mark.parametrize("common", [False, True])
+@pytest.mark.parametrize(
+    "files", ["*.IQU.*.tt0.subim.fits", "*.V.*.tt0.subim.fits", "*.tt0.rms.subim.fits", "*.spw9.*"]
+)
+def test_each_file_is_read_at_its_own_pixels(planes: Path, files: str, common: bool) -> None:
+    """Some files are cut, their companions are not."""
+    for path in planes.glob("*.rms.*"):
+        slant(path)
+    whole = extract(planes, [PLACE], in_common_beam=common)
+    for path in planes.glob(files):
+        cut(path, slice(5, 80), slice(14, 95))
+    part = extract(planes, [PLACE], in_common_beam=common)
+    for stokes in "IQUV":
+        assert part[stokes] == pytest.approx(whole[stokes], abs=2e-4)  # the noise around is cut off, too
+        assert part[f"{stokes}_err"] == pytest.approx(whole[f"{stokes}_err"])
+
+
+def test_a_position_in_some_of_the_files(planes: Path) -> None:
+    for path in (*planes.glob("*.IQU.*.tt0.subim.fits"), *planes.glob("*.V.*.rms.*")):
+        cut(path, slice(50, 90), slice(5, 90))
+    table = extract(planes, [PLACE])
+    assert np.isnan(table["I"]).all() and np.isnan(table["I_err"]).all() and np.isnan(table["V_err"]).all()
+    assert table["V"] == pytest.approx([SOURCE.flux * SOURCE.v] * 3, abs=5e-4)
+
+
+@pytest.mark.parametrize("dec", [89.995, -89.995])
+def test_a_source_across_the_pole(tmp_path: Path, dec: float) -> None:
+    write_plane(tmp_path, 2, Sky([SOURCE], noise=1e-4), centre=(0.001, dec))
+    ra, dec = (float(value) for value in sky_wcs((0.001, dec)).all_pix2world(SOURCE.x, SOURCE.y, 0))
+    table = extract(tmp_path, [Position("S", ra, dec)])
+    for stokes, truth in SOURCE.stokes(FREQUENCIES[2]).items():
+        assert table[stokes][0] == pytest.approx(truth, abs=5e-4 + 0.004 * abs(truth))
+
+
 @pytest.mark.parametrize("name", ["t.ecsv", "t.fits", "t.vot", "t.csv"])
 def test_tables_and_catalogues_in_each_format(planes: Path, tmp_path: Path, name: str) -> None:
     table = extract(planes, [PLACE])
-    write_table(table, tmp_path / name)
+    write_spectra(table, tmp_path / name)
     read = Table.read(tmp_path / name)
     assert np.allclose(read["I"], table["I"]) and len(read) == 3
     places = read_catalogue(tmp_path / name)
     assert places[0].name == "S" and places[0].ra == pytest.approx(PLACE.ra, abs=1e-9)
     with pytest.raises(DataError, match="exists"):
-        write_table(table, tmp_path / name)
+        write_spectra(table, tmp_path / name)
 
 
 def test_units_and_names_of_catalogues(tmp_path: Path) -> None:
@@ -76,7 +112,7 @@ def test_units_and_names_of_catalogues(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a,b\n1,2\n", "no columns ra and dec"), ("ra,dec\n", "no rows"), ("ra,dec\n1,north\n", "Not a position")],
+    [("a,b\n1,2\n", "no columns ra and dec"), ("ra,dec\n", "no rows"), ("ra,dec\n1,north\n", "row 1 has no position")],
 )
 def test_bad_catalogues(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "c.csv").write_text(text)
@@ -100,3 +136,40 @@ def test_the_plot(planes: Path, tmp_path: Path) -> None:
     assert (tmp_path / "spectra.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(DataError, match="cannot be written"):
         plot(table, tmp_path / "spectra.xyz")
+
+
+def test_a_position_outside_is_left_out_with_a_warning(planes: Path) -> None:
+    told: list[str] = []
+    table = extract(planes, [Position("far", 200.0, 10.0), PLACE], warn=told.append)
+    assert set(table["name"]) == {"S"} and told == ["left out: far (200.000000 +10.000000) lies outside all planes"]
+
+
+def test_rows_of_one_name_have_panels_of_their_own(planes: Path, tmp_path: Path) -> None:
+    name = "$\\frac{1$ é"  # no formula
+    table = extract(planes, [Position(name, PLACE.ra, PLACE.dec), Position(name, PLACE.ra, PLACE.dec + CELL)])
+    write_spectra(table, tmp_path / "t.ecsv", tmp_path / "t.svg")
+    assert (tmp_path / "t.svg").read_text().count("axes_") == 8
+    with pytest.raises(DataError, match=r"A \.fits table cannot hold these spectra .* Choose an \.ecsv file"):
+        write_spectra(table, tmp_path / "t.fits")
+    assert sorted(path.name for path in tmp_path.glob("*t.*")) == ["t.ecsv", "t.svg"]
+
+
+def test_outputs_are_judged_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "dir.ecsv").mkdir()
+    for out, picture, says in (
+        (tmp_path / "dir.ecsv", None, "is a folder; name a file"),
+        (tmp_path / "a.ecsv", tmp_path / "dir.ecsv", "is a folder; name a file"),
+        (tmp_path / "a.ecsv", tmp_path / "a.txt", "the plot cannot be written"),
+        (tmp_path / "a.ecsv", tmp_path / "a.png", "a plot has at most 200 positions, not 5000"),
+    ):
+        with pytest.raises(DataError, match=says):
+            check_out(out, picture, overwrite=True, positions=5000)
+
+
+def test_a_full_disk_leaves_nothing(planes: Path, tmp_path: Path) -> None:
+    """So that the same command can be given again."""
+    disk = small_disk(tmp_path / "disk", kilobytes=64)
+    table = extract(planes, [PLACE])[[0, 1, 2] * 400]
+    with disk, pytest.raises(OSError) as caught:
+        write_spectra(table, tmp_path / "disk" / "t.ecsv")
+    assert says_disk_is_full(caught.value)

@@ -10,7 +10,9 @@ import pytest
 from astropy.io import fits
 from skies import CENTRE, FREQUENCIES, NAME, Sky, Source, write_plane, write_planes
 
-from ccip_batch.cube.planes import STOKES_NUMBERS, find_planes, selected_groups
+from ccip_batch.cube.plane_header import STOKES_NUMBERS
+from ccip_batch.cube.plane_search import selected_groups
+from ccip_batch.cube.planes import find_planes
 from ccip_batch.errors import DataError
 
 SOURCES = (Source(48, 40, 1.0, 0.2, 60.0, 0.3, v=0.05),)

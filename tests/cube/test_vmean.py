@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from skies import FREQUENCIES, Sky, Source, write_plane
+from skies import FREQUENCIES, Sky, Source, cut, write_plane
 
 from ccip_batch.cube.planes import find_planes
 from ccip_batch.cube.vmean import mean_v, mean_v_of
@@ -63,6 +63,17 @@ def test_blank_pixels_count_nowhere(planes: Path, tmp_path: Path) -> None:
             hdus[0].data[0, 0, 70:90, 50:90] = value
     mean_v_of(planes, tmp_path)
     assert fits.getdata(next(tmp_path.glob("*.fits")))[0, 0, 80, 70] == pytest.approx(0.45, rel=0.01)
+
+
+def test_planes_of_which_some_are_cut(planes: Path, tmp_path: Path) -> None:
+    whole = fits.getdata(mean_v_of(planes, tmp_path / "whole"))[0, 0]
+    for spw, columns in ((2, slice(40, 90)), (17, slice(0, 60))):
+        cut(v_file(planes, spw), slice(30, 80), columns)
+    path = mean_v_of(planes, tmp_path / "part")
+    assert fits.getheader(path)["CRPIX1"] == 49
+    part = fits.getdata(path)[0, 0]
+    assert part.shape == whole.shape and np.nanmax(np.abs(part - whole)[32:78, 42:58]) < 1e-6
+    assert part[48, 48] == pytest.approx(0.1, rel=1e-3)
 
 
 def test_no_kept_plane_and_no_overwriting(tmp_path: Path) -> None:

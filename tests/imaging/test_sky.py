@@ -39,3 +39,12 @@ def test_other_texts_are_refused(text: str) -> None:
 def test_both_offsets_count_and_the_circle_closes() -> None:
     fields = [field(1, -1790, 1790), field(2, 1810, 0), field(3, 0, -1810), field(4, 0, 0)]
     assert fields_within(fields, phase_centre("J2000 00:00:00.0 +45.00.00.0"), 1800.0) == [1, 4]
+
+
+@pytest.mark.parametrize("centre", ["J2000 00:00:10.0 +89.30.00.0", "J2000 23:59:50.0 -89.30.00.0"])
+def test_fields_around_a_pole(centre: str) -> None:
+    """One on its near side, one beyond it, one beside, and two that are too far, of which one is beyond."""
+    south = centre[17] == "-"
+    places = [(0.0, 89.1), (180.0, 89.9), (70.0, 89.7), (0.0, 88.6), (180.0, 89.6)]
+    fields = [field(n, 0, 0, ra, -dec if south else dec) for n, (ra, dec) in enumerate(places)]
+    assert fields_within(fields, phase_centre(centre), 2800.0) == [0, 1, 2]

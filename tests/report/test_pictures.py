@@ -137,10 +137,32 @@ def test_a_contour_is_where_the_level_is() -> None:
     assert np.hypot(points[:, 0] - 500, points[:, 1] - 250) == pytest.approx(200, abs=1.5)  # 40 pixels of 5 units
 
 
+def test_a_layer_that_was_reduced_more_lies_on_what_it_outlines() -> None:
+    """A cutout of 997 pixels: the image's preview has 499, of two each, the mask's 250, of four, and each a rest."""
+    mask = np.zeros((250, 250), bool)
+    mask[100:150, 220:240] = True  # pixels 880 to 959 of the cutout
+    text = contour_svg(Frame(HEADER | {"reduced": 2}, (499, 499)), [(mask, (0.5,), 'stroke="red"')], 4 / 2)
+    points = np.array([p.split() for p in re.findall(rf"{NUMBER} {NUMBER}", text.split(' d="')[1])], float)
+    assert points[:, 0].min() == pytest.approx(880 / 2 / 499 * 1000, abs=0.1)
+    assert points[:, 0].max() == pytest.approx(960 / 2 / 499 * 1000, abs=0.1)
+
+
 def test_the_grid_is_labelled_with_its_coordinates() -> None:
     labels = re.findall(r">([^<>]+)</text>", grid_svg(Frame(HEADER, (100, 200))))
     assert "13h33m30s" in labels or "13h33m40s" in labels
     assert "+16°40′00″" in labels
+
+
+@pytest.mark.parametrize(("dec", "high", "every"), [(89.5, 360, False), (89.6, 420, True), (-89.6, 420, True)])
+def test_the_grid_around_a_pole(dec: float, high: int, every: bool) -> None:
+    header = HEADER | {"CRVAL2": dec, "CRPIX1": high / 2, "CRPIX2": high / 2, "CDELT1": -1 / 360, "CDELT2": 1 / 360}
+    text = grid_svg(Frame(header, (high, high)))
+    labels = re.findall(r">([^<>]+)</text>", text)
+    hours = {label[:2] for label in labels if "h" in label}
+    assert "nan" not in text and len(labels) <= 16 and len(hours) >= (6 if every else 3)
+    assert any("°" in label for label in labels)
+    places = np.array(re.findall(rf'x="({NUMBER})" y="({NUMBER})"', text), float)
+    assert ((places >= 0) & (places <= 1010)).all()
 
 
 def test_the_contour_of_a_gaussian_psf_is_that_of_its_beam() -> None:

@@ -76,7 +76,9 @@ class Plots:
 
         size: width and height, inches. grid: rows and columns of axes. fitted: the margins follow from the labels.
         """
-        with matplotlib.rc_context({**_RC, "figure.constrained_layout.use": fitted}):
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()  # not what a matplotlibrc of the user's says
+            matplotlib.rcParams.update({**_RC, "figure.constrained_layout.use": fitted})
             figure = Figure(figsize=size)
             if not fitted:  # much faster, for figures that every plane has
                 figure.subplots_adjust(left=0.09, right=0.99, bottom=0.17, top=0.92, wspace=0.22)
