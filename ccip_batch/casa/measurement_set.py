@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,8 @@ class MsSummary(Model):
     scans: list[int]
     antennas: list[str]
     intents: list[str]
+    target_intent: str = ""
+    """The intents of the target as CASA selects them; empty in the results of older versions, which knew only one."""
     start_mjd: float
     """First TIME - INTERVAL/2 of the target scans, MJD, UTC (of all scans if there are none)."""
     end_mjd: float
@@ -100,14 +103,13 @@ def summarize(casa: Casa, vis: Path) -> MsSummary:
         seen, times = _scan_rows(table, rows)
     if not rows:
         raise DataError(f"{vis} has no rows; check inputs.vis.")
-
     beyond = sorted({field for field, _, _ in seen if not 0 <= field < len(names)})
     if beyond:
         raise DataError(f"{vis} has rows of field {beyond[0]}, but its FIELD table has only {len(names)} fields.")
-    is_target = [_is_target(mode) for mode in modes]
+    of_target = [is_target(mode) for mode in modes]
 
     def on_target(state: int) -> bool:
-        return 0 <= state < len(is_target) and is_target[state]
+        return 0 <= state < len(of_target) and of_target[state]
 
     target_scans = sorted({scan for _, state, scan in seen if on_target(state)})
     used = target_scans or sorted(times)
@@ -133,6 +135,7 @@ def summarize(casa: Casa, vis: Path) -> MsSummary:
         scans=sorted(times),
         antennas=antennas,
         intents=sorted({part for mode in modes for part in mode.split(",")}),
+        target_intent=_selected({modes[state] for _, state, _ in seen if on_target(state)}),
         start_mjd=min(times[scan][0] for scan in used) / 86400.0,
         end_mjd=max(times[scan][1] for scan in used) / 86400.0,
     )
@@ -165,9 +168,14 @@ def _directions(table: Any) -> list[tuple[float, float]]:
     ]
 
 
-def _is_target(mode: str) -> bool:
-    """Whether an OBS_MODE such as `OBSERVE_TARGET#UNSPECIFIED` holds the intent TARGET."""
-    return any(intent.split("#")[0] == "OBSERVE_TARGET" for intent in mode.split(","))
+def is_target(mode: str) -> bool:
+    """Whether an OBS_MODE (`OBSERVE_TARGET#UNSPECIFIED`, `OBSERVE_TARGET.ON_SOURCE`) holds the intent TARGET."""
+    return any(re.split(r"[#.]", intent.strip())[0] == "OBSERVE_TARGET" for intent in mode.split(","))
+
+
+def _selected(modes: set[str]) -> str:
+    """OBS_MODEs of the target as CASA selects them: by name, or by a pattern if a name has commas in it."""
+    return "*OBSERVE_TARGET*" if any("," in mode for mode in modes) else ",".join(sorted(modes))
 
 
 def _scan_rows(table: Any, rows: int) -> tuple[set[tuple[int, int, int]], dict[int, tuple[float, float]]]:

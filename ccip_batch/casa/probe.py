@@ -1,7 +1,8 @@
-"""What a node would find here: versions, unusable paths, how far the measures tables and the data reach.
+"""What a node would find here: versions, unusable paths, what is in the data, how far these and measures tables reach.
 
-Run as `python -m ccip_batch.casa.probe MS [rPATH|wPATH ...]` by this Python or that of an image; it prints a line of
-JSON. MS may be empty: then CASA is not imported. r: to be read, w: to be written.
+Run as `python -m ccip_batch.casa.probe MS [rPATH|wPATH|fSPWS:PATH ...]` by this Python or that of an image; it prints a
+line of JSON. MS may be empty: then CASA is not imported. r: to be read, w: to be written, f: flag commands to be tried
+on the target in spws such as `2,3`.
 """
 
 from __future__ import annotations
@@ -10,15 +11,23 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
+from ccip_batch import processes
+from ccip_batch.casa.flag_statistics import has_row_flags_alone
+from ccip_batch.casa.measurement_set import MsSummary, summarize
 from ccip_batch.casa.measures import MJD_ZERO, Reach, reach
+from ccip_batch.casa.selections import Doubt, doubts
 from ccip_batch.casa.session import DATA_VARIABLE, Casa
 from ccip_batch.casa.speed import SelfChecks
-from ccip_batch.errors import CcipError
+from ccip_batch.errors import CasaError, CcipError, DataError
+from ccip_batch.job.casa_names import unfit_in_folder
+from ccip_batch.job.flag_commands import Command, read_placed
 from ccip_batch.job.versions import casa_is_installed, versions
 from ccip_batch.records import Model
 
@@ -39,8 +48,20 @@ class Finding(Model):
     """Last day of the measurement set."""
     self_checks: SelfChecks | None = None
     """Whether casacore's can be switched off; None if CASA was not imported."""
+    broken: str = ""
+    """Why CASA cannot be started at all."""
     trouble: str = ""
     """Why tables or measurement set could not be read."""
+    summary: MsSummary | None = None
+    """What is in the measurement set."""
+    wrong: str = ""
+    """Why there is no summary, if the measurement set is to blame."""
+    row_flags_alone: bool = False
+    """Whether it has rows with FLAG_ROW but not FLAG."""
+    commands: int = 0
+    """How many flag commands were tried."""
+    doubts: tuple[Doubt, ...] = ()
+    """What is wrong with them."""
 
     @classmethod
     def read(cls, output: str) -> Finding | None:
@@ -77,14 +98,23 @@ class Finding(Model):
         ]
 
 
-def probe_here(vis: Path) -> Finding | None:
-    """What this Python's CASA finds, in a process of its own. None without CASA, or if that process failed."""
+def flag_argument(path: Path | None, spws: Iterable[int]) -> list[str]:
+    """What makes the probe try flag commands, if there are any. spws: those that are imaged."""
+    return [] if path is None else [f"f{','.join(map(str, spws))}:{path}"]
+
+
+def probe_here(vis: Path, flags: Sequence[str] = ()) -> Finding | None:
+    """What this Python's CASA finds, in a process of its own. None without CASA, or if that process failed.
+
+    flags: from `flag_argument`.
+    """
     if not casa_is_installed():
         return None
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [sys.executable, "-m", "ccip_batch.casa.probe", str(vis)],
+            processes.python_module("ccip_batch.casa.probe", str(vis), *flags),
             cwd=folder,
+            env=processes.child_environment(),
             capture_output=True,
             text=True,
             check=False,
@@ -95,19 +125,57 @@ def probe_here(vis: Path) -> Finding | None:
 def main(vis: str, paths: list[str]) -> None:
     """Print what is found."""
     usable = {"r": os.R_OK, "w": os.R_OK | os.W_OK}
-    unusable = tuple(text for text in paths if not os.access(text[1:], usable[text[0]]))
+    unusable = tuple(text for text in paths if text[0] in usable and not os.access(text[1:], usable[text[0]]))
     found = Finding(versions=versions(), unusable=unusable)
     if vis:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
             os.chdir(folder)
             try:
-                session = Casa(Path(folder) / "casa.log")
+                link = Path(Path(vis).name)
+                link.symlink_to(vis)  # CASA may take the names of folders for something else
+                session = _session(Path(folder) / "casa.log")
                 found = found.model_copy(update={"self_checks": session.self_checks})
-                found = found.model_copy(update={"reach": reach(session), "observed": _last_day(session, vis)})
+                found = found.model_copy(update=_contents(session, link, [text for text in paths if text[0] == "f"]))
+                found = found.model_copy(update={"reach": reach(session), "observed": _last_day(session, str(link))})
+            except _BrokenError as error:
+                found = found.model_copy(update={"broken": " ".join(str(error).split())})
             except CcipError as error:
                 found = found.model_copy(update={"trouble": " ".join(str(error).split())})
             os.chdir("/")
     print(_MARK + found.model_dump_json(), flush=True)
+
+
+class _BrokenError(Exception):
+    """CASA cannot be started."""
+
+
+def _session(log: Path) -> Casa:
+    try:
+        return Casa(log)
+    except CasaError as error:
+        raise _BrokenError(str(error)) from error
+
+
+def _scratch() -> str:
+    """A folder for what is temporary that CASA can work in, whatever the user's is called."""
+    usual = tempfile.gettempdir()
+    return "/tmp" if unfit_in_folder(Path(usual).resolve()) else usual
+
+
+def _contents(session: Casa, vis: Path, flags: Sequence[str]) -> dict[str, Any]:
+    """What is in the measurement set, and which flag commands select nothing of it."""
+    try:
+        summary = summarize(session, vis)
+    except DataError as error:
+        return {"wrong": str(error)}
+    commands: list[Command] = []
+    found: list[Doubt] = []
+    for text in flags:
+        spws, _, path = text[1:].partition(":")
+        commands += read_placed(Path(path))
+        found += doubts(session, vis, summary, commands, [int(spw) for spw in spws.split(",")])
+    alone = has_row_flags_alone(session, vis)
+    return {"summary": summary, "row_flags_alone": alone, "commands": len(commands), "doubts": tuple(found)}
 
 
 def _last_day(session: Casa, vis: str) -> date:

@@ -21,6 +21,7 @@ from typing import Any
 from ccip_batch.casa import speed
 from ccip_batch.casa.speed import SelfChecks
 from ccip_batch.errors import CasaError, DataError
+from ccip_batch.job.casa_names import unfit_in_folder
 from ccip_batch.job.versions import CASA_MISSING, casa_is_installed
 
 DATA_VARIABLE = "CCIP_CASA_DATA"
@@ -105,15 +106,25 @@ class Casa:
         """
         if not casa_is_installed():
             raise CasaError(f"{CASA_MISSING}, or run in the container.")
+        unfit = unfit_in_folder(Path.cwd())
+        if unfit:
+            raise CasaError(f"CASA cannot work in {Path.cwd()}: there is {unfit} in the path. Work in another folder.")
         private = log.parent / "casa_home"
         private.mkdir(parents=True, exist_ok=True)
+        data = data_folder()
+        if unfit_in_folder(data):
+            link = private / "data"
+            link.unlink(missing_ok=True)
+            link.symlink_to(data)
+            data = link.absolute()
         site = private / "casasiteconfig.py"
-        site.write_text(_SITE_CONFIG.format(data=str(data_folder()), log=str(log.resolve())))
+        site.write_text(_SITE_CONFIG.format(data=str(data), log=str(log.resolve())))
         os.environ["CASASITECONFIG"] = str(site.resolve())
         os.environ["OMP_NUM_THREADS"] = str(threads)
         os.environ["OMP_WAIT_POLICY"] = "passive"  # threads that wait for work would keep a core busy with waiting
         os.environ["HOME"] = str(private.resolve())
         os.environ["MPLCONFIGDIR"] = str(private.resolve())
+        os.environ["PATH"] = os.pathsep.join([os.defpath, os.environ.get("PATH", "")])  # CASA calls `cp` by a shell
 
         speed.keep_memory()
         started = time.process_time()
@@ -198,6 +209,12 @@ class Casa:
         """Rename a file or folder of the working folder."""
         self.record(f"os.rename({source!r}, {target!r})")
         Path(source).rename(target)
+
+    def link(self, source: Path, name: str) -> Path:
+        """Let CASA see a file or folder from elsewhere in the working folder, by a plain name, wherever it is."""
+        self.record(f"os.symlink({str(source)!r}, {name!r})")
+        Path(name).symlink_to(source)
+        return Path(name)
 
     def copy(self, source: str, target: str) -> None:
         """Copy a CASA table (a folder). The copy can be written to whatever the mode of the source."""

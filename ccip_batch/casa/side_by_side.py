@@ -123,7 +123,7 @@ def _start(folder: Path, task: Mapping[str, Any]) -> subprocess.Popen[bytes]:
     folder.mkdir(parents=True)
     (folder / "task.json").write_text(json.dumps(task))
     return subprocess.Popen(
-        [sys.executable, "-m", "ccip_batch.casa.side_by_side", str(folder)],
+        processes.python_module("ccip_batch.casa.side_by_side", str(folder)),
         stdin=subprocess.DEVNULL,
         env={**processes.child_environment(), "OMP_NUM_THREADS": "1"},
         close_fds=False,  # the node's lock is kept by whoever is left

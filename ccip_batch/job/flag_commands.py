@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from ccip_batch.job.problems import Problem, failure
 
@@ -38,8 +39,27 @@ _DATED = re.compile(r"\s*[<>=!]*\s*\d{4}/\d{1,2}/\d{1,2}(/.*)?")
 _RIGHT = "Each line holds one command such as mode='manual' spw='3' scan='2', or a # comment."
 
 
+class Command(NamedTuple):
+    """A flag command and its place."""
+
+    line: int
+    """Of the file, from 1."""
+    text: str
+
+    @property
+    def selection(self) -> dict[str, str]:
+        """The parts of the command that select data, without their quotes."""
+        pairs = {key: value.strip("'\",") for key, value in _PAIR.findall(self.text)}
+        return {key: value for key, value in pairs.items() if key in _SELECTION.split()}
+
+
 def read(path: Path) -> list[str]:
     """The commands of a file. Raises ConfigError, naming file and line of everything that is wrong."""
+    return [command.text for command in read_placed(path)]
+
+
+def read_placed(path: Path) -> list[Command]:
+    """As `read`, with their places."""
     problems: list[Problem] = []
     commands = collect(path, problems)
     if problems:
@@ -47,7 +67,7 @@ def read(path: Path) -> list[str]:
     return commands
 
 
-def collect(path: Path, problems: list[Problem]) -> list[str]:
+def collect(path: Path, problems: list[Problem]) -> list[Command]:
     """As `read`, but what is wrong is added to `problems`."""
     try:
         with path.open("rb") as file:
@@ -66,7 +86,7 @@ def collect(path: Path, problems: list[Problem]) -> list[str]:
         wrong = _complaint(text)
         if wrong:
             problems.append(Problem(f"{path}:{number}", "", wrong, _RIGHT))
-        commands.append(text)
+        commands.append(Command(number, text))
     return commands
 
 

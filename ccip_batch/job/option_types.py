@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, PlainSerializer, ValidationInfo, WithJsonSchema
 
-from ccip_batch.job.phase_centre import parse_direction
+from ccip_batch.job.phase_centre import parse_phase_centre
 from ccip_batch.job.problems import shown
 from ccip_batch.job.spw_groups import SpwGroup, parse_groups
 
@@ -17,6 +17,7 @@ MOST = 2**31 - 1
 """The largest whole number that CASA takes."""
 
 _NUMBER = r"\d+(\.\d*)?([eE][-+]?\d+)?"
+_SWITCHES = {"yes": True, "on": True, "no": False, "off": False}
 _STRINGS = {"type": "array", "items": {"type": "string"}}
 
 
@@ -149,10 +150,15 @@ def _container(value: Any, info: ValidationInfo) -> object:
     return str(_normal(Path(str(_path(value, info)))))
 
 
+def _switch(value: object) -> object:
+    """Words for true and false, which YAML 1.1 has several of."""
+    return _SWITCHES.get(value.lower(), value) if isinstance(value, str) else value
+
+
 def _phase_centre(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is not text; write it like 'J2000 13:33:35.814 +16.44.04.255'")
-    parse_direction(value)
+    parse_phase_centre(value)
     return " ".join(value.split())
 
 
@@ -198,5 +204,5 @@ Duration = Annotated[
 Count = Annotated[int, Field(strict=True, ge=1, le=MOST)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(strict=True, ge=0, le=1)]
-Switch = Annotated[bool, Field(strict=True)]
+Switch = Annotated[bool, Field(strict=True), BeforeValidator(_switch)]
 Scales = Annotated[tuple[Annotated[int, Field(strict=True, ge=0, le=MOST)], ...], Field(min_length=1)]

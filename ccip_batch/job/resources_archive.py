@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import fnmatch
 import glob
-import gzip
+import re
 import shutil
 import tarfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
 from pathlib import Path, PurePosixPath
-from typing import IO, cast
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from ccip_batch.errors import DataError, ResourceError, says_disk_is_full
+from ccip_batch.job import table_files
+from ccip_batch.job.casa_names import PLAIN, is_plain
+from ccip_batch.job.tarballs import Limits, members, opened
 
 MAX_BYTES = 64 * 10**9
 """Largest unpacked size. A square degree has about 5 GB (seven images of 12500 x 12500 floats, and flags)."""
@@ -28,7 +28,10 @@ MAX_MEMBERS = 100_000
 FLAG_VERSION = "statwt_1"
 """The flag version that holds the state of SE-CONT's last imaging stage."""
 
-_MAX_HEADER = 1 << 26  # no header needs 64 MB; a larger one is forged, and would be held in memory
+_HEADERS = re.compile(r"table\.(dat|f\d+i?)")
+"""Files of a table that say how large the others are."""
+_OUTLINE_BYTES = 1 << 20
+"""How much of such a file is read; those of an image or of flags have some kB."""
 
 
 class Resource(BaseModel):
@@ -55,15 +58,19 @@ class Resources(BaseModel):
     archive: str
     """File name of the archive."""
     table: tuple[Resource, ...]
+    damage: tuple[str, ...] = ()
+    """A sentence for each file that a resource lacks, or that is cut short."""
 
     def complaints(self) -> list[str]:
-        """A sentence for each resource that is missing or is there more than once."""
-        sentences = []
+        """A sentence for each resource that is missing or incomplete, or is there more than once."""
+        sentences = list(self.damage)
         for item in self.table:
             if not item.found:
                 sentences.append(f"{item.name} is missing: no table {item.pattern}")
             elif not item.ok:
                 sentences.append(f"{item.name} is ambiguous: {item.pattern} matches {' and '.join(item.found)}")
+            elif not is_plain(item.found[0].split("/")[0]):
+                sentences.append(f"{item.name} is in {item.found[0]!r}, a name that CASA does not take ({PLAIN})")
         if not sentences and self._stage("model tt0") != self._stage("model tt1"):
             sentences.append(f"the models are of two stages: {self.member('model tt0')} and {self.member('model tt1')}")
         return sentences
@@ -136,22 +143,57 @@ def inspect(
     """Look for every resource in the archive, reading it to its end.
 
     root: stem of the PIMS's name. continuum_imagename: the imagename of SEIP_parameter.list. The result says what is
-    missing (`complaints`, `require`). Raises DataError, naming archive and member, if the archive is damaged, is not a
-    tarball, has a member that could end up outside its folder, or exceeds `max_bytes` or `max_members`.
+    missing (`complaints`, `require`); a folder around them makes no difference. Raises DataError, naming archive and
+    member, if the archive is damaged, is not a tarball, has a member twice or one that could end up outside its folder,
+    or exceeds `max_bytes` or `max_members`.
     """
     tables = set()
-    with _opened(archive, max_bytes) as tar:
-        for _, path in _members(tar, archive, max_bytes, max_members):
+    wanted = patterns(root, continuum_imagename)
+    with tempfile.TemporaryDirectory() as outline, opened(archive, max_bytes) as tar:
+        for member, path in members(tar, archive, Limits(max_bytes, max_members), tuple(wanted.values())):
             if path.name == "table.dat":
                 tables.add(str(path.parent))
-    table = []
-    for name, pattern in patterns(root, continuum_imagename).items():
-        # only `*` is special in a pattern; an imagename may hold brackets
-        exact = "*".join(glob.escape(part) for part in pattern.split("*"))
-        depth = pattern.count("/")
-        found = sorted(item for item in tables if item.count("/") == depth and fnmatch.fnmatchcase(item, exact))
-        table.append(Resource(name=name, pattern=pattern, found=tuple(found)))
-    return Resources(archive=archive.name, table=tuple(table))
+            if member.isfile() and any(_is_of(path, pattern) for pattern in wanted.values()):
+                _outline(tar, member, Path(outline) / path, archive)
+        table = []
+        for name, pattern in wanted.items():
+            found = sorted(item for item in tables if item.count("/") == pattern.count("/") and _matches(item, pattern))
+            table.append(Resource(name=name, pattern=pattern, found=tuple(found)))
+        damage = [
+            f"{item.found[0]} is incomplete, fetch the archive again: {sentence}"
+            for item in table
+            if item.ok
+            for sentence in table_files.incomplete(Path(outline) / item.found[0])
+        ]
+    return Resources(archive=archive.name, table=tuple(table), damage=tuple(damage))
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a name has a pattern, in which only `*` is special; an imagename may hold brackets."""
+    return fnmatch.fnmatchcase(name, "*".join(glob.escape(part) for part in pattern.split("*")))
+
+
+def _is_of(path: PurePosixPath, pattern: str) -> bool:
+    """Whether a file is inside of a table of this pattern."""
+    depth = pattern.count("/") + 1
+    return len(path.parts) > depth and _matches("/".join(path.parts[:depth]), pattern)
+
+
+def _outline(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, archive: Path) -> None:
+    """A file of the member's size with no content but its beginning, where that says how large the table is.
+
+    The file is sparse: it takes next to no place, whatever its size.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as out:
+            if _HEADERS.fullmatch(target.name):
+                content = tar.extractfile(member)
+                assert content is not None  # only links and devices have none
+                out.write(content.read(_OUTLINE_BYTES))
+            out.truncate(member.size)
+    except OSError as error:
+        raise DataError(f"{archive}: member {member.name!r} cannot be unpacked: {error.strerror}.") from error
 
 
 def extract(
@@ -174,12 +216,13 @@ def extract(
     elif not (versions / f"flags.{FLAG_VERSION}").is_dir():
         raise DataError(f"{versions} is there, but has no flags.{FLAG_VERSION} in it. Remove it and run again.")
 
-    partial = folder / f"{archive.name}.part"
+    partial = folder / "resources.part"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        with _opened(archive, max_bytes) as tar:
-            for member, path in _members(tar, archive, max_bytes, max_members):
+        known = tuple(item.pattern for item in resources.table)
+        with opened(archive, max_bytes) as tar:
+            for member, path in members(tar, archive, Limits(max_bytes, max_members), known):
                 if path.parts and path.parts[0] in wanted:
                     _write(tar, member, partial / path, archive)
         for name in sorted(wanted):
@@ -202,97 +245,8 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, archive:
         target.mkdir(parents=True, exist_ok=True)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    content = tar.extractfile(member)
-    assert content is not None  # only links and devices have none
-    if target.exists():
-        raise DataError(f"{archive}: member {member.name!r} appears twice. Fetch the archive again.")
+    content = tar.extractfile(member)  # of a hard link, that of the earlier member
+    if content is None:
+        raise DataError(f"{archive}: member {member.name!r} has no content. Make the archive again.")
     with target.open("xb") as out:
         shutil.copyfileobj(content, out, 1 << 20)
-
-
-class _Limited:
-    """The unpacked bytes of an archive. Refuses to give more than `limit` bytes, or too many at once."""
-
-    def __init__(self, file: IO[bytes], name: str, limit: int) -> None:
-        self._file = file
-        self._name = name
-        self._limit = limit
-        self.last = b""
-
-    def read(self, size: int = -1) -> bytes:
-        if size < 0 or size > _MAX_HEADER:
-            raise DataError(f"{self._name}: a header claims to have {size} bytes; the archive is damaged or forged.")
-        self.last = self._file.read(size)
-        if self._file.tell() > self._limit:
-            raise DataError(f"{self._name}: unpacks to more than {self._limit} bytes; this is not a set of resources.")
-        return self.last
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        if offset > self._limit:
-            raise DataError(f"{self._name}: unpacks to more than {self._limit} bytes; this is not a set of resources.")
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-
-@contextmanager
-def _opened(archive: Path, max_bytes: int) -> Iterator[tarfile.TarFile]:
-    """The archive, gzipped or plain. Truncation and damage become DataError."""
-    try:
-        raw = archive.open("rb")
-    except OSError as error:
-        raise DataError(f"{archive} cannot be read ({error.strerror}). Give a readable tarball.") from error
-    try:
-        with raw:
-            magic = raw.read(2)
-            raw.seek(0)
-            file: IO[bytes] = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if magic == b"\x1f\x8b" else raw
-            # headers and padding come on top of the content: a kB a member at most, so twice the limit is ample
-            limited = _Limited(file, str(archive), 2 * max_bytes + (1 << 20))
-            with tarfile.open(fileobj=cast(IO[bytes], limited), mode="r:") as tar:
-                yield tar
-    except tarfile.ReadError as error:
-        raise DataError(f"{archive} is not a tarball, or is truncated: {error}. Fetch it again.") from error
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{archive} is truncated or damaged: {error}. Fetch it again.") from error
-    except (tarfile.TarError, UnicodeError, ValueError, OverflowError) as error:
-        raise DataError(f"{archive} is damaged: {error}. Fetch it again.") from error
-
-
-def _members(
-    tar: tarfile.TarFile, archive: Path, max_bytes: int, max_members: int
-) -> Iterator[tuple[tarfile.TarInfo, PurePosixPath]]:
-    """Each member with its path, checked. After the last one, it is checked that the archive really ends there."""
-    size = 0
-    for count, member in enumerate(tar, 1):
-        path = _checked(member, archive)
-        size += member.size
-        if size > max_bytes:
-            raise DataError(f"{archive}: unpacks to more than {max_bytes} bytes, at member {member.name!r}.")
-        if count > max_members:
-            raise DataError(f"{archive}: has more than {max_members} members, at {member.name!r}.")
-        yield member, path
-    file = cast(_Limited, tar.fileobj)
-    if len(file.last) != tarfile.BLOCKSIZE or any(file.last):  # tarfile mistakes a damaged header for the end
-        raise DataError(f"{archive} is truncated or damaged: it has no end mark. Fetch it again.")
-    while file.read(1 << 20):  # to the end, where gzip compares its checksum
-        pass
-
-
-def _checked(member: tarfile.TarInfo, archive: Path) -> PurePosixPath:
-    path = PurePosixPath(member.name)
-    what = ""
-    if path.is_absolute():
-        what = "has an absolute path"
-    elif ".." in path.parts:
-        what = "leads out of its folder"
-    elif member.issym() or member.islnk():
-        what = "is a link"
-    elif not (member.isfile() or member.isdir()):
-        what = "is neither file nor folder"
-    elif any(ord(letter) < 32 for letter in member.name) or "\\" in member.name:
-        what = "has a name that no table has"
-    if what:
-        raise DataError(f"{archive}: member {member.name!r} {what}; nothing was unpacked. Fetch the archive again.")
-    return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar, get_args
 
@@ -52,8 +53,21 @@ def _explained(model: type[BaseModel], loc: tuple[int | str, ...], item: dict[st
         return f"{shown(item['input'])} is not a section with keys", description
     if kind == "string_pattern_mismatch":
         return f"{shown(item['input'])} does not have the right form", description
+    if kind in ("int_type", "float_type") and isinstance(item["input"], str):
+        description = _as_number(item["input"]) or description
     message = str(item["msg"])
     return f"{shown(item['input'])}: {message[:1].lower()}{message[1:]}", description
+
+
+def _as_number(text: str) -> str:
+    """How a number that was written as text is written; nothing if it is none. (`1e5` is text in YAML: no point.)"""
+    try:
+        value = float(text)
+    except ValueError:
+        return ""
+    if not math.isfinite(value):
+        return ""
+    return f"Write {value:.0f}." if value == round(value) else f"Write {value}."
 
 
 def _describe(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[type[BaseModel], str]:

@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import platform
 import sys
+from pathlib import Path
 
 from ccip_batch import __version__
 
@@ -17,6 +18,17 @@ CASA_MISSING = "CASA is not installed here: pip install '.[casa]' in a checkout"
 def casa_is_installed() -> bool:
     """Whether this Python has CASA."""
     return importlib.util.find_spec("casatasks") is not None and importlib.util.find_spec("casatools") is not None
+
+
+def foreign_casa() -> str:
+    """The file of a CASA package that would be imported instead of the installed one; empty if there is none."""
+    for package in ("casatools", "casatasks"):
+        spec = importlib.util.find_spec(package)
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            installed = Path(str(importlib.metadata.distribution(package).locate_file(package)))
+            if spec is not None and spec.origin and Path(spec.origin).resolve().parent != installed.resolve():
+                return spec.origin
+    return ""
 
 
 def casa_versions() -> dict[str, str]:

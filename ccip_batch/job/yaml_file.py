@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from ccip_batch.job.problems import Problem, read_text
+from ccip_batch.job.problems import Problem, read_text, shown
+from ccip_batch.job.yaml_values import Loader, construct, surprise
 
 _BEGIN = "Begin with `inputs:` and the paths of the input files."
 _FORM = "Write KEY.SUB=VALUE, such as imaging.iter3.nsigma=5."
@@ -38,15 +39,15 @@ class YamlFile:
     @classmethod
     def _parse(cls, path: Path, text: str, problems: list[Problem], right: str) -> YamlFile | None:
         try:
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            node = yaml.compose(text, Loader=Loader)
             if not isinstance(node, yaml.MappingNode):
                 wrong = "is empty" if node is None else "is not a mapping of keys"
                 problems.append(Problem(str(path) if node is None else f"{path}:1", "", wrong, right))
                 return None
             before = len(problems)
-            walk = _Walk(path, problems)
+            walk = _Walk(str(path), problems)
             walk.visit(node, ())
-            return cls(path, yaml.safe_load(text), walk.lines) if len(problems) == before else None
+            return cls(path, construct(node), walk.lines) if len(problems) == before else None
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             where = f"{path}:{mark.line + 1}" if mark else str(path)
@@ -75,10 +76,9 @@ class YamlFile:
         if not equals or not all(names):
             problems.append(Problem("command line", "", f"{text!r} sets no key", _FORM))
             return
-        try:
-            parsed = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, RecursionError):
-            problems.append(Problem("command line", key, f"{value!r} is not a valid YAML value", _FORM))
+        before = len(problems)
+        parsed = read_value(value, Problem("command line", key.strip(), "", _FORM), problems)
+        if len(problems) > before:
             return
         section = self.data
         for name in names[:-1]:
@@ -93,12 +93,32 @@ class YamlFile:
         self._overridden.add(tuple(names))
 
 
-class _Walk:
-    """Goes through a document: notes the line of each key, and complains of keys given twice and of aliases."""
+def read_value(text: str, about: Problem, problems: list[Problem]) -> Any:
+    """The value that a piece of YAML stands for, by the rules of a file. What is wrong is added to `problems`.
 
-    def __init__(self, path: Path, problems: list[Problem]) -> None:
+    about: the place and the key that have the value, and what to write if it is no YAML.
+    """
+    try:
+        node = yaml.compose(text, Loader=Loader)
+        if node is None:
+            return None
+        before = len(problems)
+        _Walk(about.where, problems, lines=False).visit(node, tuple(about.key.split(".")))
+        return construct(node) if len(problems) == before else None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        problems.append(Problem(about.where, about.key, f"{shown(text)} is not a valid YAML value", about.right))
+        return None
+
+
+class _Walk:
+    """Goes through a document: notes the line of each key, and complains of what would be read otherwise than meant:
+    keys given twice, aliases, numbers that are not decimal."""
+
+    def __init__(self, where: str, problems: list[Problem], *, lines: bool = True) -> None:
+        """where: the file, or another place. lines: whether lines of it are told."""
         self.lines: dict[Location, int] = {}
-        self._path = path
+        self._where = where
+        self._has_lines = lines
         self._problems = problems
         self._seen: set[int] = set()
 
@@ -108,21 +128,33 @@ class _Walk:
             self._complain(node, "", "is used again through an alias", "Write the value out.")
             return
         self._seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, yaml.ScalarNode):
+            found = surprise(node)
+            if found:
+                self._complain(node, _dotted(loc), *found)
+        elif isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 self.visit(item, (*loc, index))
         elif isinstance(node, yaml.MappingNode):
-            names: dict[str, int] = {}
-            for key, value in node.value:
-                if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
-                    self._complain(key, "", f"{str(key.value)[:60]!r} is not a key", "Keys are plain words.")
-                    continue
-                name = (*loc, key.value)
-                if key.value in names:
-                    dotted = ".".join(str(part) for part in name)
-                    self._complain(key, dotted, f"is given twice, first on line {names[key.value]}", "Keep one.")
-                names[key.value] = self.lines[name] = key.start_mark.line + 1
-                self.visit(value, name)
+            self._visit_mapping(node, loc)
+
+    def _visit_mapping(self, node: yaml.MappingNode, loc: Location) -> None:
+        names: dict[str, int] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
+                self._complain(key, "", f"{str(key.value)[:60]!r} is not a key", "Keys are plain words.")
+                continue
+            name = (*loc, key.value)
+            if key.value in names:
+                first = f", first on line {names[key.value]}" if self._has_lines else ""
+                self._complain(key, _dotted(name), f"is given twice{first}", "Keep one.")
+            names[key.value] = self.lines[name] = key.start_mark.line + 1
+            self.visit(value, name)
 
     def _complain(self, node: yaml.Node, key: str, wrong: str, right: str) -> None:
-        self._problems.append(Problem(f"{self._path}:{node.start_mark.line + 1}", key, wrong, right))
+        where = f"{self._where}:{node.start_mark.line + 1}" if self._has_lines else self._where
+        self._problems.append(Problem(where, key, wrong, right))
+
+
+def _dotted(loc: Location) -> str:
+    return ".".join(str(part) for part in loc)

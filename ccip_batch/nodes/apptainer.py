@@ -21,6 +21,7 @@ from ccip_batch.casa.session import DATA_VARIABLE
 from ccip_batch.errors import ConfigError, RunFolderError
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.job.package_files import data_folder
+from ccip_batch.processes import PYTHON_OPTIONS
 
 APPTAINER_VARIABLE = "CCIP_APPTAINER"
 """Environment variable that names the Apptainer command, where it is not on PATH."""
@@ -120,8 +121,10 @@ class Container:
         flags = ["--containall", "--no-home", "--no-eval", *mode, "--pwd", str(self.run)]
         return [apptainer(), "--silent", "exec", *flags, *options, self.image, *words]
 
-    def probe(self, vis: Path | None = None) -> Finding:
+    def probe(self, vis: Path | None = None, flags: Sequence[str] = ()) -> Finding:
         """What a node would find in the image. vis: look into this measurement set, and the measures tables, too.
+
+        flags: flag commands to be tried on it, from `casa.probe.flag_argument`.
 
         Raises ConfigError, with all that cannot work and why.
         """
@@ -130,8 +133,9 @@ class Container:
             raise _failure(wrong)
         with tempfile.TemporaryDirectory() as folder:  # a run folder that is not there yet is stood in for
             there = replace(self, binds=tuple(_standing_in(bind, Path(folder)) for bind in self.binds))
-            words = ["python3", "-m", "ccip_batch.casa.probe", str(vis or "")]
+            words = ["python3", *PYTHON_OPTIONS, "-m", "ccip_batch.casa.probe", str(vis or "")]
             words += [f"{'w' if bind.writable else 'r'}{bind.inside}" for bind in self.binds]
+            words += flags
             done = subprocess.run(
                 there.command(*words), capture_output=True, text=True, check=False, env=environment(), cwd="/"
             )

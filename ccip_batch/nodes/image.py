@@ -38,7 +38,7 @@ def image(work: Workspace) -> Outcome:
         "spw": plane.spw,
         "datacolumn": "data",
         "reffreq": plane.reffreq,
-        **selection(targets.fields, split.target_scans, len(split.antennas)),
+        **selection(targets.fields, split.target_scans, len(split.antennas), split.target_intent),
     }
     masks = [f"{given}/tier1.mask", f"{given}/tier2.mask"]
     checkpoint = Checkpoint(work.folder.checkpoint, work.fingerprint)

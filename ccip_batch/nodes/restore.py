@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ccip_batch import processes
+from ccip_batch.casa import selections
+from ccip_batch.casa.measurement_set import MsSummary
 from ccip_batch.job import flag_commands, resources_archive
+from ccip_batch.job.problems import failure
 from ccip_batch.job.resources_archive import Resources
 from ccip_batch.job.spw_groups import SpwGroup
 from ccip_batch.nodes.workspace import Workspace, selection
@@ -28,7 +31,9 @@ def restore(work: Workspace) -> Outcome:
         "resources", resources_archive.inspect, inputs.reimaging_resources, job.root, job.continuum_imagename
     )
     found.require()
-    pims = work.stage("importdata", importdata, work.casa, inputs.vis, job.groups)
+    given = work.casa.link(inputs.vis, f"{job.root}.ms")
+    pims = work.stage("importdata", importdata, work.casa, given, job.groups)
+    _check_flag_commands(work, given, pims)
     continuum = work.stage(
         "editimlist_continuum",
         continuum_target,
@@ -41,7 +46,7 @@ def restore(work: Workspace) -> Outcome:
         "transformimagedata",
         transformimagedata,
         work.casa,
-        str(inputs.vis),
+        str(given),
         vis,
         continuum.fields,
         continuum.science_spws,
@@ -77,6 +82,19 @@ def restore(work: Workspace) -> Outcome:
     return Outcome(summary="; ".join([f"restored {len(imaged)} of {len(job.groups)} spw groups", *left_out]))
 
 
+def _check_flag_commands(work: Workspace, vis: Path, pims: MsSummary) -> None:
+    """That each of the user's flag commands selects something, hours before CASA would say so. Raises ConfigError."""
+    job = work.job
+    if job.inputs.flag_commands is not None:
+        commands = flag_commands.read_placed(job.inputs.flag_commands)
+        found = selections.doubts(work.casa, vis, pims, commands, job.science_spws)
+        problems, warnings = selections.judged(job.inputs.flag_commands, found, len(commands))
+        for warning in warnings:
+            print(f"warning: {warning}", flush=True)
+        if problems:
+            raise failure(problems)
+
+
 def _restoring(work: Workspace, vis: str, found: Resources, continuum: ContinuumTarget) -> Restoring:
     """What stage 4 restores, and with what."""
     job = work.job
@@ -88,7 +106,7 @@ def _restoring(work: Workspace, vis: str, found: Resources, continuum: Continuum
             **job.prediction(),
             "imagename": f"{job.continuum_imagename}.I.iter0",
             "spw": ",".join(map(str, continuum.science_spws)),
-            **selection(continuum.fields, continuum.scans, continuum.antennas),
+            **selection(continuum.fields, continuum.scans, continuum.antennas, continuum.intent),
         },
         models=found.models,
         selfcal_table=found.selfcal_table,

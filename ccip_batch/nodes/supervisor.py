@@ -179,12 +179,13 @@ class _Attempt:
             self.peak_memory = max(self.peak_memory, now)
 
     def _start_worker(self) -> subprocess.Popen[bytes]:
-        words = ["-m", "ccip_batch.nodes.worker", str(self.run.folder.path), self.node.name, self.fingerprint]
+        command = processes.python_module(
+            "ccip_batch.nodes.worker", str(self.run.folder.path), self.node.name, self.fingerprint
+        )
         if self.container is None:
-            command = [sys.executable, *words]
             stdin, environment = subprocess.DEVNULL, processes.child_environment()
         else:  # in there a process cannot see this one, but it notices when a pipe is closed
-            command = self.container.command("python3", *words)
+            command = self.container.command("python3", *command[1:])
             stdin, environment = (
                 subprocess.PIPE,
                 apptainer.environment(

@@ -140,13 +140,14 @@ def _cpu_s() -> float:
     return sum(os.times()[:4])
 
 
-def selection(fields: Sequence[int], scans: Sequence[int], antennas: int) -> dict[str, str]:
-    """tclean's selection of fields, scans and antennas (all of them, with each other)."""
-    return {
+def selection(fields: Sequence[int], scans: Sequence[int], antennas: int, intent: str) -> dict[str, str]:
+    """tclean's selection of fields, scans, antennas (all of them, with each other) and intents (empty: the default)."""
+    selected = {
         "field": ",".join(map(str, fields)),
         "scan": ",".join(map(str, scans)),
         "antenna": ",".join(map(str, range(antennas))) + "&",
     }
+    return {**selected, "intent": intent} if intent else selected
 
 
 def plane_target(work: Workspace) -> tuple[PlaneTarget, CubeTargets, MsSummary]:

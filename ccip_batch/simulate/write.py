@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +13,10 @@ from typing import Any
 import numpy as np
 import yaml
 
+from ccip_batch import processes
 from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CasaError, DataError
+from ccip_batch.job.casa_names import unfit_in_folder
 from ccip_batch.job.spw_groups import SCIENCE_SPWS
 from ccip_batch.job.versions import CASA_MISSING, casa_is_installed
 from ccip_batch.simulate.continuum import SE_NAME, UVTAPER, make_products, pack
@@ -61,6 +61,9 @@ def simulate(
     mosaic(chosen)
     antenna_names(chosen.configuration)
     _require_empty(folder)
+    unfit = unfit_in_folder(folder.resolve())
+    if unfit:
+        raise DataError(f"{str(folder)!r} has {unfit} in its path, with which CASA cannot work: name another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     work = folder / _WORK
     shutil.rmtree(work, ignore_errors=True)
@@ -84,15 +87,12 @@ def _require_empty(folder: Path) -> None:
 
 def _run(request: dict[str, Any], work: Path, progress: Progress) -> None:
     """Run `make` in a process of its own, passing its lines of progress on."""
-    package = str(Path(__file__).parents[2])
-    paths = [package, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    command = [sys.executable, "-m", "ccip_batch.simulate", json.dumps(request)]
+    command = processes.python_module("ccip_batch.simulate", json.dumps(request))
     last: deque[str] = deque(maxlen=8)
     with subprocess.Popen(
         command,
         cwd=work,
-        env=environment,
+        env=processes.child_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -22,6 +22,8 @@ SEARCH_ARCSEC = 1800.0
 """Half the side of a VLASS image, 1 degree."""
 BUFFER_ARCSEC = 1000.0
 """How far beyond it a field still matters (half a primary beam, rounded up)."""
+FIELD_NAMES = ("0", "1", "2", "T")
+"""The first letters of the names of VLASS's fields: a right ascension, or a tile."""
 
 
 class ContinuumTarget(StageResult):
@@ -32,6 +34,8 @@ class ContinuumTarget(StageResult):
     phasecenter: str
     fields: list[int]
     scans: list[int]
+    intent: str = ""
+    """`MsSummary.target_intent`."""
     antennas: int
     science_spws: list[int]
     search_radius_arcsec: float = SEARCH_ARCSEC + BUFFER_ARCSEC
@@ -87,15 +91,28 @@ def select_fields(summary: MsSummary, phasecenter: str) -> list[int]:
 
     Raises DataError if there are no such fields.
     """
-    targets = [field for field in summary.fields if field.target and field.name[:1] in ("0", "1", "2", "T")]
+    observed = [field for field in summary.fields if field.target]
+    targets = [field for field in observed if field.name[:1] in FIELD_NAMES]
     limit = SEARCH_ARCSEC + BUFFER_ARCSEC
     fields = fields_within(targets, phase_centre(phasecenter), limit)
-    if not fields:
+    if fields:
+        return fields
+    if not observed:
         raise DataError(
-            f"{summary.name} has no target field within {limit:g} arcsec of the phase centre {phasecenter} "
-            f"({len(targets)} target fields in all); check phasecenter and inputs.vis."
+            f"{summary.name} has no field that was observed with the intent OBSERVE_TARGET (it has the intents "
+            f"{', '.join(summary.intents)}); check inputs.vis."
         )
-    return fields
+    names = [field.name for field in targets or observed]
+    there = ", ".join(names if len(names) <= 4 else [*names[:3], f"... {names[-1]}"])
+    if not targets:
+        raise DataError(
+            f"{summary.name} has {len(observed)} target fields ({there}), but none is named as the fields of a VLASS "
+            f"mosaic are, with {', '.join(FIELD_NAMES[:-1])} or {FIELD_NAMES[-1]} first; check inputs.vis."
+        )
+    raise DataError(
+        f"{summary.name} has no target field within {limit:g} arcsec of the phase centre {phasecenter} "
+        f"({len(targets)} target fields in all: {there}); check phasecenter and inputs.vis."
+    )
 
 
 def continuum_target(
@@ -110,6 +127,7 @@ def continuum_target(
         phasecenter=phasecenter,
         fields=select_fields(summary, phasecenter),
         scans=summary.target_scans,
+        intent=summary.target_intent,
         antennas=len(summary.antennas),
         science_spws=list(science_spws),
     )
@@ -131,7 +149,7 @@ def cube_targets(
     fields = [field for field in summary.fields if field.target]
     judged = fields_within(fields, phase_centre(phasecenter), SEARCH_ARCSEC)
     names = {field.id: field.name for field in fields}
-    planes, fractions, warnings = [], [], []
+    planes, fractions, warnings = [], [], _of_row_flags(counts)
     for group in groups:
         of_fields = [counts.fraction([field], group) for field in judged]
         fractions.append(of_fields)
@@ -175,3 +193,9 @@ def cube_targets(
         ),
         warnings=warnings,
     )
+
+
+def _of_row_flags(counts: FlagCounts) -> list[str]:
+    """What to tell of rows that only FLAG_ROW flags."""
+    rows = counts.row_flags_alone
+    return [f"{rows} rows have FLAG_ROW, but not FLAG, set: CASA images what FLAG leaves of them"] if rows else []

@@ -17,8 +17,10 @@ from astropy.io import fits
 from ccip_batch.casa.images import RestoringBeam, read_plane
 from ccip_batch.casa.measurement_set import MsSummary
 from ccip_batch.casa.session import Casa
+from ccip_batch.cube.spw_ranges import as_ranges
 from ccip_batch.errors import DataError
 from ccip_batch.imaging.position_correction import MARK, PositionCorrection, position_correction
+from ccip_batch.job.spw_groups import SpwGroup
 from ccip_batch.products.fits import (
     Card,
     ImageName,
@@ -181,7 +183,7 @@ def plane_cards(
         "VLASSVR": (name.version, "VLASS version"),
         "VLASSPC": (phasecenter, "Phase centre"),
         "VLASSPL": (stokes, "Stokes parameters"),
-        "VLASSSPW": (target.spw, "Spectral windows"),
+        "VLASSSPW": (as_ranges(SpwGroup.parse(target.spw).spws), "Spectral windows"),
         "VLASSRMS": (rms, "Median of the Stokes I rms, Jy/beam"),
         "VLASSPK": (peak, "Peak of Stokes I, Jy/beam"),
         "VLASSBWN": (target.nominal_bandwidth_hz, "Nominal bandwidth, Hz"),

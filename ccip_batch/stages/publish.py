@@ -102,16 +102,32 @@ def _mean_v(planes: Path, folder: Path) -> Path | None:
 
 def pack_logs(job: ResolvedJob, nodes: Path, target: Path) -> None:
     """The logs of all nodes, without the folders of the machines that ran them: `RUN` and `INPUTS` stand for those."""
-    inputs = [path.name for key in type(job.inputs).model_fields if (path := getattr(job.inputs, key)) is not None]
-    names = "|".join(map(re.escape, inputs))
+    inputs = [path for key in type(job.inputs).model_fields if (path := getattr(job.inputs, key)) is not None]
+    names = "|".join(re.escape(path.name) for path in inputs)
+    known = _written({nodes.parent: "RUN", **{path: f"INPUTS/{path.name}" for path in inputs}})
     of_inputs = re.compile(rf"{_FOLDER}(?=(?:{names})(?:[/'\",\s]|$))".encode())
     with tarfile.open(target, "w:gz") as tar:
         for log in sorted(nodes.glob("*/*")):
             if log.name in ("casa.log", "casa_commands.py", "node.log"):
-                text = of_inputs.sub(b"INPUTS/", _OF_RUN.sub(b"RUN/", log.read_bytes()))
+                text = log.read_bytes()
+                for path, word in known:
+                    text = text.replace(path, word)
+                text = of_inputs.sub(b"INPUTS/", _OF_RUN.sub(b"RUN/", text))
                 member = tarfile.TarInfo(str(log.relative_to(nodes)))
                 member.size, member.mtime = len(text), int(log.stat().st_mtime)
                 tar.addfile(member, io.BytesIO(text))
+
+
+def _written(words: Mapping[Path, str]) -> list[tuple[bytes, bytes]]:
+    """Paths of this machine as logs have them, as they are and as Python writes them, with what stands for them.
+
+    No pattern finds the end of a path with blanks or quotes in it.
+    """
+    return [
+        (text.encode(errors="surrogateescape"), word.encode())
+        for path, word in sorted(words.items(), key=lambda item: -len(str(item[0])))
+        for text in (str(path), repr(str(path))[1:-1])
+    ]
 
 
 def _write_manifest(

@@ -8,20 +8,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ccip_batch.casa.probe import probe_here
+from ccip_batch.casa.probe import Finding
 from ccip_batch.engines.htcondor.sites import load_site
 from ccip_batch.errors import ConfigError, DataError, ResourceError
-from ccip_batch.job import flag_commands, resources_archive
+from ccip_batch.job import flag_commands, resources_archive, table_files, tarballs
+from ccip_batch.job.casa_names import PLAIN, is_no_text, is_plain
 from ccip_batch.job.config import Execution, Job, JobFile, ResolvedJob, read_job
 from ccip_batch.job.problems import Problem, failure
 from ccip_batch.job.resolve import decide, read_lists
 from ccip_batch.job.resources_archive import Resources
-from ccip_batch.job.versions import CASA_MISSING, casa_is_installed
+from ccip_batch.job.versions import CASA_MISSING, casa_is_installed, foreign_casa
 from ccip_batch.nodes import apptainer
 from ccip_batch.run.folder import RunFolder
+from ccip_batch.verbs import contents
 
-SUBTABLES = ("ANTENNA", "DATA_DESCRIPTION", "FIELD", "OBSERVATION", "POLARIZATION", "SPECTRAL_WINDOW", "STATE")
-"""The subtables of a measurement set that the stages read."""
+_PRODUCTS = ("seip_parameter_list", "ccip_parameter_list")
+"""The inputs that are products under their own names."""
 
 
 @dataclass
@@ -71,6 +73,7 @@ def check_read(read: JobFile, found: Findings, archive: bool = True) -> None:
     has_site = read.execution.site is not None and _check_site(
         read.execution.site, read.where(("execution", "site")), found.problems
     )
+    _check_casa(read.execution, found.problems)
     _check_container(read.execution, read.where(("execution", "container")), found.problems)
     there = _check_files(read, found.problems)
     vis = there.get("vis")
@@ -103,19 +106,26 @@ def _is_a_run(run: RunFolder) -> Problem:
 def try_out(resolved: ResolvedJob, run: Path) -> list[str]:
     """What only a try tells of a job that `check` finds right; gives warnings.
 
-    Its image is started with all that is bound into it, and CASA there, or here, says whether its measures tables cover
-    the observations; without CASA nothing is said. Raises ConfigError if nodes cannot run in the image.
+    Its image is started with all that is bound into it, and CASA there, or here, says what is in the measurement set,
+    and whether its measures tables cover the observations; without CASA nothing is said. Raises ConfigError if nodes
+    cannot run in the image, and the errors of `contents.judge`.
     """
-    vis = resolved.inputs.vis
     image = apptainer.of_job(resolved, run)
     if image is not None:
-        return [*image.warnings(), *image.probe(vis).warnings()]
-    if resolved.execution.engine != "local":
-        return []
+        found: Finding | None = image.probe(resolved.inputs.vis, contents.flags_of(resolved))
+        return [*image.warnings(), *contents.judge(resolved, found), *(found.warnings() if found else ())]
     if not casa_is_installed():
+        if resolved.execution.engine != "local":
+            return []
         return [f"{CASA_MISSING}, or give an image with --container: `run` needs one of them"]
-    found = probe_here(vis)
-    return found.warnings() if found is not None else []
+    found = contents.look(resolved)
+    return [*contents.judge(resolved, found), *(found.warnings() if found else ())]
+
+
+def _check_casa(execution: Execution, problems: list[Problem]) -> None:
+    if execution.engine == "local" and execution.container is None and (foreign := foreign_casa()):
+        right = "Take its folder out of PYTHONPATH, or give an image with --container."
+        problems.append(Problem(foreign, "", "is imported instead of the CASA that is installed", right))
 
 
 def _check_container(execution: Execution, where: str, problems: list[Problem]) -> None:
@@ -150,14 +160,19 @@ def _check_files(read: JobFile, problems: list[Problem]) -> dict[str, Path]:
     """Report files that do not exist or cannot be read; gives the inputs that exist."""
     there = {}
     for key, path in read.inputs.items():
+        place = read.where(("inputs", key))
         reason = _unreadable(path, is_folder=key == "vis")
         if reason:
-            place = read.where(("inputs", key))
             right = "Correct the path, or put the file there."
+            if key == "vis" and tarballs.is_archive(path):
+                reason, right = "is an archive, not a folder", f"Unpack it (tar xf {path}), and give the folder."
             problems.append(Problem(place, f"inputs.{key}", f"{path} {reason}", right))
+        elif is_no_text(path) or (key in _PRODUCTS and not path.name.isprintable()):
+            wrong = f"{str(path)!r} has a letter that cannot be printed or is no UTF-8"
+            problems.append(Problem(place, f"inputs.{key}", wrong, "Rename it, or make a link with a plain name."))
         else:
             there[key] = path
-    lists = [read.inputs[key] for key in ("seip_parameter_list", "ccip_parameter_list") if key in read.inputs]
+    lists = [read.inputs[key] for key in _PRODUCTS if key in read.inputs]
     if len(lists) == 2 and lists[0].name == lists[1].name:
         place = read.where(("inputs", "ccip_parameter_list"))
         wrong_names = f"{lists[1]} has the file name of the other parameter list"
@@ -166,8 +181,11 @@ def _check_files(read: JobFile, problems: list[Problem]) -> dict[str, Path]:
 
 
 def _unreadable(path: Path, is_folder: bool) -> str:
-    if not path.exists():
-        return "does not exist"
+    try:
+        if not path.exists():
+            return "does not exist"
+    except OSError as error:
+        return f"cannot be looked at ({error.strerror})"
     if path.is_dir() != is_folder:
         return "is not a folder" if is_folder else "is not a file"
     return "" if os.access(path, os.R_OK | (os.X_OK if is_folder else 0)) else "is not readable: you have no permission"
@@ -177,11 +195,17 @@ def _check_vis(vis: Path, where: str, problems: list[Problem]) -> None:
     if vis.suffix != ".ms":
         right = "Rename it: the root is the name that SE-CONT's products have before `_split.ms`."
         problems.append(Problem(where, "inputs.vis", f"{vis.name} is not named <root>.ms", right))
-    missing = [name for name in ("", *SUBTABLES) if not (vis / name / "table.dat").is_file()]
-    if missing:
-        lacking = ", ".join(str(Path(name) / "table.dat") for name in missing)
-        wrong = f"{vis} is not a measurement set: it lacks {lacking}"
+    elif not is_plain(vis.stem):
+        wrong = f"{vis.name!r} is a name that CASA does not take ({PLAIN})"
+        right = "Rename it, or name a link to it with the root that SE-CONT's products have before `_split.ms`."
+        problems.append(Problem(where, "inputs.vis", wrong, right))
+    if not (vis / "table.dat").is_file():
+        wrong = f"{vis} is not a measurement set: it lacks table.dat"
         problems.append(Problem(where, "inputs.vis", wrong, "Give the folder of the PIMS, whole.", DataError))
+        return
+    for sentence in table_files.incomplete(vis, table_files.REQUIRED):
+        wrong = f"{vis} is incomplete: {sentence}"
+        problems.append(Problem(where, "inputs.vis", wrong, "Fetch it again.", DataError))
 
 
 def _check_resources(archive: Path, root: str, continuum_imagename: str, problems: list[Problem]) -> Resources | None:

@@ -17,19 +17,26 @@ from ccip_batch.engines.htcondor.plan import DAG, check_site, planned_site, writ
 from ccip_batch.engines.htcondor.sites import Site, site_path
 from ccip_batch.engines.htcondor.staging import Staging, require_own_place
 from ccip_batch.job.config import ResolvedJob
+from ccip_batch.job.versions import casa_is_installed
 from ccip_batch.nodes.apptainer import digest
 from ccip_batch.run.run import Run
+from ccip_batch.verbs import contents
 from ccip_batch.verbs.prepare import open_run, write_job
 from ccip_batch.workflow import estimates
 
 
-def plan(config: Path, overrides: Sequence[str], run_dir: Path | None, most_jobs: int | None = None) -> Run:
+def plan(
+    config: Path, overrides: Sequence[str], run_dir: Path | None, most_jobs: int | None = None, look: bool = True
+) -> Run:
     """Write the run folder with everything that `condor_submit_dag` needs. Raises the errors of `open_run`.
 
-    most_jobs: how many of its jobs may be in the queue at once.
+    most_jobs: how many of its jobs may be in the queue at once. look: let CASA, if it is installed, look into the
+    measurement set; a campaign leaves that to the first stage, to spare the access point.
     """
     folder, job, warnings = open_run(config, overrides, run_dir)
     job = _with_image(job, check_site(job).container)
+    if look and casa_is_installed() and not contents.is_restored(folder):
+        warnings += contents.judge(job, contents.look(job))
     with folder.locked():
         refuse_while_alive(folder)
         require_own_place(folder)

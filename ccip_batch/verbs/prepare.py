@@ -11,7 +11,8 @@ import click
 from ccip_batch.engines.htcondor.doubts import doubts
 from ccip_batch.engines.htcondor.sites import load_site
 from ccip_batch.engines.htcondor.staging import goes_elsewhere
-from ccip_batch.errors import ExitCode, RunFolderError
+from ccip_batch.errors import ConfigError, ExitCode, RunFolderError
+from ccip_batch.job.casa_names import unfit_in_folder
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.records import write_whole
 from ccip_batch.run.fingerprint import of_inputs, read_inputs, save_inputs
@@ -47,6 +48,7 @@ def open_checked(findings: Findings, run_dir: Path | None) -> tuple[RunFolder, R
 def run_folder_of(job: ResolvedJob, run_dir: Path | None) -> RunFolder:
     """The run folder of a job; there is nothing written yet. Raises as `open_run`."""
     folder = RunFolder(run_dir or default_run_folder(job))
+    check_place(folder, job)
     check_same_job(folder, job)
     if not folder.resolved.exists():
         check.check_disk(_large_folder(job, folder), disk_needed(job))
@@ -82,6 +84,7 @@ def validate(config: Path, overrides: Sequence[str], run_dir: Path | None) -> Ex
     findings.raise_if_wrong()
     job = findings.resolved
     assert job is not None
+    check_place(RunFolder(run_dir or default_run_folder(job)), job)
     for warning in check.try_out(job, run_dir or default_run_folder(job)):
         click.echo(f"warning: {warning}", err=True)
     if job.execution.site is not None:
@@ -115,6 +118,18 @@ def _changed_options(before: ResolvedJob, now: ResolvedJob) -> list[str]:
     """Names of the parts of a job that differ and matter to a product."""
     old, new = before.model_dump(mode="json"), now.model_dump(mode="json")
     return [_WORDS.get(name, name) for name in new if name not in _NO_PRODUCT and old[name] != new[name]]
+
+
+def check_place(folder: RunFolder, job: ResolvedJob) -> None:
+    """Raise ConfigError if CASA would have to work in a run folder whose path it cannot work with."""
+    if job.execution.site and load_site(job.execution.site).data == "transfer":
+        return  # nodes work in folders of the pool's machines
+    unfit = unfit_in_folder(folder.path)
+    if unfit:
+        raise ConfigError(
+            f"the run folder {str(folder.path)!r} has {unfit} in its path, with which CASA cannot work. Give another "
+            "folder with --run-dir."
+        )
 
 
 def check_same_job(folder: RunFolder, job: ResolvedJob) -> None:

@@ -19,7 +19,7 @@ from ccip_batch.nodes.supervisor import run_node
 from ccip_batch.run.failures import described
 from ccip_batch.run.folder import RunFolder
 from ccip_batch.run.run import Run
-from ccip_batch.verbs import check
+from ccip_batch.verbs import check, contents
 from ccip_batch.verbs.prepare import open_checked, run_folder_of, write_job
 from ccip_batch.workflow.machine import machine_cores
 
@@ -37,6 +37,8 @@ def run_job(config: Path, overrides: Sequence[str], run_dir: Path | None) -> Exi
         raise ConfigError(f"{config}: execution.engine is {job.execution.engine}; `run` is for the engine `local`.")
     if job.execution.container is None and not casa_is_installed():
         raise ConfigError(f"{config}: {CASA_MISSING}, or give an image with --container.")
+    if job.execution.container is None and not contents.is_restored(folder):
+        warnings += contents.judge(job, contents.look(job))
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     with folder.locked():
@@ -86,7 +88,12 @@ def _with_image(folder: RunFolder, job: ResolvedJob) -> ResolvedJob:
         return job
     for warning in image.warnings():
         click.echo(f"warning: {warning}", err=True)
-    found = image.probe()
+    if contents.is_restored(folder):
+        found = image.probe()
+    else:
+        found = image.probe(job.inputs.vis, contents.flags_of(job))
+        for warning in contents.judge(job, found):
+            click.echo(f"warning: {warning}", err=True)
     return job.model_copy(update={"versions": {**found.versions, "image": apptainer.digest(Path(image.image))}})
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ccip_batch.casa.measurement_set import MsSummary
+from ccip_batch.casa.measurement_set import MsSummary, is_target
 
 
 def test_the_summary_of_a_group_is_that_of_the_simulation(session_cases: dict[str, Any], finished: Path) -> None:
@@ -44,3 +44,18 @@ def test_rows_with_many_values_are_read_in_smaller_chunks(session_cases: dict[st
     chunks = session_cases["measurement set"]["chunks of the survey"]
     assert sum(number for _, number in chunks) == 316_000
     assert len(chunks) > 1 and max(number for _, number in chunks) * 4 * 64 * 16 < 150e6  # bytes of complex numbers
+
+
+@pytest.mark.parametrize(
+    ("mode", "target"),
+    [
+        ("OBSERVE_TARGET#UNSPECIFIED", True),
+        ("OBSERVE_TARGET#ON_SOURCE", True),
+        ("OBSERVE_TARGET.ON_SOURCE", True),
+        ("CALIBRATE_PHASE#ON_SOURCE, OBSERVE_TARGET#ON_SOURCE", True),
+        ("CALIBRATE_PHASE#ON_SOURCE", False),
+        ("", False),
+    ],
+)
+def test_what_is_the_target(mode: str, target: bool) -> None:
+    assert is_target(mode) is target

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -15,17 +16,19 @@ import pytest
 from ccip_batch.errors import ExitCode
 
 HERE = Path(__file__).parent
+PATHS = (str(HERE), str(HERE.parents[1]), sysconfig.get_paths()["purelib"])
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Run parts.py. The processes of the parts must find it, too; they heed PYTHONPATH where the package is in it."""
     (folder / "work").mkdir()
     return subprocess.Popen(
-        [sys.executable, str(HERE / "parts.py"), *arguments],
+        [sys._base_executable, str(HERE / "parts.py"), *arguments],  # type: ignore[attr-defined]
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
         cwd=folder / "work",
-        env={**os.environ, "PYTHONPATH": str(HERE)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(PATHS)},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from ccip_batch.errors import ConfigError
 from ccip_batch.job.config import load_job
 from ccip_batch.job.resolve import resolve
+from ccip_batch.job.table_files import REQUIRED
 
 ROOT = "VLASS2.1.sb01.eb01.59066.5_J133336+164404"
 CONTINUUM = "VLASS2.1.se.T00t00.J133336+164404.06.512.v1"
@@ -64,10 +66,16 @@ def add_member(tar: tarfile.TarFile, name: str, content: bytes = b"content", **a
     tar.addfile(member, io.BytesIO(content))
 
 
+def table_dat(rows: int = 0) -> bytes:
+    """The beginning of a `table.dat` as casacore writes it, as an object that ends there: a table with no columns."""
+    content = struct.pack(">I5sIII", 5, b"Table", 2, rows, 1)
+    return b"\xbe\xbe\xbe\xbe" + struct.pack(">I", 4 + len(content)) + content
+
+
 def add_table(tar: tarfile.TarFile, name: str) -> None:
     """Write a table: a folder, its `table.dat` and a subtable."""
     add_member(tar, name, b"", type=tarfile.DIRTYPE, mode=0o755)
-    add_member(tar, f"{name}/table.dat", name.encode())
+    add_member(tar, f"{name}/table.dat", table_dat() + name.encode())
     add_member(tar, f"{name}/KEYWORDS/table.dat", b"subtable")
 
 
@@ -83,10 +91,10 @@ def make_archive(path: Path, tables: Iterable[str] = TABLES) -> Path:
 def make_job(folder: Path, extra: str = "", ccip: str = CCIP_LIST, seip: str = SEIP_LIST) -> Path:
     """Write all inputs and `job.yaml`, which ends with `extra`; returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("", "ANTENNA", "DATA_DESCRIPTION", "FIELD", "OBSERVATION", "POLARIZATION", "SPECTRAL_WINDOW", "STATE"):
+    for name in ("", *REQUIRED):
         table = folder / f"{ROOT}.ms" / name
         table.mkdir(exist_ok=True)
-        (table / "table.dat").write_bytes(b"")
+        (table / "table.dat").write_bytes(table_dat())
     (folder / "CCIP_parameter.list").write_text(ccip)
     (folder / "SEIP_parameter.list").write_text(seip)
     make_archive(folder / "reimaging_resources.tgz")

@@ -96,9 +96,3 @@ def changed(job: Path, folder: Path, **keys: object) -> Path:
     target = folder / "job.yaml"
     target.write_text(yaml.safe_dump(config))
     return target
-
-
-def failing_run(job: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    done = ccip_batch("run", job, "--run-dir", tmp_path / "run")
-    assert (tmp_path / "run" / "nodes" / "restore" / "failure.json").is_file()
-    return done

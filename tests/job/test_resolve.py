@@ -127,6 +127,20 @@ def test_values_of_a_parameter_list_are_checked(tmp_path: Path) -> None:
     assert f"{tmp_path}/SEIP_parameter.list:8: spw: '2:0~3,6" in message
 
 
+@pytest.mark.parametrize("dec", ["+90.00.00", "-89.59.59.99", "+89.48.00.1"])
+def test_a_square_around_a_pole_is_refused(tmp_path: Path, dec: str) -> None:
+    both = [text.replace("+16.44.04.255", dec) for text in (CCIP_LIST, SEIP_LIST)]
+    message = refused(make_job(tmp_path, ccip=both[0], seip=both[1]))
+    for name in ("CCIP", "SEIP"):
+        assert f"{tmp_path}/{name}_parameter.list:" in message
+    assert "is within 0.2 degrees of a pole" in message and "such as +89.30.00" in message
+
+
+def test_a_square_beside_a_pole_is_taken(tmp_path: Path) -> None:
+    both = [text.replace("+16.44.04.255", "+89.30.00") for text in (CCIP_LIST, SEIP_LIST)]
+    assert resolve(load_job(make_job(tmp_path, ccip=both[0], seip=both[1]))).phasecenter.endswith("+89.30.00")
+
+
 def test_an_imagename_has_the_part_that_names_the_object(tmp_path: Path) -> None:
     message = refused(make_job(tmp_path, ccip=CCIP_LIST.replace("VLASS2.1.cc.T00t00.J133336+164404.06.512.v1", "cube")))
     assert "imagename: 'cube'" in message

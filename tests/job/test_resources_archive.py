@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import random
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.input_files import CONTINUUM, ROOT, TABLES, add_member, add_table, make_archive
+from helpers.input_files import CONTINUUM, ROOT, TABLES, add_member, add_table, make_archive, make_job
 
 from ccip_batch.errors import DataError
 from ccip_batch.job.resources_archive import Resources, extract, inspect, patterns
+from ccip_batch.verbs.check import check
 
 NEEDED = [name for name in TABLES if not any(part in name for part in ("secondmask", "iter3", "se_initial"))]
 
@@ -95,7 +98,7 @@ def test_only_what_is_needed_is_unpacked(tmp_path: Path) -> None:
         tops = {name.split("/")[0] for name in NEEDED}
         assert {path.name for path in out.iterdir()} == tops
         for name in NEEDED:
-            assert (out / name / "table.dat").read_text() == name
+            assert (out / name / "table.dat").read_bytes().endswith(name.encode())
             assert (out / name / "KEYWORDS/table.dat").read_text() == "subtable"
     assert (out / f"{ROOT}_split.ms.flagversions/FLAG_VERSION_LIST").is_file()
 
@@ -152,9 +155,88 @@ def test_a_member_that_is_there_twice(tmp_path: Path) -> None:
     with tarfile.open(archive, "w:gz") as tar:
         for table in (*TABLES, TABLES[0]):
             add_table(tar, table)
-    with pytest.raises(DataError, match="appears twice"):
-        extract(archive, tmp_path / "out", look(archive))
-    assert list((tmp_path / "out").iterdir()) == []
+    with pytest.raises(DataError, match=f"{archive}: member .*appears twice. Make the archive again"):
+        look(archive)
+
+
+@pytest.mark.parametrize(("first", "second"), [("x", "x/y"), ("x/y", "x"), ("./x", "x")])
+def test_members_that_do_not_go_together(tmp_path: Path, first: str, second: str) -> None:
+    with tarfile.open(tmp_path / "r.tgz", "w:gz") as tar:
+        add_member(tar, first)
+        add_member(tar, second)
+    with pytest.raises(DataError, match=r"appears twice|is both a file and a folder"):
+        look(tmp_path / "r.tgz")
+
+
+@pytest.mark.parametrize("pack", [bz2.compress, lzma.compress, gzip.compress, bytes], ids=lambda pack: pack.__module__)
+@pytest.mark.parametrize("around", ["", "./", "resources/", "./a/b/"])
+def test_other_compressions_and_a_folder_around_all(
+    tmp_path: Path, pack: Callable[[bytes], bytes], around: str
+) -> None:
+    plain = tmp_path / "r.tar"
+    with tarfile.open(plain, "w") as tar:
+        add_member(tar, f"{around}README")
+        for table in TABLES:
+            add_table(tar, around + table)
+    archive = tmp_path / "r.tgz"
+    archive.write_bytes(pack(plain.read_bytes()))
+    extract(archive, tmp_path / "out", look(archive))
+    for name in NEEDED:
+        assert (tmp_path / "out" / name / "table.dat").read_bytes().endswith((around + name).encode())
+    archive.write_bytes(archive.read_bytes()[: -archive.stat().st_size // 2])
+    with pytest.raises(DataError, match=f"{archive} is .*Fetch it again"):
+        look(archive)
+
+
+def test_hard_links_have_the_content_of_the_earlier_member(tmp_path: Path) -> None:
+    archive = tmp_path / "r.tgz"
+    with tarfile.open(archive, "w:gz") as tar:
+        add_member(tar, "a/other/table.f0", b"the same")
+        for table in TABLES:
+            add_table(tar, f"a/{table}")
+        for name, link in (("table.f1", "a/other/table.f0"), ("table.f2", f"a/{TABLES[0]}/table.f1")):
+            add_member(tar, f"a/{TABLES[0]}/{name}", b"", type=tarfile.LNKTYPE, linkname=link)
+    extract(archive, tmp_path / "out", look(archive))
+    for name in ("table.f1", "table.f2"):
+        path = tmp_path / "out" / TABLES[0] / name
+        assert path.read_bytes() == b"the same" and path.stat().st_nlink == 1
+    with pytest.raises(DataError, match="unpacks to more than"):
+        inspect(archive, ROOT, CONTINUUM, max_bytes=sum(map(len, TABLES)) + 9 * len("subtable") + 3 * 8 - 1)
+
+
+def test_many_hard_links_are_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "r.tgz", "w:gz") as tar:
+        add_member(tar, "x")
+        for number in range(201):
+            add_member(tar, f"y{number}", b"", type=tarfile.LNKTYPE, linkname="x")
+    with pytest.raises(DataError, match=r"more than 200 hard links\. .*--hard-dereference"):
+        look(tmp_path / "r.tgz")
+
+
+@pytest.mark.parametrize(
+    ("start", "says"),
+    [
+        (b"", "is empty"),
+        (b"PK\x03\x04", "is a zip archive"),
+        (b"\x28\xb5\x2f\xfd", "is compressed with Zstandard"),
+        (b"<!DOCTYPE html>", "is a web page"),
+        (b"7z\xbc\xaf\x27\x1c", "is a 7z archive"),
+    ],
+)
+def test_what_is_no_tarball_is_called_what_it_is(tmp_path: Path, start: bytes, says: str) -> None:
+    job = make_job(tmp_path)
+    (tmp_path / "reimaging_resources.tgz").write_bytes(start and start + bytes(600))
+    done = check(job)
+    assert [problem.kind for problem in done.problems] == [DataError]
+    assert says in str(done.problems[0]) and str(tmp_path / "reimaging_resources.tgz") in str(done.problems[0])
+
+
+def test_a_measurement_set_in_a_tarball(tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    with tarfile.open(tmp_path / "x.ms.tgz", "w:gz") as tar:
+        add_member(tar, "x.ms/table.dat")
+    (problem,) = check(job, [f"inputs.vis={tmp_path / 'x.ms.tgz'}"]).problems
+    assert "x.ms.tgz is an archive, not a folder" in str(problem) and "tar xf" in str(problem)
 
 
 def test_a_truncated_archive_is_refused_wherever_it_ends(tmp_path: Path) -> None:

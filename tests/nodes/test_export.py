@@ -20,7 +20,7 @@ def test_headers(finished: Path, spw: str) -> None:
         with fits.open(path) as hdus:
             hdus.verify("exception")
             header, data = hdus[0].header, hdus[0].data
-        assert header["VLASSSPW"] == spw
+        assert header["VLASSSPW"] == spw.replace(",", "~")
         assert header["VLASSPL"] == ("IQU" if ".IQU." in path.name else "V")
         assert header["NAXIS4"] == len(header["VLASSPL"])
         assert header["VLASSITY"] == ("RMS_TT0" if ".rms." in path.name else "INTENSITY_PBCOR_TT0")

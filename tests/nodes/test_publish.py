@@ -50,7 +50,7 @@ def test_logs_hold_no_folders_of_this_machine(small_job: Path, finished: Path) -
     with tarfile.open(next(finished.glob("products/*.logs.tgz"))) as tar:
         logs = {member.name: tar.extractfile(member).read().decode() for member in tar}  # type: ignore[union-attr]
     assert not [name for name, text in logs.items() if str(small_job.parent) in text]
-    assert "vis='INPUTS/" in logs["restore/casa_commands.py"]
+    assert "os.symlink('INPUTS/" in logs["restore/casa_commands.py"]
     assert "RUN/nodes/export_spw17" in logs["export_spw17/casa.log"]
     script = (finished / "nodes" / "restore" / "casa_commands.py").read_text()
     assert len(logs["restore/casa_commands.py"].splitlines()) == len(script.splitlines())

@@ -50,6 +50,24 @@ def test_target_fields_near_the_phase_centre_are_imaged(split: MsSummary) -> Non
         select_fields(split, "J2000 13:37:35.814 +16.44.04.255")
 
 
+def test_rows_that_only_flag_row_flags_are_told(split: MsSummary) -> None:
+    counts = flags({1: 0, 2: 0, 3: 0, 4: 0}).model_copy(update={"row_flags_alone": 7})
+    rejection = RejectBefore.model_validate({"flagpct_thresh": 0.9, "nfield_thresh": 2})
+    (told,) = cube_targets(split, counts, NAME, CENTRE, [SpwGroup.parse("10")], rejection).warnings
+    assert told.startswith("7 rows have FLAG_ROW")
+
+
+def test_fields_that_are_not_named_as_vlass_names_them(split: MsSummary) -> None:
+    others = split.model_copy(
+        update={"fields": [field.model_copy(update={"name": "J" + field.name}) for field in split.fields]}
+    )
+    with pytest.raises(DataError, match=r"has 4 target fields \(J1333305\+164249, .*\), but none is named as"):
+        select_fields(others, CENTRE)
+    none = split.model_copy(update={"fields": [f.model_copy(update={"target": False}) for f in split.fields]})
+    with pytest.raises(DataError, match="no field that was observed with the intent OBSERVE_TARGET"):
+        select_fields(none, CENTRE)
+
+
 def test_the_target_of_the_continuum(split: MsSummary) -> None:
     target = continuum_target(split, "continuum", CENTRE, [2, 17])
     assert (target.fields, target.scans, target.antennas, target.science_spws) == ([1, 2, 3, 4], [2, 3], 27, [2, 17])

@@ -82,7 +82,7 @@ def test_cards_tell_bandwidths_and_names(finished: Path) -> None:
     plane = next(plane for plane in targets.planes if plane.spw == "12,13")
     cards = plane_cards(plane, split, "J2000 centre", "V", "RMS_TT0", 0.5, 1e-3)
     values = {key: value for key, (value, _) in cards.items()}
-    assert values["VLASSSPW"] == "12,13" and values["VLASSPL"] == "V" and values["VLASSITY"] == "RMS_TT0"
+    assert values["VLASSSPW"] == "12~13" and values["VLASSPL"] == "V" and values["VLASSITY"] == "RMS_TT0"
     assert values["VLASSBWN"] == pytest.approx(256e6) and values["VLASSBW"] <= values["VLASSBWN"]
     assert (values["VLASSPK"], values["VLASSRMS"], values["VLASSPC"]) == (0.5, 1e-3, "J2000 centre")
     assert (values["OBJECT"], values["VLASSTN"], values["VLASSEP"]) == ("J133336+164404", "T00t00", "2.1")

@@ -17,6 +17,7 @@ from ccip_batch.errors import ExitCode
 from ccip_batch.job.config import load_job
 from ccip_batch.job.resolve import resolve
 from ccip_batch.run.results import read_result
+from ccip_batch.verbs.plan import plan
 
 FLAGDATA = """
 import json, sys, casatasks
@@ -84,6 +85,15 @@ def test_flag_commands_flag_what_flagdata_does(small_job: Path, finished: Path, 
 
 
 def test_a_command_that_selects_nothing_is_refused(small_job: Path, finished: Path, tmp_path: Path) -> None:
-    done = restored_with(["mode='manual' spw='5' scan='77'"], small_job, tmp_path)
+    done = restored_with(["mode='manual' spw='5' antenna='ea01&&&'"], small_job, tmp_path)  # there is no such data
     assert done.returncode == ExitCode.DATA
     assert "inputs.flag_commands" in done.stderr
+
+
+def test_a_plan_without_casa_leaves_the_commands_to_the_first_stage(small_job: Path, tmp_path: Path) -> None:
+    (tmp_path / "flags.txt").write_text("spw='5'\nantenna='ea99'\n")
+    changes = [f"inputs.flag_commands={tmp_path / 'flags.txt'}", "execution.engine=htcondor", "execution.site=local"]
+    plan(small_job, changes, tmp_path / "run", look=False)
+    done = ccip_batch("node", tmp_path / "run", "restore")
+    assert done.returncode == ExitCode.CONFIG and "flags.txt:2: antenna='ea99' names nothing" in done.stderr
+    assert not list((tmp_path / "run/nodes/restore").rglob("*_split.ms"))

@@ -47,7 +47,7 @@ def test_everything_wrong_is_in_one_error(tmp_path: Path) -> None:
         "5 problems:",
         f"{job}:3: inputs.reimaging_resources: {tmp_path}/reimaging_resources.tgz does not exist",
         f"{job}:8: execution.container: {tmp_path}/image.sif does not exist",
-        f"{job}:2: inputs.vis: {tmp_path}/{ROOT}.ms is not a measurement set: it lacks FIELD/table.dat",
+        f"{job}:2: inputs.vis: {tmp_path}/{ROOT}.ms is incomplete: FIELD/table.dat is missing",
         f"{tmp_path}/flags.txt:2: 'please flag this' is not a flag command",
         f"{tmp_path}/CCIP_parameter.list:7: a: is a call",
     ):
