@@ -74,6 +74,11 @@ class CasaError(CcipError):
     exit_code = ExitCode.CASA
 
 
-def says_disk_is_full(error: OSError) -> bool:
-    """Whether a system error means that the disk is full or a quota is used up."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+def says_disk_is_full(error: BaseException) -> bool:
+    """Whether an error means that the disk is full or a quota is used up; libraries wrap what the system said."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        inner = inner.__cause__ or inner.__context__
+    return False

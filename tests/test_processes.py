@@ -79,7 +79,7 @@ def test_a_process_that_nobody_asked_goes_on() -> None:
 
 
 def test_the_environment_of_a_child_names_this_process() -> None:
-    assert child_environment() == {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+    assert child_environment()[PARENT_VARIABLE] == str(os.getpid())
 
 
 @pytest.mark.parametrize(("value", "number"), [(None, 1), ("", 1), ("0", 1), ("1", 1), ("4", 4), ("many", 1)])

@@ -18,7 +18,7 @@ from ccip_batch.errors import ConfigError
 from ccip_batch.job.config import JobFile, job_file
 from ccip_batch.job.option_types import at_home
 from ccip_batch.job.problems import Problem, failure, shown
-from ccip_batch.job.yaml_file import Location
+from ccip_batch.job.yaml_file import Location, read_value
 from ccip_batch.records import write_whole
 
 _FIELD = re.compile(r"\{([^{}]*)\}")
@@ -56,7 +56,7 @@ def write_square_job(campaign: Campaign, square: Square) -> Path:
     """Write the job config of a square, with absolute paths; gives its path. Raises ConfigError or DataError."""
     problems: list[Problem] = []
     read, data = square_job(campaign, square, problems)
-    if read.job is None:
+    if problems:
         raise failure(problems)
     data["inputs"] = {key: str(path) for key, path in read.inputs.items()}
     path = campaign.folder.job(square.name, square.tile)
@@ -135,9 +135,4 @@ def _set(data: dict[str, Any], column: str, cell: str, row: str, problems: list[
             problems.append(Problem(row, column, f"{section} is not a section", "Name the column after an option."))
             return
         data = inner
-    try:
-        data[name] = yaml.safe_load(cell)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        problems.append(
-            Problem(row, column, f"{shown(cell)} is not a valid YAML value", "Write it as in a job config.")
-        )
+    data[name] = read_value(cell, Problem(row, column, "", "Write it as in a job config."), problems)

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from astropy.io import ascii as text_tables
 from astropy.table import Table
 
-from ccip_batch.errors import ConfigError, DataError
+from ccip_batch.cube.table_texts import FORMATS
+from ccip_batch.cube.table_texts import read_table as read_table_file
+from ccip_batch.errors import ConfigError
 from ccip_batch.job.config import Inputs
 from ccip_batch.job.problems import Problem, failure, shown
 
 INPUTS = tuple(Inputs.model_fields)
 """Columns that name an input."""
 _KNOWN = ("name", "tile", "priority", *INPUTS)
-_FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv", ".fits": "fits", ".vot": "votable", ".xml": "votable"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 _TILE = re.compile(r"T\d\dt\d\d")
 _OURS = (".yaml", ".log")
@@ -75,7 +75,7 @@ def read_table(path: Path, problems: list[Problem]) -> SquareTable:
     Raises DataError if the file cannot be read as a table, ConfigError if it has no column `name` or no rows.
     """
     table = _read(path)
-    names = [str(name) for name in table.colnames]
+    names = [str(name).strip() for name in table.colnames]
     if "name" not in names:
         raise ConfigError(f"{path}: has no column `name`; it has {', '.join(names) or 'none'}. Name each square.")
     if not len(table):
@@ -110,18 +110,11 @@ def find_square(path: Path, name: str) -> Square:
 
 
 def _read(path: Path) -> Table:
-    form = _FORMATS.get(path.suffix.lower())
-    if form is None:
-        raise ConfigError(f"{path}: tables of squares are {', '.join(_FORMATS)}; its name ends otherwise.")
+    if path.suffix.lower() not in FORMATS:
+        raise ConfigError(f"{path}: tables of squares are {', '.join(FORMATS)}; its name ends otherwise.")
     if not path.is_file():
         raise ConfigError(f"{path}: the table of squares is not there. Correct `table`, or put it there.")
-    try:
-        if form == "ascii.csv":  # as text: 007 is a name
-            every = {"*": [text_tables.convert_numpy(str)]}
-            return text_tables.read(path, format="csv", converters=every, encoding="utf-8-sig")
-        return Table.read(path, format=form)
-    except Exception as error:  # each reader raises its own kinds
-        raise DataError(f"{path}: is not a table that can be read ({str(error).splitlines()[0][:200]}).") from error
+    return read_table_file(path)
 
 
 def _rows(table: Table, names: Sequence[str]) -> Iterator[dict[str, str]]:

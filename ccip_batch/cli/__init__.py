@@ -11,7 +11,7 @@ import click
 
 from ccip_batch import __version__, processes
 from ccip_batch.cli.campaign import campaign
-from ccip_batch.cli.ending import command, explained
+from ccip_batch.cli.ending import command, explained, show_all_characters
 from ccip_batch.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def main() -> None:
     12 not a run folder, in use, or of another job, 13 files have changed, 20 some planes failed,
     30 out of memory or disk, 31 failure inside CASA, 85 checkpointed, 130 interrupted.
     """
+    processes.keep_to_own_python()
+    show_all_characters()
     processes.keep_others_from_writing()
     processes.die_with_parent()
 
@@ -297,16 +299,17 @@ def extract(
     RA DEC: degrees, or 13:33:35.8 +16:44:04; put -- before a negative declination.
     """
     from ccip_batch.cube import extract as spectra
+    from ccip_batch.cube.catalogue import parse_position, read_catalogue
 
     if (len(position) == 2) == (catalogue is not None):
         raise click.UsageError("Give RA and DEC, or --catalogue.")
-    if picture:
-        spectra.check_picture(picture)
-    positions = spectra.read_catalogue(catalogue) if catalogue else [spectra.parse_position(*position)]
-    table = spectra.extract(source, positions, in_common_beam=common_beam)
-    spectra.write_table(table, out, overwrite=overwrite)
+    positions = read_catalogue(catalogue) if catalogue else [parse_position(*position)]
+    spectra.check_out(out, picture, overwrite=overwrite, positions=len(positions))
+    table = spectra.extract(
+        source, positions, in_common_beam=common_beam, warn=lambda line: click.echo(f"warning: {line}", err=True)
+    )
+    spectra.write_spectra(table, out, picture, overwrite=overwrite)
     click.echo(out)
     if picture:
-        spectra.plot(table, picture)
         click.echo(picture)
     return ExitCode.DONE

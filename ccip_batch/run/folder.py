@@ -140,19 +140,24 @@ def lock_file(path: Path, wait_s: float = 0.0) -> Iterator[int | None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock on a file. Needs no permission to write."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    """Whether somebody holds the lock on a file; not, where there are no locks. Needs no permission to write."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        return not _lock(descriptor, 0.0, fcntl.LOCK_SH)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # who only reads needs none
+        return False
     finally:
         os.close(descriptor)
+    return False
 
 
-def _lock(descriptor: int, wait_s: float, kind: int = fcntl.LOCK_EX) -> bool:
+def _lock(descriptor: int, wait_s: float) -> bool:
     end = time.monotonic() + wait_s
     while True:
         try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
             if time.monotonic() >= end:

@@ -249,7 +249,7 @@ def test_a_killed_worker_is_told(
         worker = [
             int(entry.name)
             for entry in Path("/proc").iterdir()
-            if entry.name.isdigit() and _command(entry)[1:3] == ["-m", "ccip_batch.nodes.worker"]
+            if entry.name.isdigit() and "ccip_batch.nodes.worker" in _command(entry)[:5]
             if str(run) in _command(entry)
         ]
         assert len(worker) == 1
