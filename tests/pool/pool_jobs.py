@@ -105,6 +105,15 @@ class PoolJobs:
         self.pool.wait_until(lambda: bool(found()), f"a process of {node}")
         os.kill(min(found()), signal.SIGKILL)
 
+    def kill_dagman(self, run: Run) -> None:
+        """Kill the DAGMan of a run; the schedd starts it again."""
+        (pid,) = (
+            int(entry.name)
+            for entry in Path("/proc").iterdir()
+            if entry.name.isdigit() and _is_dagman(entry, run.folder.dag)
+        )
+        os.kill(pid, signal.SIGKILL)
+
     def open_again(self, run: Run, *nodes: str) -> None:
         """Take results of nodes out of a finished run."""
         for name in nodes:
@@ -129,6 +138,13 @@ class PoolJobs:
         result = read_result(run.node(run.graph[node]).result)
         assert result is not None
         return result
+
+
+def _is_dagman(process: Path, folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        line = (process / "cmdline").read_bytes()
+        return line.startswith(b"condor_scheduniv_exec") and (process / "cwd").readlink() == folder
+    return False
 
 
 _OF_THE_RUN = ("DATE", "HISTORY", "MEMAVAIL", "CHECKSUM")

@@ -275,3 +275,17 @@ def test_schedd_restarted_at_the_end(jobs: PoolJobs) -> None:
     assert jobs.finish(run) == 0
     assert note.read_text() == "it begins\n" * 2
     jobs.assert_same_products(run)
+
+
+@pytest.mark.alone
+def test_dagman_killed_when_all_is_done(jobs: PoolJobs) -> None:
+    """DAGMan is killed when its log says that FINAL is done: the one that follows ends, too."""
+    run = jobs.plan("ended", "shared", True)
+    jobs.ccip("submit", run.folder.path)
+    log = run.folder.dag / "ccip.dag.nodes.log"
+    jobs.pool.wait_until(lambda: "DAG Node: final" in log.read_text(), "FINAL to be done")
+    jobs.kill_dagman(run)
+    assert jobs.finish(run) == 0
+    jobs.assert_same_products(run)
+    ends = (run.folder.dag / "ccip.dag.dagman.out").read_text()
+    assert ends.count("STARTING UP") == 2

@@ -14,7 +14,7 @@ from ccip_batch.engines.htcondor import transfer
 from ccip_batch.engines.htcondor.asked import read_asked
 from ccip_batch.engines.htcondor.attempts import Attempt, note_moved, read_attempt, write_attempt
 from ccip_batch.engines.htcondor.holds import HoldKind
-from ccip_batch.engines.htcondor.plan import LOGS, NO_RETRY, planned_site
+from ccip_batch.engines.htcondor.plan import DAG, LOGS, NO_RETRY, planned_site
 from ccip_batch.engines.htcondor.staging import Staging, require_own_place
 from ccip_batch.engines.htcondor.state import hold_at_removal, idle_at_removal, pool_records, shortages_of
 from ccip_batch.errors import CcipError, DataError, ExitCode, ResourceError
@@ -187,9 +187,14 @@ def final(run: Run, dag_status: int) -> int:
 
         pack_logs(run.job, run.folder.path / "nodes", run.folder.dag / "logs.tgz")
         return int(ExitCode.PLANES_FAILED)
-    if _is_transferred(run) and not bad:
+    if bad:
+        return int(ExitCode.DATA)
+    if _is_transferred(run):
         _staging(run).tidy()
-    return int(ExitCode.DATA) if bad else 0
+    # A DAGMan that starts again when its log has this node never ends. Without the file that tells it that it was here
+    # before, it takes the DAG from its beginning, where nothing is left to do.
+    (run.folder.dag / f"{DAG}.lock").unlink(missing_ok=True)
+    return 0
 
 
 def _is_transferred(run: Run) -> bool:
