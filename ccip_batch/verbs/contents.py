@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
 from ccip_batch.casa.probe import Finding, flag_argument, probe_here
+from ccip_batch.casa.session import DATA_VARIABLE
 from ccip_batch.errors import CcipError, ConfigError, DataError
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.job.data_size import table_rows
@@ -40,7 +42,9 @@ def judge(job: ResolvedJob, found: Finding | None) -> list[str]:
         return []
     if found.broken and job.execution.engine == "local":
         where = job.execution.container or sys.executable
-        raise ConfigError(f"{where}: {found.broken}. Install CASA anew, or give another image with --container.")
+        data = os.environ.get(DATA_VARIABLE)
+        right = f"Look at {data}, which {DATA_VARIABLE} names. Or install" if data else "Install"
+        raise ConfigError(f"{where}: {found.broken}. {right} CASA anew, or give another image with --container.")
     problems: list[Problem] = []
     warnings: list[str] = []
     summary = found.summary
