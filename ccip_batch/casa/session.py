@@ -82,6 +82,15 @@ def data_folder() -> Path:
     return Path(spec.origin).parent / "__data__"
 
 
+def _linked(data: Path, link: Path) -> Path:
+    """The folder with CASA's data; a link to it where CASA cannot take its name."""
+    if not unfit_in_folder(data):
+        return data
+    link.unlink(missing_ok=True)
+    link.symlink_to(data)
+    return link.absolute()
+
+
 class Casa:
     """A CASA session in the current folder. One a process: CASA's own state is global.
 
@@ -111,12 +120,7 @@ class Casa:
             raise CasaError(f"CASA cannot work in {Path.cwd()}: there is {unfit} in the path. Work in another folder.")
         private = log.parent / "casa_home"
         private.mkdir(parents=True, exist_ok=True)
-        data = data_folder()
-        if unfit_in_folder(data):
-            link = private / "data"
-            link.unlink(missing_ok=True)
-            link.symlink_to(data)
-            data = link.absolute()
+        data = _linked(data_folder(), private / "data")
         site = private / "casasiteconfig.py"
         site.write_text(_SITE_CONFIG.format(data=str(data), log=str(log.resolve())))
         os.environ["CASASITECONFIG"] = str(site.resolve())
