@@ -40,11 +40,6 @@ class Plane:
         return self.file.path
 
     @property
-    def rms_path(self) -> Path | None:
-        """The file of the rms image."""
-        return self.rms.path if self.rms else None
-
-    @property
     def header(self) -> fits.Header:
         """The header in one form, whoever wrote it (`PlaneHeader.cards`)."""
         return self.file.header.cards

@@ -29,7 +29,7 @@ def test_planes_in_order_of_frequency_with_what_their_headers_say(planes: Path) 
     found = find_planes(planes)
     assert [plane.group for plane in found] == ["2", "3", "9", "10", "14_15", "17"]
     assert [plane.group for plane in found if plane.rejected] == ["3"]
-    assert [plane.group for plane in found if plane.rms_path is None] == ["14_15"]
+    assert [plane.group for plane in found if plane.rms is None] == ["14_15"]
     first, several = found[0], found[4]
     assert first.imagename == NAME and first.frequency == FREQUENCIES[2] and first.shape == (96, 96)
     assert several.spws == [14, 15] and several.stokes == "IQU"
