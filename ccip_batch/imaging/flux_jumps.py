@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ccip_batch.cube.noise import MAD_TO_SIGMA
+from ccip_batch.cube.planes.noise import MAD_TO_SIGMA
 from ccip_batch.records import Model
 
 SIGNIFICANCE = 5.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ccip_batch.job.problems import shown
 
 SCIENCE_SPWS = tuple(range(2, 18))
-"""The S-band spws of VLASS, 16 x 128 MHz from 1.988 to 4.012 GHz; 0 and 1 are X-band pointing spws."""
+"""The S-band spws of VLASS, 16 x 128 MHz from 1.964 to 4.012 GHz; 0 and 1 are X-band pointing spws."""
 
 
 @dataclass(frozen=True, order=True)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ccip_batch.casa.session import Casa, data_folder
+from ccip_batch.cube.axis import FIRST_SPW, SPACING, survey_frequency
 from ccip_batch.errors import DataError
 from ccip_batch.job.spw_groups import SCIENCE_SPWS
 from ccip_batch.simulate.presets import Preset
@@ -26,8 +27,7 @@ INTEGRATION = 0.45
 _POINTING = ("J1347+1217", math.radians((13 + (47 + 33.36 / 60) / 60) * 15), math.radians(12 + (17 + 24.24 / 60) / 60))
 _POINTING_LEAD = 30.0  # seconds by which the pointing scan comes before the first target scan
 _POINTING_CHANNELS = 2
-SPW_WIDTH = 128e6
-"""Width of a spectral window in Hz."""
+_POINTING_CENTRE = 8.364e9  # of spw 0, Hz
 _OBS_MODES = ("CALIBRATE_POINTING#UNSPECIFIED", "OBSERVE_TARGET#UNSPECIFIED")
 
 
@@ -92,13 +92,11 @@ def field_name(ra: float, dec: float) -> str:
 
 def spw_frequencies(spw: int, channels: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Centres of the channels of a spw in Hz (TOPO). Channels of spws 0 and 1: 2, whatever is asked for."""
-    if spw < 2:
-        lower, channels = 8.300e9 + spw * SPW_WIDTH, _POINTING_CHANNELS
-    elif spw < 10:
-        lower = 1.987e9 + (spw - 2) * SPW_WIDTH
+    if spw < FIRST_SPW:
+        centre, channels = _POINTING_CENTRE + spw * SPACING, _POINTING_CHANNELS
     else:
-        lower = 2.987e9 + (spw - 10) * SPW_WIDTH
-    return lower + (np.arange(channels) + 0.5) * SPW_WIDTH / channels
+        centre = survey_frequency(spw)
+    return centre + ((np.arange(channels) + 0.5) / channels - 0.5) * SPACING
 
 
 def spw_name(spw: int) -> str:
@@ -179,7 +177,7 @@ def _observe(casa: Casa, path: str, preset: Preset, fields: list[Field]) -> None
         )
         for spw in (0, 1, *SCIENCE_SPWS):
             frequencies = spw_frequencies(spw, preset.channels)
-            width = f"{SPW_WIDTH / len(frequencies):.6f}Hz"
+            width = f"{SPACING / len(frequencies):.6f}Hz"
             simulator.setspwindow(
                 spwname=spw_name(spw),
                 freq=f"{frequencies[0]:.6f}Hz",

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from ccip_batch.cube.noise import MAD_TO_SIGMA
-from ccip_batch.cube.spw_ranges import from_ranges
+from ccip_batch.cube.axis import SPACING
+from ccip_batch.cube.planes.noise import MAD_TO_SIGMA
+from ccip_batch.cube.planes.spw_ranges import from_ranges
 from ccip_batch.errors import DataError
 from ccip_batch.simulate.beam import primary_beam
-from ccip_batch.simulate.observation import INTEGRATION, SPW_WIDTH
+from ccip_batch.simulate.observation import INTEGRATION
 from ccip_batch.simulate.sky import LIGHT_SPEED, REFERENCE_FREQUENCY, Source, direction_cosines
 
 _COMMON = ".iter3.image.pbcor.tt0.subim.com.fits"
@@ -201,7 +202,7 @@ def _theory(spws: list[int], facts: dict[str, Any]) -> float:
     unflagged = sum(1.0 - facts["flagged_frac"][str(spw)] for spw in spws)
     antennas = len(facts["antennas"])
     samples = antennas * (antennas - 1) / 2 * _CORRELATIONS * facts["nint"] * unflagged
-    return float(facts["sefd_jy"] / math.sqrt(2.0 * SPW_WIDTH * INTEGRATION * samples))
+    return float(facts["sefd_jy"] / math.sqrt(2.0 * SPACING * INTEGRATION * samples))
 
 
 def _measure(source: Source, plane: _Plane, facts: dict[str, Any]) -> tuple[Floats, Floats]:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ccip_batch.casa.session import Casa
+from ccip_batch.cube.axis import SPACING
 from ccip_batch.simulate.beam import primary_beam
-from ccip_batch.simulate.observation import INTEGRATION, PHASE_CENTRE, SPW_WIDTH, Field, spw_frequencies
+from ccip_batch.simulate.observation import INTEGRATION, PHASE_CENTRE, Field, spw_frequencies
 from ccip_batch.simulate.presets import Flagged, Preset
 from ccip_batch.simulate.sky import ARCSEC, LIGHT_SPEED, Source, direction_cosines
 
@@ -67,7 +68,7 @@ def chunks(rows: int, channels: int) -> Iterator[tuple[int, int]]:
 
 def noise(channels: int) -> float:
     """Noise in Jy of the real and of the imaginary part of a visibility: one channel, correlation and integration."""
-    return float(SEFD / np.sqrt(2.0 * SPW_WIDTH / channels * INTEGRATION))
+    return float(SEFD / np.sqrt(2.0 * SPACING / channels * INTEGRATION))
 
 
 def phase_errors(preset: Preset, scans: list[int], antennas: int, seed: int) -> dict[int, Floats]:

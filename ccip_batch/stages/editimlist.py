@@ -62,7 +62,7 @@ class PlaneTarget(Model):
 
     @property
     def reffreq(self) -> str:
-        """As tclean takes it: `'3.051GHz'`."""
+        """As tclean takes it: `'3.052GHz'`."""
         return f"{self.reffreq_ghz:.12g}GHz"
 
 

@@ -12,14 +12,14 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from ccip_batch.cube.spw_ranges import as_ranges
+from ccip_batch.cube.planes.spw_ranges import as_ranges
 
 NAME = "VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1"
 CENTRE = (12.501525, -2.5)
 CELL = 0.6 / 3600
 """Degrees."""
-FREQUENCIES = {spw: (2051e6 + 128e6 * (spw - 2) if spw < 10 else 3051e6 + 128e6 * (spw - 10)) for spw in range(2, 18)}
-"""Hz, by spw."""
+FREQUENCIES = {spw: 2028e6 + 128e6 * (spw - 2) for spw in range(2, 18)}
+"""Hz, by spw: those of the archive's planes."""
 LIGHT = 299792458.0
 
 

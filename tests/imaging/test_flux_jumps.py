@@ -7,7 +7,7 @@ import pytest
 
 from ccip_batch.imaging.flux_jumps import Flux, find_jumps
 
-GHZ = np.arange(2.051, 4.0, 0.128)
+GHZ = 2.028 + 0.128 * np.arange(16)
 
 
 def planes(fluxes: np.ndarray, noise: float = 5e-4, seed: int = 1) -> list[Flux]:

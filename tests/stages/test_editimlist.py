@@ -78,7 +78,7 @@ def test_the_target_of_the_continuum(split: MsSummary) -> None:
 def test_a_plane_is_named_and_measured_after_its_spws(split: MsSummary) -> None:
     found = planes(split, flags({1: 10, 2: 10, 3: 10, 4: 10}, channels=2))
     assert found["12,13"].imagename == f"{NAME}.spw12_13"
-    assert found["12,13"].reffreq == "3.371GHz" and found["10"].reffreq == "3.051GHz"
+    assert found["12,13"].reffreq == "3.372GHz" and found["10"].reffreq == "3.052GHz"
     assert found["12,13"].nominal_bandwidth_hz == pytest.approx(256e6)
     assert found["10"].bandwidth_hz == pytest.approx(128e6 * 2 / 3)
     assert found["10"].flagged_fraction == pytest.approx(0.1) and found["10"].state == "imaged"

@@ -14,7 +14,7 @@ def test_times_the_primary_beam_it_is_the_image(stage_cases: dict[str, Any]) -> 
 def test_statistics_are_of_the_corrected_image(stage_cases: dict[str, Any], finished: Any) -> None:
     found = stage_cases["corrected"]["pbcor"]
     assert (found["image"], found["residual"]) == ("plane.image.pbcor.tt0", "plane.image.residual.pbcor.tt0")
-    assert found["statistics"]["I"]["max"] == pytest.approx(0.15 * (3.947 / 3) ** -0.7, rel=0.05)  # source A
+    assert found["statistics"]["I"]["max"] == pytest.approx(0.15 * (3.948 / 3) ** -0.7, rel=0.05)  # source A
     assert found["statistics"]["Q"]["max"] < found["statistics"]["I"]["max"] / 5
 
 
