@@ -15,7 +15,7 @@ class ExitCode(IntEnum):
     DONE = 0
     """Done. A rejected or empty plane counts as done, and says so."""
     INTERNAL = 1
-    """An unforeseen error, most likely a bug in ccip_batch."""
+    """An unexpected error, most likely a bug in ccip_batch."""
     USAGE = 2
     """The command line is wrong."""
     CONFIG = 10

@@ -145,7 +145,8 @@ def python_path() -> tuple[str, ...]:
 
 
 def keep_to_own_python() -> None:
-    """Have this process import from its Python's own folders, and leave no variable of the user's to it and others."""
+    """Have this process import from its Python's own folders alone, and drop the user's variables that
+    `own_environment` drops, for it and for what it starts."""
     foreign = _origin().foreign
     sys.path[:] = [folder for folder in sys.path if _absolute(folder) not in foreign]
     kept = own_environment(os.environ)

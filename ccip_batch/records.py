@@ -46,9 +46,12 @@ def write_whole(path: Path, text: str) -> None:
 def whole_file(path: Path) -> Iterator[Path]:
     """Where to write a file, with the same ending of its name; it has its own name when the block ends without error.
 
-    Otherwise nothing is left, and what had the name before is still there.
+    Otherwise nothing is left, and what had the name before is still there. Only a file is replaced, and no device.
     """
-    partial = path.with_name(f".{path.stem[:200]}.{os.getpid()}.part{path.suffix}")
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "it is there and is not a file", str(path))
+    # The end of a name is what sets the files of one image apart, and 50 letters are at most 200 of the 255 bytes.
+    partial = path.with_name(f".{path.stem[-50:]}.{os.getpid()}.part{path.suffix}")
     try:
         yield partial
         sync(partial)

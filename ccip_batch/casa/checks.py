@@ -18,7 +18,7 @@ from astropy.io import fits
 from ccip_batch.casa.images import STOKES, RestoringBeam, Statistics, image_shape, read_plane
 from ccip_batch.casa.measurement_set import row_chunks
 from ccip_batch.casa.session import Casa
-from ccip_batch.cube.plane_header import STOKES_NUMBERS
+from ccip_batch.cube.planes.header import STOKES_NUMBERS
 from ccip_batch.errors import CasaError, DataError
 
 BEAM_AREA_FACTOR = 3.0

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccip_batch.casa.session import Casa
-from ccip_batch.cube.noise import madrms
+from ccip_batch.cube.planes.noise import madrms
 from ccip_batch.errors import CasaError
 from ccip_batch.records import Model
 

@@ -27,7 +27,7 @@ from ccip_batch.casa.session import DATA_VARIABLE, Casa
 from ccip_batch.casa.speed import SelfChecks
 from ccip_batch.errors import CasaError, CcipError, DataError
 from ccip_batch.job.casa_names import unfit_in_folder
-from ccip_batch.job.flag_commands import Command, read_placed
+from ccip_batch.job.flag_commands import read_placed
 from ccip_batch.job.versions import casa_is_installed, versions
 from ccip_batch.records import Model
 
@@ -168,14 +168,17 @@ def _contents(session: Casa, vis: Path, flags: Sequence[str]) -> dict[str, Any]:
         summary = summarize(session, vis)
     except DataError as error:
         return {"wrong": str(error)}
-    commands: list[Command] = []
+    except CasaError as error:  # damage that the sizes of files do not tell
+        return {"wrong": " ".join(f"{error}. Fetch it again.".split())}
+    number = 0
     found: list[Doubt] = []
     for text in flags:
         spws, _, path = text[1:].partition(":")
-        commands += read_placed(Path(path))
+        commands = read_placed(Path(path))
+        number += len(commands)
         found += doubts(session, vis, summary, commands, [int(spw) for spw in spws.split(",")])
     alone = has_row_flags_alone(session, vis)
-    return {"summary": summary, "row_flags_alone": alone, "commands": len(commands), "doubts": tuple(found)}
+    return {"summary": summary, "row_flags_alone": alone, "commands": number, "doubts": tuple(found)}
 
 
 def _last_day(session: Casa, vis: str) -> date:

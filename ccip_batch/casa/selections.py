@@ -36,8 +36,8 @@ _OF_BASELINES = ("antenna", "uvrange", "correlation")
 _STOKES = ("", "ALL", "I", "Q", "U", "V")
 """Correlations that flagdata computes from those that there are."""
 _EXPRESSION = re.compile(r"^(ABS|ARG|RE|IM|REAL|IMAG|NORM)_")
-_CHANNELS = re.compile(r"(\d{1,9})(?:\s*~.*)?")
-"""A channel or a range of channels by number; what follows it may be anything."""
+_CHANNELS = re.compile(r"(\d{1,9})(?:\s*~[^A-Za-z]*)?")
+"""A channel or a range of channels by number; with a unit at its end (`2100~2200MHz`) a range is one of frequencies."""
 _KEYS = ("TIME", "FIELD_ID", "DATA_DESC_ID", "SCAN_NUMBER", "STATE_ID", "ARRAY_ID", "OBSERVATION_ID")
 
 

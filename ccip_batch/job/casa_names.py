@@ -26,7 +26,6 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=@,%-]*")
 MOST_LETTERS = 200
 """Of such a name: CASA and we append to it, and a file system takes 255 bytes."""
 
-
 MOST_BYTES = 3000
 """Of the path of a folder that nodes work in: the system takes 4096, and names in there are long."""
 
@@ -36,7 +35,7 @@ def unfit_in_folder(folder: Path) -> str:
     found = [words for part, words in _UNFIT_PARTS.items() if part in str(folder)]
     if len(os.fsencode(folder)) > MOST_BYTES:
         found.append(f"more than {MOST_BYTES} bytes")
-    return " and ".join([*found, *(["bytes that are no UTF-8"] if is_no_text(folder) else [])])
+    return " and ".join([*found, *(["bytes that are not UTF-8"] if is_no_text(folder) else [])])
 
 
 def is_no_text(path: Path) -> bool:

@@ -193,6 +193,8 @@ def _outline(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, archiv
                 out.write(content.read(_OUTLINE_BYTES))
             out.truncate(member.size)
     except OSError as error:
+        if says_disk_is_full(error):
+            raise
         raise DataError(f"{archive}: member {member.name!r} cannot be unpacked: {error.strerror}.") from error
 
 

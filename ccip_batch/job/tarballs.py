@@ -35,6 +35,8 @@ _OTHERS = (
 """How files begin that are not read, and what they are."""
 _MOST_LINKS = 200
 """Hard links; for the content of each, a compressed archive is read from its beginning again."""
+_MOST_DEEP = 64
+"""Folders in each other; a table has two, and some more may be around it."""
 _AGAIN = "Make the archive again as tar.gz (tar czf)."
 
 
@@ -191,7 +193,7 @@ class _Seen:
             right = "Make the archive again with tar czf --hard-dereference."
             target = self._files.get(PurePosixPath(member.linkname))
             if target is None:
-                wrong = f"is a link to {member.linkname!r}, which is no file before it in the archive"
+                wrong = f"is a link to {member.linkname!r}, which is not a file that comes before it in the archive"
                 raise DataError(f"{self._archive}: member {member.name!r} {wrong}. {right}")
             if self._links > _MOST_LINKS:
                 raise DataError(f"{self._archive}: has more than {_MOST_LINKS} hard links. {right}")
@@ -207,6 +209,8 @@ def _checked(member: tarfile.TarInfo, archive: Path) -> PurePosixPath:
         what = "has an absolute path"
     elif ".." in path.parts:
         what = "leads out of its folder"
+    elif len(path.parts) > _MOST_DEEP:
+        what = f"is in more than {_MOST_DEEP} folders"
     elif member.issym():
         what, right = "is a link", "Make the archive again with what it links to: tar czf --dereference."
     elif not (member.isfile() or member.isdir() or member.islnk()):
@@ -214,5 +218,9 @@ def _checked(member: tarfile.TarInfo, archive: Path) -> PurePosixPath:
     elif any(ord(letter) < 32 for letter in member.name) or "\\" in member.name:
         what = "has a name that no table has"
     if what:
-        raise DataError(f"{archive}: member {member.name!r} {what}; nothing was unpacked. {right}")
+        raise DataError(f"{archive}: member {_short(member.name)!r} {what}; nothing was unpacked. {right}")
     return path
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 200 else f"{name[:197]}..."

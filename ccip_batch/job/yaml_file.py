@@ -112,7 +112,7 @@ def read_value(text: str, about: Problem, problems: list[Problem]) -> Any:
 
 class _Walk:
     """Goes through a document: notes the line of each key, and complains of what would be read otherwise than meant:
-    keys given twice, aliases, numbers that are not decimal."""
+    keys given twice, aliases, tags, numbers that are not decimal."""
 
     def __init__(self, where: str, problems: list[Problem], *, lines: bool = True) -> None:
         """where: the file, or another place. lines: whether lines of it are told."""
@@ -128,10 +128,8 @@ class _Walk:
             self._complain(node, "", "is used again through an alias", "Write the value out.")
             return
         self._seen.add(id(node))
-        if isinstance(node, yaml.ScalarNode):
-            found = surprise(node)
-            if found:
-                self._complain(node, _dotted(loc), *found)
+        if found := surprise(node):
+            self._complain(node, _dotted(loc), *found)
         elif isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 self.visit(item, (*loc, index))
@@ -142,7 +140,8 @@ class _Walk:
         names: dict[str, int] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
-                self._complain(key, "", f"{str(key.value)[:60]!r} is not a key", "Keys are plain words.")
+                what = f"{key.value[:60]!r}" if isinstance(key, yaml.ScalarNode) else "a list or a section"
+                self._complain(key, "", f"{what} is not a key", "Keys are plain words.")
                 continue
             name = (*loc, key.value)
             if key.value in names:

@@ -12,7 +12,11 @@ from typing import Any
 
 import yaml
 
-_BOOL, _INT, _FLOAT, _DATE = (f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "timestamp"))
+_TEXT, _NULL, _BOOL, _INT, _FLOAT, _DATE, _LIST, _SECTION = (
+    f"tag:yaml.org,2002:{name}" for name in ("str", "null", "bool", "int", "float", "timestamp", "seq", "map")
+)
+_SWITCH = re.compile(r"true|True|TRUE|false|False|FALSE")
+_NOTHING = re.compile(r"~|null|Null|NULL|")
 _DECIMAL = re.compile(r"[-+]?(0|[1-9]\d*)")
 _REAL = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)?")
 _MOST_DIGITS = 18
@@ -31,7 +35,7 @@ Loader.yaml_implicit_resolvers = {
     first: [(tag, form) for tag, form in forms if tag not in (_BOOL, _DATE)]
     for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-Loader.add_implicit_resolver(_BOOL, re.compile(r"true|True|TRUE|false|False|FALSE"), list("tTfF"))
+Loader.add_implicit_resolver(_BOOL, _SWITCH, list("tTfF"))
 Loader.add_implicit_resolver(_INT, re.compile(r"[-+]?0o[0-7_]+"), list("-+0"))
 
 
@@ -44,18 +48,37 @@ def construct(node: yaml.Node) -> Any:
         loader.dispose()
 
 
-def surprise(node: yaml.ScalarNode) -> tuple[str, str] | None:
-    """What is wrong with a number that means something else than it says, and what to write; None if nothing is."""
+def surprise(node: yaml.Node) -> tuple[str, str] | None:
+    """What is wrong with a value that means something else than it says, and what to write; None if nothing is.
+
+    Such are numbers of YAML 1.1, and all tags (`!!set`, `!!timestamp`) but those that say what is there anyway.
+    """
+    if isinstance(node, yaml.CollectionNode):
+        plain = node.tag == (_SECTION if isinstance(node, yaml.MappingNode) else _LIST)
+        return None if plain else _of_tag(node)
     text = node.value
+    if node.tag == _TEXT or (node.tag == _BOOL and _SWITCH.fullmatch(text)):
+        return None
+    if node.tag == _NULL and _NOTHING.fullmatch(text):
+        return None
+    if node.tag not in (_INT, _FLOAT):
+        return _of_tag(node)
     if node.tag == _INT and _DECIMAL.fullmatch(text):
         if len(text) <= _MOST_DIGITS:
             return None
         return f"{_short(text)} has {len(text)} digits", "No option takes such a number: write fewer."
-    if node.tag not in (_INT, _FLOAT) or (node.tag == _FLOAT and _REAL.fullmatch(text)):
+    if node.tag == _FLOAT and _REAL.fullmatch(text):
         return None
     wrong, number = _meaning(text)
     as_text = f"'{text}' in quotes if it is text"
     return f"{_short(text)} {wrong}", f"Write {number}, or {as_text}." if number else f"Write a number, or {as_text}."
+
+
+def _of_tag(node: yaml.Node) -> tuple[str, str]:
+    """That the tag of a value does not go with it. `=` alone has one, too."""
+    name = node.tag.replace("tag:yaml.org,2002:", "!!")
+    value = f"{_short(node.value)!r}" if isinstance(node, yaml.ScalarNode) else "this"
+    return f"{value} has the tag {_short(name)}", "Write plain values, without tags, or text in quotes."
 
 
 def _meaning(text: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ccip_batch.cube.planes import find_planes
+from ccip_batch.cube.planes.plane import find_planes
 from ccip_batch.engines.htcondor.event_log import read_nodes
 from ccip_batch.errors import CcipError, DataError
 from ccip_batch.imaging.checkpoint import Checkpoint, State

@@ -165,3 +165,23 @@ def test_every_submit_description_starts_python_alone() -> None:
     ]
     assert lines and all('"$(python_options) -m ' in line for line in lines)
     assert PYTHON_OPTIONS == ("-P", "-s")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["extract", "--help"], ["nosuch"], ["status", "nowhere"]])
+def test_what_cannot_be_printed_is_told_by_the_exit_code(tmp_path: Path, words: list[str]) -> None:
+    """Standard output, and then both, are a full disk."""
+    command = [sys.executable, "-m", "ccip_batch", *words]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+        assert ("disk is full" in done.stderr) == ("--help" in words) and done.returncode in (2, 12, 30)
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=full, check=False)
+    assert done.returncode in (12, 30)
+
+
+def test_a_current_folder_that_is_gone_is_told(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    remove = "import os, sys; os.rmdir(os.getcwd()); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    words = [sys.executable, "-c", remove, "-m", "ccip_batch", "status", "run"]
+    done = call(words, tmp_path / "gone")
+    assert done.returncode == 11 and "the current folder is gone" in done.stderr and "Traceback" not in done.stderr

@@ -118,6 +118,15 @@ def test_too_many_members_are_refused(place: Path) -> None:
         inspect(archive, ROOT, CONTINUUM, max_members=200)
 
 
+def test_folders_in_each_other_without_end_are_refused(place: Path) -> None:
+    """Such a path is short enough for the system, and too deep for Python."""
+    archive = place / "r.tgz"
+    write_archive(archive, [(f"{TABLES[0]}/{'a/' * 1900}f", "", tarfile.REGTYPE, 0o644, b"")])
+    with pytest.raises(DataError, match="is in more than 64 folders") as caught:
+        inspect(archive, ROOT, CONTINUUM)
+    assert len(str(caught.value)) < 600
+
+
 def test_what_a_machine_of_the_pool_gives_back(place: Path) -> None:
     """A tar that comes back from a node holds plain files of that node, or is refused as a whole."""
     config = make_job(place / "job", "execution: {engine: htcondor, site: local}\nimaging: {spw: ['2']}\n")

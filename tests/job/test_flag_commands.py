@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -20,7 +21,39 @@ def test_honest_flag_commands_pass(tmp_path: Path) -> None:
     ]
     path = tmp_path / "flags.txt"
     path.write_text("# mine\n\n" + "\n".join(lines) + "\n")
-    assert flag_commands.read(path) == lines
+    assert flag_commands.read(path) == [
+        lines[0],
+        "spw='*:2.1~2.2GHz' scan='2,4~6' reason='RFI found by eye'",
+        "mode='clip' clipminmax=[0,5.5] clipoutside=True correlation='ABS_RR,LL' uvrange='<10klambda'",
+        "mode='quack' quackinterval=1.0 quackmode='beg'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("spw=3 scan=2", {"spw": "3", "scan": "2"}),
+        ("mode=extend  growtime=60\tgrowaround=true", {"mode": "extend", "growtime": 60.0, "growaround": True}),
+        ("mode = 'tfcrop', ntime='scan', halfwin='2'", {"mode": "tfcrop", "ntime": "scan", "halfwin": 2}),
+        ("mode='tfcrop' ntime=60 timecutoff='4'", {"mode": "tfcrop", "ntime": 60.0, "timecutoff": 4.0}),
+        ("mode='clip' clipminmax=[0,5]  clipzeros=True ", {"mode": "clip", "clipminmax": [0, 5], "clipzeros": True}),
+        ("timerange='2020/08/05/10:00:00~10:01:00,  2020/08/05/10:02:00~10:03:00'",
+         {"timerange": "2020/08/05/10:00:00~10:01:00, 2020/08/05/10:02:00~10:03:00"}),
+        ("reason=\"it's bad\" antenna=ea01", {"reason": "its bad", "antenna": "ea01"}),
+    ],
+)  # fmt: skip
+def test_casa_reads_a_command_with_the_types_it_wants(line: str, parts: dict[str, object], tmp_path: Path) -> None:
+    # As flagdata's parser of lists does: it cuts a line at each blank, and takes unquoted digits for whole numbers.
+    path = tmp_path / "flags.txt"
+    path.write_text(f"{line}\n")
+    (command,) = flag_commands.read_placed(path)
+    words: list[str] = []
+    for word in command.text.split(" "):
+        words[len(words) - ("=" not in word) :] = [word] if "=" in word else [f"{words[-1]} {word}"]
+    read = {key: ast.literal_eval(value) for key, value in (word.split("=", 1) for word in words)}
+    assert read == parts and [type(value) for value in read.values()] == [type(value) for value in parts.values()]
+    selection = {key: value for key, value in parts.items() if key in ("spw", "scan", "timerange", "antenna")}
+    assert command.selection == selection
 
 
 @pytest.mark.parametrize(
@@ -65,6 +98,16 @@ def test_a_time_with_its_date_passes(times: str, tmp_path: Path) -> None:
         ("spw='3", "is not a flag command"),
         ("colour='red'", "'colour' is not allowed in a flag command"),
         ("spw='f(x)'", "which is neither a selection nor a number"),
+        ("mode='manul' spw='3'", "'manul', which is none of manual,"),
+        ("mode='list'", "'list', which is none of manual,"),
+        ("spw='3' antenna='ea01' spw='4'", "spw is given twice"),
+        ("mode='quack' quackinterval='long'", "'long', which is not a number"),
+        ("mode='quack' quackmode='begin'", "'begin', which is none of beg, endb, end, tail"),
+        ("mode='clip' clipminmax=[5]", "'[5]', which is not two numbers"),
+        ("mode='clip' clipoutside=1", "'1', which is not True or False"),
+        ("mode='rflag' winsize=3.5", "'3.5', which is not a whole number"),
+        ("mode='tfcrop' ntime='all'", "which is neither seconds nor scan"),
+        ("spw='3' reason='level a=b'", "has `=` after a blank"),
     ],
 )
 def test_a_command_is_refused(line: str, says: str, tmp_path: Path) -> None:

@@ -8,13 +8,15 @@ import io
 import lzma
 import random
 import tarfile
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from helpers.input_files import CONTINUUM, ROOT, TABLES, add_member, add_table, make_archive, make_job
+from helpers.small_disks import small_disk
 
-from ccip_batch.errors import DataError
+from ccip_batch.errors import DataError, says_disk_is_full
 from ccip_batch.job.resources_archive import Resources, extract, inspect, patterns
 from ccip_batch.verbs.check import check
 
@@ -229,6 +231,15 @@ def test_what_is_no_tarball_is_called_what_it_is(tmp_path: Path, start: bytes, s
     done = check(job)
     assert [problem.kind for problem in done.problems] == [DataError]
     assert says in str(done.problems[0]) and str(tmp_path / "reimaging_resources.tgz") in str(done.problems[0])
+
+
+def test_a_full_disk_is_no_fault_of_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_archive(tmp_path / "r.tgz")
+    disk = small_disk(tmp_path / "disk", kilobytes=16)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "disk"))
+    with disk, pytest.raises(OSError) as caught:
+        look(tmp_path / "r.tgz")
+    assert says_disk_is_full(caught.value)
 
 
 def test_a_measurement_set_in_a_tarball(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from ccip_batch.job.yaml_file import YamlFile
         ("- inputs\n", "is not a mapping"),
         ("", "job.yaml: is empty. Begin with `inputs:`"),
         ("# nothing yet\n", "job.yaml: is empty. Begin with `inputs:`"),
-        (JOB + "imaging: !!python/object/apply:os.getcwd []\n", "is not valid YAML"),
+        (JOB + "imaging: !!python/object/apply:os.getcwd []\n", "imaging: this has the tag !!python/object/apply:os."),
+        (JOB + "imaging: {? [a] : 1}\n", "job.yaml:6: a list or a section is not a key"),
         (JOB + "3: 4\n", "'3' is not a key"),
     ],
 )

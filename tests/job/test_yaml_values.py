@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +105,24 @@ def test_switches_take_each_word(tmp_path: Path, word: str, value: bool) -> None
 )
 def test_what_no_option_takes_is_told_as_it_was_written(tmp_path: Path, option: str, says: str) -> None:
     assert says in refused(make_job(tmp_path), option)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["!!bool maybe", "!!timestamp x", "!!timestamp 2026-01-02", "!!binary eA==", "!!null 5", "!!set {a}",
+     "!!omap [a: 1]", "!!pairs [a: 1]", "!!python/object/apply:os.getcwd []", "!!map [a]", "!!seq {a: 1}",
+     "!mine 5", "=", "<<"],
+)  # fmt: skip
+def test_values_with_tags_are_refused(tmp_path: Path, value: str) -> None:
+    job = make_job(tmp_path, f"imaging:\n  niter: {value}\n")
+    assert re.search(rf"{re.escape(str(job))}:7: imaging\.niter: .* has the tag !.*\. Write plain", refused(job))
+    job.write_text(JOB)
+    assert "command line: imaging.niter: " in refused(job, f"imaging.niter={value}")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("!!int 5", 5), ("! 5", 5), ("!!str 5", "5"), ("!!map {a: !!seq [b]}", {"a": ["b"]})]
+)
+def test_tags_that_say_what_is_there_are_taken(text: str, value: Any) -> None:
+    problems: list[Problem] = []
+    assert read_value(text, Problem("here", "key", ""), problems) == value and not problems
