@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import glob
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,6 +22,8 @@ from ccip_batch.job.problems import Problem, failure, shown
 from ccip_batch.job.yaml_file import Location, read_value
 from ccip_batch.records import write_whole
 
+_LONGEST_NAME = 255
+"""Bytes in the name of a file or folder, on all common file systems."""
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
@@ -67,7 +70,7 @@ def write_square_job(campaign: Campaign, square: Square) -> Path:
 
 
 def products_folder(campaign: Campaign, square: Square) -> Path | None:
-    """Where the products of a square go; None if they stay. Raises ConfigError for a column that is not there."""
+    """Where the products of a square go; None if they stay. Raises ConfigError if there can be no such folder."""
     if campaign.config.products is None:
         return None
     problems: list[Problem] = []
@@ -76,6 +79,8 @@ def products_folder(campaign: Campaign, square: Square) -> Path | None:
     if problems:
         raise failure(problems)
     folder, target = campaign.folder, campaign.path.parent / at_home(text)
+    if "\0" in text or any(len(os.fsencode(part)) > _LONGEST_NAME for part in target.parts):
+        raise ConfigError(f"{row}: products: {shown(text)} cannot be the name of a folder. Give another folder.")
     for own in (folder.squares, folder.dag):
         if target.resolve().is_relative_to(own):
             raise ConfigError(f"{row}: products: {target} is in {own}, where much is removed. Give another folder.")

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
-from ccip_batch.cube.table_texts import FORMATS
-from ccip_batch.cube.table_texts import read_table as read_table_file
+from ccip_batch.cube.spectra.table_texts import FORMATS
+from ccip_batch.cube.spectra.table_texts import read_table as read_table_file
 from ccip_batch.errors import ConfigError
 from ccip_batch.job.config import Inputs
 from ccip_batch.job.problems import Problem, failure, shown
@@ -26,6 +26,10 @@ _OURS = (".yaml", ".log")
 _RESERVED = ("parent", "child", "all_nodes", "final")
 """What DAGMan takes for something else than a node."""
 _PRIORITY = re.compile(r"[+-]?\d{1,6}")
+
+
+class RowError(ConfigError):
+    """The row of a square is wrong, or gone; the table itself is right."""
 
 
 @dataclass(frozen=True)
@@ -98,15 +102,15 @@ def read_table(path: Path, problems: list[Problem]) -> SquareTable:
 
 
 def find_square(path: Path, name: str) -> Square:
-    """A square by its name. Raises ConfigError if the table has none of this name, or its row is wrong."""
+    """A square by its name. Raises RowError if the table has none of this name, or its row is wrong."""
     problems: list[Problem] = []
     for square in read_table(path, problems).squares:
         if square.name == name:
             return square
     of_row = [problem for problem in problems if problem.where.endswith(f"({name})")]
     if of_row:
-        raise failure(of_row)
-    raise ConfigError(f"{path} has no square {name}. Look for its name in the column `name`.")
+        raise RowError(str(failure(of_row)))
+    raise RowError(f"{path} has no square {name}. Look for its name in the column `name`.")
 
 
 def _read(path: Path) -> Table:

@@ -132,6 +132,13 @@ def test_products_are_not_put_where_much_is_removed(tmp_path: Path, where: str) 
         products_folder(campaign, find_square(campaign.config.table, "a"))
 
 
+@pytest.mark.parametrize("products", [r'"out\0/{name}"', "out/" + "x" * 300 + "/{name}"])
+def test_products_that_no_folder_can_have_are_told(tmp_path: Path, products: str) -> None:
+    campaign = load_campaign(make_campaign(tmp_path, ["a"], TEMPLATE + f"products: {products}\n"))
+    with pytest.raises(ConfigError, match=r"row 1 .a.: products: .* cannot be the name of a folder"):
+        products_folder(campaign, find_square(campaign.config.table, "a"))
+
+
 @pytest.mark.parametrize("path", ["~nosuch-user/x.ms", "in/**x/*.ms"])
 def test_a_path_that_python_does_not_take_is_a_problem_of_its_row(tmp_path: Path, path: str) -> None:
     folder = make_campaign(tmp_path, ["a"], TEMPLATE.replace(f"in/{ROOT}.ms", path))

@@ -11,6 +11,8 @@ import json
 import re
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,11 @@ MOST_SLOTS = 5000
 """So many slots of a large pool tell which machines there are; an ad has some 10 kB."""
 _SECONDS = 120
 """A tool that has not answered by then never will."""
+_JOB_REMOVED = 3
+"""JobStatus of a job that condor_rm was given, until it has left the queue."""
+_REMOVAL_S = 120.0
+"""DAGMan takes its nodes out of the queue and writes the report before it goes: some seconds."""
+_LOOK_S = 1.0
 _HEAD = re.compile(r"^(\d{3}) \((\d+)\.\d+\.\d+\)(?:.*[?&]alias=([^&>\s]+))?", re.MULTILINE)
 """The first line of an event: its number, the cluster and, of a submission, HTCondor's name of the host."""
 _RESCUE = re.compile(rf"{re.escape(DAG)}\.rescue(\d{{3}})$")
@@ -97,9 +104,27 @@ def last_dag(file: DagFile) -> Dag | None:
     return None if cluster is None else Dag(cluster, alive, held, submitted_on)
 
 
+def wait_for_removal(file: DagFile) -> None:
+    """Wait until a DAG that is being removed has left the queue, but not for ever."""
+    end, said = time.monotonic() + _REMOVAL_S, False
+    while (dag := last_dag(file)) and dag.alive and time.monotonic() < end:
+        if queue_if_it_answers(file, dag).status != _JOB_REMOVED:
+            return
+        if not said:
+            print(
+                f"DAG {dag.cluster} is being removed from the queue: waiting for its end", file=sys.stderr, flush=True
+            )
+            said = True
+        time.sleep(_LOOK_S)
+
+
 def refuse_while_alive(folder: RunFolder) -> None:
-    """Raise RunFolderError if the run's DAG is in the queue, or may be in one that is not to be asked from here."""
+    """Raise RunFolderError if the run's DAG is in the queue, or may be in one that is not to be asked from here.
+
+    One that is being removed is waited for.
+    """
     file = DagFile.of(folder)
+    wait_for_removal(file)
     dag = last_dag(file)
     if dag is None or not dag.alive:
         return

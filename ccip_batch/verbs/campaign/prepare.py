@@ -6,6 +6,7 @@ import csv
 import io
 import multiprocessing
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -176,7 +177,9 @@ def _side_by_side(campaign: Campaign, chunks: Sequence[Sequence[Square]]) -> Ite
         yield from map(_check_squares, chunks)
         return
     # forked, so that each has the campaign; pydantic's validators cannot be sent to another process
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C ends this process alone, which ends the others
     with multiprocessing.get_context("fork").Pool(machine_cores()) as pool:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         yield from pool.imap(_check_squares, chunks)
 
 
@@ -203,17 +206,18 @@ def _check_square(campaign: Campaign, square: Square) -> _Row:
             check_place(folder, found.resolved)
             check_same_job(folder, found.resolved)
     except CcipError as error:
-        row.problems.append(Problem(where, "", str(error), kind=type(error)))
+        row.problems.append(Problem(where, "", str(error).removeprefix(f"{where}: "), kind=type(error)))
     return row
 
 
 def _failure(problems: Sequence[Problem]) -> CcipError:
     """One error with all problems; one that is the same in many rows, such as one of the template, is said once."""
     times = Counter(map(str, problems))
-    told = [f"{text} (in {number} rows)" if number > 1 else text for text, number in times.items()]
+    told = [f"{text} (in {rows} rows)" if rows > 1 else text for text, rows in times.items()]
     more = [f"... and {len(told) - _SHOWN} more"] if len(told) > _SHOWN else []
     kind = type(failure(problems))
-    return kind("\n".join([f"{len(told)} problems:", *(f"  * {text}" for text in [*told[:_SHOWN], *more])]))
+    number = "1 problem" if len(told) == 1 else f"{len(told)} problems"
+    return kind("\n".join([f"{number}:", *(f"  * {text}" for text in [*told[:_SHOWN], *more])]))
 
 
 def plan(campaign: Campaign) -> ExitCode:

@@ -14,11 +14,17 @@ from ccip_batch.campaign.journal import Entry, Journal
 from ccip_batch.campaign.state import CampaignState, read_state
 from ccip_batch.campaign.table import Square
 from ccip_batch.campaign.turn import others_at_work
-from ccip_batch.engines.htcondor.dagman import DagFile, is_in_queue, last_dag, remove_dag, submit_dag
+from ccip_batch.engines.htcondor.dagman import (
+    DagFile,
+    is_in_queue,
+    last_dag,
+    remove_dag,
+    submit_dag,
+    wait_for_removal,
+)
 from ccip_batch.errors import CcipError, ConfigError, ExitCode, RunFolderError
 from ccip_batch.records import write_whole
-from ccip_batch.run.folder import is_locked, lock_file
-from ccip_batch.verbs.campaign.square import bytes_in
+from ccip_batch.run.folder import RunFolder, is_locked, lock_file
 
 _LOOKS_S = 1.0
 """Who only looks whether somebody is at work has the lock for a moment."""
@@ -36,6 +42,11 @@ def dags_in_queue(folder: CampaignFolder) -> list[DagFile]:
     return [dag for dag in outer_dags(folder) if is_in_queue(dag)]
 
 
+def _wait_for_removals(folder: CampaignFolder) -> None:
+    for dag in outer_dags(folder):
+        wait_for_removal(dag)
+
+
 def is_run_here(folder: CampaignFolder) -> bool:
     """Whether `campaign run` is at work."""
     lock = folder.dag / ".run.lock"
@@ -44,8 +55,12 @@ def is_run_here(folder: CampaignFolder) -> bool:
 
 @contextmanager
 def run_here(folder: CampaignFolder) -> Iterator[None]:
-    """Keep everybody else from working on a campaign. Raises RunFolderError if somebody does."""
+    """Keep everybody else from working on a campaign. Raises RunFolderError if somebody does.
+
+    DAGs that are being removed are waited for.
+    """
     folder.dag.mkdir(parents=True, exist_ok=True)
+    _wait_for_removals(folder)
     with lock_file(folder.dag / ".run.lock", _LOOKS_S) as held:
         if held is None:
             raise RunFolderError(f"`campaign run` is at work in {folder.path} already. Wait for it, or stop it.")
@@ -98,7 +113,8 @@ def forget_turns(state: CampaignState) -> None:
 def _wait_again(state: CampaignState, squares: Sequence[Square]) -> None:
     """Squares wait; what is in their run folders counts until they are begun."""
     folder = state.campaign.folder
-    entries = [Entry(one.name, "waiting", left=bytes_in(folder.run(one.name, one.tile))) for one in squares]
+    runs = {one.name: RunFolder(folder.run(one.name, one.tile)) for one in squares}
+    entries = [Entry(name, "waiting", left=run.disk_taken()) for name, run in runs.items()]
     Journal(folder.journal).write(entries)
 
 
@@ -114,6 +130,7 @@ def retry(campaign: Campaign, names: Collection[str], causes: Collection[str], f
 
     If the outer DAG is in the queue, they have one of their own beside it; the bounds hold for both.
     """
+    _wait_for_removals(campaign.folder)  # a campaign that was cancelled just now is gone on with, not added to
     state = state_of(campaign)
     squares = _chosen(state, names, causes, failed)
     if not squares:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
+
+import click
 
 from ccip_batch.campaign.config import Campaign, CampaignFolder, load_campaign
 from ccip_batch.campaign.jobs import products_folder, write_square_job
@@ -16,11 +18,11 @@ from ccip_batch.campaign.journal import Entry, Journal
 from ccip_batch.campaign.products import archive_products
 from ccip_batch.campaign.summary import NAME as SUMMARY
 from ccip_batch.campaign.summary import read_summary, summarize
-from ccip_batch.campaign.table import Square, find_square
+from ccip_batch.campaign.table import RowError, Square, find_square
 from ccip_batch.campaign.table import place as table_place
-from ccip_batch.campaign.turn import end_turn, take_disk, turn, wait_for_disk
+from ccip_batch.campaign.turn import LOOK_S, end_turn, take_disk, turn, wait_for_disk
 from ccip_batch.engines.htcondor.staging import PLACE, place_of
-from ccip_batch.errors import CcipError, ConfigError, DataError, ExitCode, says_disk_is_full
+from ccip_batch.errors import CcipError, DataError, ExitCode, says_disk_is_full
 from ccip_batch.run.cleaning import bad_products, remove_nodes, tidy
 from ccip_batch.run.failures import cause_word, headline
 from ccip_batch.run.folder import RunFolder
@@ -28,6 +30,8 @@ from ccip_batch.run.run import Run
 from ccip_batch.verbs.check import check
 from ccip_batch.verbs.plan import plan
 from ccip_batch.verbs.prepare import disk_needed
+
+Read = TypeVar("Read")
 
 LOCAL = "execution.engine=local"
 """How a square is run on this machine, whatever the campaign says."""
@@ -40,9 +44,8 @@ def begin_in_pool(path: Path, name: str, tile: str) -> None:
     """
     folder = CampaignFolder(path)
     place = folder.run(name, tile)
-    with failing(folder, name, tile), turn(load_campaign(path), name):
-        campaign = load_campaign(path)
-        square = _planned_square(campaign, name, tile)
+    with failing(folder, name, tile), turn(patiently(path, lambda: load_campaign(path)), name):
+        campaign, square = patiently(path, lambda: _planned_square(path, name, tile))
         bounds = campaign.config.bounds
         job = write_square_job(campaign, square)
         for rescue in (place / "dag").glob("*.rescue*"):
@@ -53,16 +56,36 @@ def begin_in_pool(path: Path, name: str, tile: str) -> None:
         Journal(folder.journal).write([Entry(name, "at work")])
 
 
-def _planned_square(campaign: Campaign, name: str, tile: str) -> Square:
-    """A square of the outer DAG, as its row is now. Raises ConfigError if it is gone, wrong, or of another tile."""
+def patiently(path: Path, read: Callable[[], Read], look_s: float = LOOK_S) -> Read:
+    """What `read` gives, as soon as the campaign can be read: it may just be edited, or its disk be away for a while.
+
+    That is no fault of the square whose turn it is. path: the folder of the campaign; if that is gone, or if the row of
+    the square is wrong, the error is raised at once.
+    """
+    said = ""
+    while True:
+        try:
+            return read()
+        except (CcipError, OSError) as error:
+            if isinstance(error, RowError) or not path.is_dir():
+                raise
+            if str(error) != said:
+                said = str(error)
+                click.echo(f"waits until the campaign can be read: {said}", err=True)
+        time.sleep(look_s)
+
+
+def _planned_square(path: Path, name: str, tile: str) -> tuple[Campaign, Square]:
+    """A campaign and a square of its outer DAG, as its row is now. Raises RowError if that is gone or does not fit."""
+    campaign = load_campaign(path)
     square = find_square(campaign.config.table, name)
     if square.tile != tile:
         where = table_place(campaign.config.table, square.row, name)
-        raise ConfigError(
+        raise RowError(
             f"{where}: tile: it is {square.tile} now, and was {tile} when the DAG was planned, which names its folder. "
             f"Write {tile} again; or, when nothing is in the queue, move its folder to the new tile and retry it."
         )
-    return square
+    return campaign, square
 
 
 def begin_here(campaign: Campaign, square: Square) -> Path | None:
@@ -99,8 +122,7 @@ def _is_staged(folder: RunFolder) -> bool:
 def end_in_pool(path: Path, name: str, tile: str, code: int) -> int:
     """As `end`, of a square of the outer DAG. path: the folder of the campaign."""
     with failing(CampaignFolder(path), name, tile):
-        campaign = load_campaign(path)
-        _end(campaign, _planned_square(campaign, name, tile), code)
+        _end(*patiently(path, lambda: _planned_square(path, name, tile)), code)
     return code
 
 
@@ -139,12 +161,12 @@ def failing(folder: CampaignFolder, name: str, tile: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        foreign = ExitCode.RESOURCES if isinstance(error, OSError) else ExitCode.INTERNAL
+        full = says_disk_is_full(error)
+        foreign = ExitCode.RESOURCES if full or isinstance(error, OSError) else ExitCode.INTERNAL
         code = error.exit_code if isinstance(error, CcipError) else foreign
-        full = isinstance(error, OSError) and says_disk_is_full(error)
         text = str(error) or type(error).__name__
         word = "disk" if full else cause_word(code, text)
-        left = bytes_in(folder.run(name, tile))
+        left = RunFolder(folder.run(name, tile)).disk_taken()
         try:
             Journal(folder.journal).write([Entry(name, "failed", cause=word, text=text, left=left)])
         finally:
@@ -190,24 +212,8 @@ def _sum_up(square: Square, run: Run, state: str, cause: str, products: Path) ->
 
 def _note(campaign: Campaign, square: Square, run: Run, cause: str, text: str) -> None:
     """Write the line in the journal of a square that has ended and was summed up."""
-    noted, left = read_summary(run.folder.path), bytes_in(run.folder.path)
+    noted, left = read_summary(run.folder.path), run.folder.disk_taken()
     entry = Entry(square.name, "failed" if cause else "done", time.time(), cause, text, left=left)
     if noted is not None:
         entry = replace(entry, planes=noted.counts(), cpu_s=noted.cpu_s, products=noted.products_bytes)
     Journal(campaign.folder.journal).write([entry])
-
-
-def bytes_in(folder: Path) -> int:
-    """Bytes of disk that a folder takes; a file with two names in it counts once, and links are not followed."""
-    seen: set[tuple[int, int]] = set()
-    total = 0
-    for root, _, names in os.walk(folder):
-        for name in names:
-            try:
-                found = os.lstat(Path(root, name))
-            except OSError:  # it was removed just now
-                continue
-            if (found.st_dev, found.st_ino) not in seen:
-                seen.add((found.st_dev, found.st_ino))
-                total += found.st_blocks * 512
-    return total

@@ -126,6 +126,19 @@ def test_a_dag_that_is_in_the_queue_is_left_to_it(place: Place, tmp_path: Path, 
     assert place.give("cancel", place.run).exit_code == 0 and place.removed.read_text() == "41\n"
 
 
+def test_a_dag_that_is_being_removed_is_waited_for(place: Place) -> None:
+    """As right after `cancel`: its job is in the queue until DAGMan has removed its nodes and has ended."""
+    job = [{"ClusterId": 41, "JobStatus": 3, "Iwd": str(place.run / "dag")}]
+    log = place.run / "dag" / "ccip.dag.dagman.log"
+    for words in verbs(place):
+        place.tell(SUBMITTED)
+        place.answer(job)
+        place.tool("condor_q", f"cat {place.tools}/jobs; echo '009 (041.000.000) 2026 Job was aborted.' >> {log}")
+        done = place.give(*words)
+        assert done.exit_code == 0, done.stderr
+        assert done.stderr.count("DAG 41 is being removed from the queue: waiting for its end") == 1
+
+
 @pytest.mark.parametrize(
     ("tool", "script"),
     [

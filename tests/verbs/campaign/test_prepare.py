@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from helpers.campaigns import POOL, TEMPLATE, make_campaign, write_table
 from helpers.input_files import CCIP_LIST, ROOT, make_job
 from helpers.simulated_runs import ccip_batch
 
+from ccip_batch.campaign.config import load_campaign
 from ccip_batch.campaign.journal import Journal
+from ccip_batch.campaign.table import Square, find_square
+from ccip_batch.errors import CcipError
+from ccip_batch.verbs.campaign.square import patiently
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -85,7 +92,7 @@ def test_thousands_of_rows_are_checked_side_by_side(tmp_path: Path) -> None:
     folder = make_campaign(tmp_path, names)
     (tmp_path / "lists" / "s77.list").unlink()
     done = ccip_batch("campaign", "validate", folder)
-    assert "1 problems:" in done.stderr and "row 78 (s77)" in done.stderr
+    assert "1 problem:" in done.stderr and "row 78 (s77)" in done.stderr
 
 
 def test_columns_that_nothing_uses_are_named(tmp_path: Path) -> None:
@@ -164,22 +171,78 @@ def script(folder: Path, *words: str) -> int:
     return subprocess.run(command, check=False, capture_output=True).returncode
 
 
-@pytest.mark.parametrize("change", ["row", "tile", "table", "yaml"])
+@pytest.mark.parametrize("change", ["row", "tile"])
 @pytest.mark.parametrize("verb", ["pre", "post"])
-def test_whatever_is_edited_a_square_ends(tmp_path: Path, verb: str, change: str) -> None:
+def test_a_square_whose_row_does_not_fit_ends(tmp_path: Path, verb: str, change: str) -> None:
     """It has failed then, and takes no place among those at work."""
     folder = make_campaign(tmp_path, ["a,T01t01", "b,T01t01"], POOL, "name,tile")
     assert ccip_batch("campaign", "plan", folder).returncode == 0
     (folder / "dag" / "at_work").mkdir()
     if verb == "post":
         (folder / "dag" / "at_work" / "a").write_text("1000\n")
-    if change == "yaml":
-        (folder / "campaign.yaml").write_text("table: [")
-    elif change == "table":
-        (folder / "campaign.csv").unlink()
-    else:
-        write_table(folder, ["b,T01t01"] if change == "row" else ["a,T02t02"], "name,tile")
+    write_table(folder, ["b,T01t01"] if change == "row" else ["a,T02t02"], "name,tile")
     assert script(folder, verb, "a", "T01t01", *(["0"] if verb == "post" else [])) != 0
     assert not list((folder / "dag" / "at_work").iterdir())
     entry = Journal(folder / "dag" / "squares.jsonl").read()["a"]
     assert (entry.state, entry.cause) == ("failed", "config")
+
+
+@pytest.mark.parametrize(
+    "edit", ["campaign.yaml: table: [", "campaign.csv: ", "campaign.csv: naem\na\n", "campaign.csv"]
+)
+def test_a_campaign_that_is_being_edited_is_waited_for(tmp_path: Path, edit: str) -> None:
+    """No square fails because its turn comes, or it ends, while the table or the config cannot be read."""
+    folder = make_campaign(tmp_path, ["a"], POOL)
+    name, colon, text = edit.partition(": ")
+    right = (folder / name).read_text()
+    (folder / name).write_text(text) if colon else (folder / name).unlink()
+    times = 0
+
+    def read() -> Square:
+        nonlocal times
+        times += 1
+        if times == 3:
+            (folder / name).write_text(right)
+        return find_square(load_campaign(folder).config.table, "a")
+
+    assert patiently(folder, read, look_s=0.01).name == "a" and times == 3
+    (folder / name).unlink()
+    shutil.rmtree(folder)
+    with pytest.raises(CcipError):
+        patiently(folder, read)
+
+
+@pytest.mark.parametrize("verb", ["pre", "post"])
+def test_the_scripts_of_the_outer_dag_wait_for_its_table(tmp_path: Path, verb: str) -> None:
+    folder = make_campaign(tmp_path, ["a"], POOL)
+    (folder / "campaign.csv").write_text("")
+    words = [verb, str(folder), "a", "a", *(["0"] if verb == "post" else [])]
+    command = [sys.executable, "-m", "ccip_batch.verbs.campaign.dag_scripts", *words]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None and "waits until the campaign can be read" in process.stderr.readline()
+        assert process.poll() is None and not Journal(folder / "dag" / "squares.jsonl").read()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_ctrl_c_while_rows_are_checked_is_quiet(tmp_path: Path) -> None:
+    """All processes of a terminal have the signal; only one of them has something to say."""
+    folder = make_campaign(tmp_path, [f"s{number}" for number in range(1000)])
+    command = [sys.executable, "-m", "ccip_batch", "campaign", "validate", str(folder)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        parent = psutil.Process(process.pid)
+        while not (children := [one for one in parent.children() if "validate" in one.cmdline()]):
+            assert process.poll() is None
+            time.sleep(0.01)
+        held = children[-1]
+        held.suspend()  # with a part of the rows, so that the work is not done before the signal
+        held.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        held.resume()
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130 and said == "ccip-batch: stopped; give the same command again to continue\n"

@@ -26,14 +26,14 @@ from ccip_batch.verbs.campaign.square import end
 
 @pytest.fixture
 def campaign(small_job: Path, finished: Path, tmp_path: Path) -> Path:
-    """Two squares that are done but for `publish`."""
+    """Two squares whose nodes are done, all but `publish` of the second."""
     folder = simulated_campaign(tmp_path / "campaign", small_job, list("ab"))
     for name in "ab":
         shutil.copyfile(small_job.parent / "CCIP_parameter.list", folder / "lists" / f"{name}.list")
         place = folder / "squares" / name / name
         shutil.copytree(finished, place, symlinks=True, ignore=shutil.ignore_patterns("work", "casa_home"))
-        shutil.rmtree(place / "nodes" / "publish")
-        shutil.rmtree(place / "products")
+    shutil.rmtree(place / "nodes" / "publish")
+    shutil.rmtree(place / "products")
     return folder
 
 
@@ -73,16 +73,16 @@ def test_squares_are_done_moved_and_tidied(campaign: Path, finished: Path) -> No
 
 
 def test_a_failed_square_is_retried_by_its_cause(campaign: Path) -> None:
-    (campaign / "lists" / "b.list").rename(campaign / "lists" / "b.aside")
-    write_table(campaign, ["b"])
+    (campaign / "lists" / "a.list").rename(campaign / "lists" / "a.aside")
+    write_table(campaign, ["a"])
     assert ccip_batch("campaign", "run", campaign).returncode == 20
     wrong = ccip_batch("campaign", "retry", campaign, "--cause", "memory")
     assert wrong.returncode == 10 and "there are: config (1)" in wrong.stderr
-    (campaign / "lists" / "b.aside").rename(campaign / "lists" / "b.list")
+    (campaign / "lists" / "a.aside").rename(campaign / "lists" / "a.list")
     done = ccip_batch("campaign", "retry", campaign, "--cause", "config")
     assert done.returncode == 0 and "1 squares wait again" in done.stdout
     assert ccip_batch("campaign", "run", campaign).returncode == 0
-    assert states(campaign) == {"b": "done"}
+    assert states(campaign) == {"a": "done"}
 
 
 def test_a_killed_campaign_goes_on(campaign: Path) -> None:
@@ -122,12 +122,12 @@ def test_ctrl_c_stops_squares_in_order(campaign: Path) -> None:
     command = [sys.executable, "-m", "ccip_batch", "campaign", "run", str(campaign)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
         end = time.monotonic() + 600
-        while "a" not in states(campaign) and time.monotonic() < end:
+        while "b" not in states(campaign) and time.monotonic() < end:
             time.sleep(0.1)
         os.kill(running.pid, signal.SIGINT)
         assert running.stderr is not None and "to continue" in running.stderr.read()
     assert running.returncode == 130
-    assert states(campaign) == {"a": "at work"}
+    assert states(campaign) == {"a": "done", "b": "at work"}
 
 
 def test_a_held_campaign_begins_nothing(campaign: Path) -> None:

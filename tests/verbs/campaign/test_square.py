@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers.campaigns import simulated_campaign
+from helpers.campaigns import make_campaign, simulated_campaign
 from helpers.finished_runs import forget
 
 from ccip_batch.campaign.config import Campaign, load_campaign
@@ -17,16 +18,17 @@ from ccip_batch.campaign.table import Square, find_square
 from ccip_batch.errors import DataError
 from ccip_batch.run.failures import make_failure
 from ccip_batch.run.run import Run
-from ccip_batch.verbs.campaign.square import end
+from ccip_batch.verbs.campaign.square import end, failing
 
 
 @pytest.fixture
-def campaign(small_job: Path, finished: Path, tmp_path: Path) -> Campaign:
+def campaign(small_job: Path, copy: Path, tmp_path: Path) -> Campaign:
     """One square, all of whose nodes are done."""
     folder = simulated_campaign(tmp_path / "campaign", small_job, ["a"])
     with (folder / "campaign.yaml").open("a") as out:
         out.write("products: archive/{name}\n")
-    shutil.copytree(finished, folder / "squares" / "a" / "a", symlinks=True)
+    (folder / "squares" / "a").mkdir(parents=True)
+    copy.rename(folder / "squares" / "a" / "a")
     return load_campaign(folder)
 
 
@@ -91,3 +93,10 @@ def test_a_place_that_cannot_be_written_is_no_fault_of_ours(campaign: Campaign, 
     with pytest.raises(OSError, match="archive"):
         end(campaign, square, 0)
     assert (entry(campaign).state, entry(campaign).cause) == ("failed", "resources")
+
+
+def test_a_full_disk_that_a_library_tells_is_one(tmp_path: Path) -> None:
+    campaign = load_campaign(make_campaign(tmp_path, ["a"]))
+    with pytest.raises(ValueError, match="library"), failing(campaign.folder, "a", "a"):
+        raise ValueError("a library could not write") from OSError(errno.ENOSPC, "No space left on device")
+    assert (entry(campaign).state, entry(campaign).cause) == ("failed", "disk")
