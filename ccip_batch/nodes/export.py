@@ -8,7 +8,7 @@ from ccip_batch.nodes.workspace import Workspace, plane_target
 from ccip_batch.products.provenance import cards
 from ccip_batch.run.results import Outcome
 from ccip_batch.stages.analyzeplanes import CubeAnalysis
-from ccip_batch.stages.exportvlassdata import NativeExport, PlaneExport, export_common, mark_rejection
+from ccip_batch.stages.exportvlassdata import ImagedPlane, NativeExport, PlaneExport, export_common, mark_rejection
 from ccip_batch.stages.makecutoutimages import CutoutResult
 
 
@@ -36,7 +36,7 @@ def export(work: Workspace) -> Outcome:
             source,
             analysis.common_beam,
             native,
-            (plane, split, work.job.phasecenter),
+            ImagedPlane(plane, split, work.job),
             not judgement.kept,
             work.out,
             trace,

@@ -16,7 +16,7 @@ from ccip_batch.imaging.cutout import Cutout
 from ccip_batch.imaging.samples import take_samples
 from ccip_batch.nodes.workspace import Workspace, plane_target, selection
 from ccip_batch.run.results import Outcome
-from ccip_batch.stages.exportvlassdata import export_native
+from ccip_batch.stages.exportvlassdata import ImagedPlane, export_native
 from ccip_batch.stages.makecutoutimages import makecutoutimages
 from ccip_batch.stages.makeimages import Saves, makeimages
 from ccip_batch.stages.makermsimages import makermsimages
@@ -59,7 +59,8 @@ def image(work: Workspace) -> Outcome:
     work.stage("makermsimages", makermsimages, casa, corrected.image, cutout)
     cutouts = work.stage("makecutoutimages", makecutoutimages, casa, images.imagename, cutout)
     subim, rms_subim = cutouts.images["image.pbcor"], cutouts.images["image.pbcor.rms"]
-    native = work.stage("exportnative", export_native, casa, subim, rms_subim, plane, split, job.phasecenter, work.out)
+    about = ImagedPlane(plane, split, job)
+    native = work.stage("exportnative", export_native, casa, images.imagename, cutouts.images, about, work.out)
     samples = take_samples(
         casa,
         subim,

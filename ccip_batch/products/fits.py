@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from astropy.time import Time
 from ccip_batch.casa.checks import check_fits
 from ccip_batch.casa.session import Casa
 from ccip_batch.errors import CasaError
+from ccip_batch.products.history import casa_history, folded, unfolded
 from ccip_batch.records import Model
 from ccip_batch.run.checksums import ProductFile
 
@@ -20,9 +22,6 @@ StokesSet = Literal["IQU", "V"]
 
 Card = tuple[Any, str]
 """Value and comment of a header keyword."""
-
-_HISTORY_WIDTH = 72
-"""Characters in a HISTORY card."""
 
 
 class ImageName(Model):
@@ -55,18 +54,30 @@ def product_name(image: str, stokes: StokesSet) -> str:
     return image.replace(".IQUV.", f".{stokes}.", 1) + ".fits"
 
 
-def export_stokes(casa: Casa, image: str, stokes: StokesSet) -> str:
-    """Export some Stokes planes of an image as FITS into the current folder; gives the file's name.
+@dataclass(frozen=True)
+class RawFits:
+    """A FITS file as CASA wrote it, in the current folder."""
 
-    CASA truncates a file without a word when the disk is full, so its size is checked. Raises CasaError.
+    path: Path
+    history: Sequence[str]
+    """What CASA did to make it; the file has none."""
+
+
+def export_stokes(casa: Casa, image: str, stokes: StokesSet, *, optical: bool = False) -> RawFits:
+    """Export some Stokes planes of an image as FITS into the current folder.
+
+    optical: give the alternative velocity axis by the optical definition (VELREF = 1), as the archive's `.com.fits` do;
+    their native files have the radio definition (257). CASA truncates a file without a word when the disk is full, so
+    its size is checked. Raises CasaError.
     """
     part = f"{image}.{stokes}"
     name = f"{part}.raw.fits"
     casa.task("imsubimage", imagename=image, outfile=part, stokes=stokes, overwrite=True)
-    casa.task("exportfits", imagename=part, fitsimage=name, overwrite=True)
+    casa.task("exportfits", imagename=part, fitsimage=name, optical=optical, history=False, overwrite=True)
+    history = casa_history(casa, part)
     casa.remove(part)
     check_whole(Path(name))
-    return name
+    return RawFits(Path(name), history)
 
 
 def check_whole(path: Path) -> None:
@@ -84,51 +95,28 @@ def check_whole(path: Path) -> None:
 
 
 def write_product(source: Path, target: Path, cards: Mapping[str, Card], history: Sequence[str] = ()) -> ProductFile:
-    """Copy a FITS image with some header cards set and HISTORY lines added.
+    """Copy a FITS image with some header cards set and HISTORY lines added, and with checksums.
 
-    Values stay as they are, bit for bit. Paths of the machine are taken out of CASA's HISTORY. The target appears under
-    its name only when it is whole. Raises CasaError if a Stokes plane is blank, zero, or not the one of VLASSPL.
+    Values stay as they are, bit for bit. The target appears under its name only when it is whole. Raises CasaError if a
+    Stokes plane is blank, zero, or not the one of VLASSPL.
     """
     partial = target.with_name(f".{target.name}.part")
     with fits.open(source, memmap=True, do_not_scale_image_data=True) as hdus:
         given = hdus[0].header
-        old = _without_paths([str(line) for line in given.get("HISTORY", [])])
+        old = unfolded([str(line) for line in given.get("HISTORY", [])])
         # CASA's history has a thousand cards; taken out or added one by one, each has astropy go through all the others
         header = fits.Header([card for card in given.cards if card.keyword != "HISTORY"], copy=True)
         for keyword, card in cards.items():
             header[keyword] = card
-        header.extend([fits.Card("HISTORY", line) for line in [*old, *history]], end=True)
-        fits.PrimaryHDU(hdus[0].data, header, do_not_scale_image_data=True).writeto(
-            partial, overwrite=True, output_verify="exception"
-        )
+        header.extend([fits.Card("HISTORY", line) for line in folded([*old, *history])], end=True)
+        product = fits.PrimaryHDU(hdus[0].data, header, do_not_scale_image_data=True)
+        product.header.set("EXTEND", True, "File may contain extensions", after=f"NAXIS{header['NAXIS']}")
+        product.writeto(partial, overwrite=True, output_verify="exception", checksum=True)
     check_whole(partial)
     check_fits(partial, str(header["VLASSPL"]))
-    product = ProductFile.of(partial)
+    written = ProductFile.of(partial)
     partial.replace(target)
-    return product.model_copy(update={"name": target.name})
-
-
-def _without_paths(lines: Sequence[str]) -> list[str]:
-    """CASA's history without the folders of the machine that made the images.
-
-    CASA folds long lines; the parts that continue a line begin with `>`. Its absolute paths are reduced to their last
-    component.
-    """
-    whole: list[str] = []
-    for line in lines:
-        if line.startswith(">") and whole:
-            whole[-1] += line[1:]
-        else:
-            whole.append(line)
-    folded = []
-    for line in whole:
-        text = re.sub(r"(?<![\w.])/(?:[\w.+@~-]+/)+([\w.+@~-]+)", r"\1", line)
-        folded.append(text[:_HISTORY_WIDTH])
-        rest = text[_HISTORY_WIDTH:]
-        while rest:
-            folded.append(">" + rest[: _HISTORY_WIDTH - 1])
-            rest = rest[_HISTORY_WIDTH - 1 :]
-    return folded
+    return written.model_copy(update={"name": target.name})
 
 
 def fits_time(mjd: float) -> str:

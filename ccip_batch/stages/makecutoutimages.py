@@ -8,7 +8,7 @@ import numpy as np
 
 from ccip_batch.casa.images import STOKES, Mask, Pixels, RestoringBeam, box_text, read_plane, restoring_beam
 from ccip_batch.casa.session import Casa
-from ccip_batch.cube.noise import madrms
+from ccip_batch.cube.planes.noise import madrms
 from ccip_batch.errors import CasaError
 from ccip_batch.imaging.cutout import Cutout
 from ccip_batch.records import Model

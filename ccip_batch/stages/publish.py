@@ -64,11 +64,9 @@ def publish_products(
             if not part or fnmatchcase(file.name, _V_IMAGES):
                 require_whole(source / file.name, file)
                 link_or_copy(source / file.name, linked / file.name)
-    mean = _mean_v(linked, folder)
-    if mean:
-        with fits.open(mean, mode="update") as hdus:
-            hdus[0].header.update(cards(job, run.fingerprint, run.results["analyze"].versions))
-        files.append(ProductFile.of(mean))
+    if any(not fits.getheader(path)["VLASSRJ"] for path in linked.glob(_V_IMAGES)):
+        trace = cards(job, run.fingerprint, run.results["analyze"].versions)
+        files.append(ProductFile.of(mean_v_of(linked, folder, cards=trace)))
     for given in (job.inputs.seip_parameter_list, job.inputs.ccip_parameter_list):
         shutil.copyfile(given, folder / given.name)
         files.append(ProductFile.of(folder / given.name))
@@ -91,13 +89,6 @@ def publish_products(
     (folder / CHECKSUMS).write_text(sums, encoding="utf-8")
     files.append(ProductFile.of(folder / CHECKSUMS))
     return Published(files=files, failed=list(failed))
-
-
-def _mean_v(planes: Path, folder: Path) -> Path | None:
-    """The mean V image of the kept planes, where there are any, as in the archive's demonstration release."""
-    if not any(not fits.getheader(path)["VLASSRJ"] for path in planes.glob(_V_IMAGES)):
-        return None
-    return mean_v_of(planes, folder)
 
 
 def pack_logs(job: ResolvedJob, nodes: Path, target: Path) -> None:

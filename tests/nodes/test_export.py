@@ -19,6 +19,7 @@ def test_headers(finished: Path, spw: str) -> None:
     for path in finished.glob(f"products/*.spw{IMAGENAME_GROUPS[spw]}.*.fits"):
         with fits.open(path) as hdus:
             hdus.verify("exception")
+            assert hdus[0].verify_checksum() == hdus[0].verify_datasum() == 1
             header, data = hdus[0].header, hdus[0].data
         assert header["VLASSSPW"] == spw.replace(",", "~")
         assert header["VLASSPL"] == ("IQU" if ".IQU." in path.name else "V")
@@ -33,6 +34,7 @@ def test_headers(finished: Path, spw: str) -> None:
         assert np.isfinite(data).any() and np.nanmax(np.abs(data)) > 0
         common = path.name.endswith(".com.fits")
         assert ("ZD" in header) is not common
+        assert header["VELREF"] == (1 if common else 257) and header["EXTEND"] is True
         assert ("Position correction (" in str(header["HISTORY"])) is not common
         assert not any(str(finished) in str(card) for card in header["HISTORY"])
 

@@ -21,7 +21,7 @@ def test_products_of_every_plane(finished: Path) -> None:
         for kind in KINDS
     }
     assert {path.name for path in finished.glob("products/*.fits")} == expected | {
-        f"{name}_V_mean_minmaxrej.subim.fits"
+        f"{name.removesuffix('.v1')}.V_mean_minmaxrej.subim.fits"
     }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from astropy.io import fits
 from helpers.simulated_runs import source_hash
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +96,22 @@ def test_products_are_those_of_the_reference(run: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     print(done.stdout)
     assert done.returncode == 0, done.stdout
+
+
+def test_headers_have_what_the_reference_tells_of_the_imaging(run: Path) -> None:
+    for path in sorted((CASE / "expected" / "fits").glob("*.fits")):
+        theirs = fits.getheader(path)
+        if theirs["SPW"] not in PLANES:
+            continue
+        ours = fits.getheader(run / "products" / path.name)
+        for key in ("SPW", "WEIGHT", "ROBUST", "ITER", "SPECMODE", "NSPWNAM", "SPWNAM01", "VELREF"):
+            assert ours[key] == theirs[key], (path.name, key)
+        for key in ("CTRFRQ", "EFFBW", "DATARMS", "ALTRVAL"):
+            assert ours[key] == pytest.approx(theirs[key], rel=TOLERANCE), (path.name, key)
+        names = [
+            "".join(header[f"FILNAM{n:02d}"] for n in range(1, header["NFILNAM"] + 1)) for header in (ours, theirs)
+        ]
+        assert names[1].endswith(f".{names[0]}") and "_0." in names[1].removesuffix(names[0])  # the number of the stage
 
 
 def test_plane_states(run: Path, expected: dict[str, Any]) -> None:

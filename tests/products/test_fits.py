@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from astropy.io import fits
 
 from ccip_batch.errors import CasaError
 from ccip_batch.products.fits import ImageName, check_whole, fits_time, product_name, write_product
+from ccip_batch.products.history import unfolded
 from ccip_batch.run.checksums import ProductFile
 
 NAME = "VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1"
@@ -50,13 +52,25 @@ def test_a_product_has_its_cards_and_the_same_pixels(tmp_path: Path) -> None:
     assert product == ProductFile.of(tmp_path / "p.fits")
 
 
-def test_history_holds_no_folder_of_the_machine(tmp_path: Path) -> None:
-    write_product(raw(tmp_path), tmp_path / "p.fits", {})
-    lines = list(map(str, fits.getheader(tmp_path / "p.fits")["HISTORY"]))
-    whole = "".join(line.removeprefix(">") for line in lines)
-    assert "/scratch" not in whole
-    assert f"History of image {NAME}.spw2.IQUV.iter3.image.tt0" in whole
-    assert 'vis         = "../../restore/out/spw02.ms"' in whole
+def test_a_product_has_checksums_of_what_is_in_it(tmp_path: Path) -> None:
+    write_product(raw(tmp_path), tmp_path / "p.fits", {"VLASSRJ": (True, "rejected")})
+    marked = write_product(tmp_path / "p.fits", tmp_path / "q.fits", {"VLASSRJ": (False, "kept")})
+    assert marked == ProductFile.of(tmp_path / "q.fits")
+    for name in ("p.fits", "q.fits"):
+        with warnings.catch_warnings(), fits.open(tmp_path / name, checksum=True) as hdus:
+            warnings.simplefilter("error")
+            assert hdus[0].verify_checksum() == hdus[0].verify_datasum() == 1
+            assert hdus[0].header["EXTEND"] is True
+
+
+def test_history_is_the_same_after_another_copy(tmp_path: Path) -> None:
+    line = "imsubimage(imagename=" + ", ".join(f"a{n}.image" for n in range(30)) + ")"
+    write_product(raw(tmp_path), tmp_path / "p.fits", {}, [line])
+    write_product(tmp_path / "p.fits", tmp_path / "q.fits", {})
+    cards = [list(map(str, fits.getheader(tmp_path / name)["HISTORY"])) for name in ("p.fits", "q.fits")]
+    assert cards[0] == cards[1]
+    assert unfolded(cards[1])[-1] == line
+    assert f"History of image /scratch/dir_12/job/{NAME}.spw2.IQUV.iter3.image.tt0" in unfolded(cards[1])
 
 
 @pytest.mark.filterwarnings("ignore:File may have been truncated")  # it was

@@ -22,7 +22,7 @@ import numpy as np
 from ccip_batch.casa.images import STOKES, RestoringBeam, read_plane
 from ccip_batch.casa.measurement_set import MsSummary
 from ccip_batch.casa.session import Casa
-from ccip_batch.cube.noise import madrms
+from ccip_batch.cube.planes.noise import madrms
 from ccip_batch.errors import CcipError
 from ccip_batch.imaging.checkpoint import Checkpoint
 from ccip_batch.imaging.cutout import Cutout
@@ -31,7 +31,7 @@ from ccip_batch.job.spw_groups import SpwGroup
 from ccip_batch.run.results import read_result
 from ccip_batch.stages.analyzeplanes import analyze_planes
 from ccip_batch.stages.editimlist import CubeTargets
-from ccip_batch.stages.exportvlassdata import export_common, export_native
+from ccip_batch.stages.exportvlassdata import ImagedPlane, export_common, export_native
 from ccip_batch.stages.importdata import importdata
 from ccip_batch.stages.makeimages import Saves, makeimages
 from ccip_batch.stages.makermsimages import makermsimages
@@ -247,24 +247,37 @@ def analyze_case() -> dict[str, Any]:
     return {"made": made.model_dump(mode="json"), "sentence": made.sentence()}
 
 
+def edge_rms(imagename: str) -> float:
+    """Rms of all Stokes outside the clean mask where the primary beam's response is 0.1 to 0.3; nothing is clipped."""
+    found = []
+    for index in range(len(STOKES)):
+        values, pb, mask = (
+            read_plane(casa, f"{imagename}.{kind}", index)[0] for kind in ("image.tt0", "pb.tt0", "mask")
+        )
+        found.append(values[(mask < 0.1) & (pb > 0.1) & (pb < 0.3)])
+    return float(np.sqrt(np.mean(np.concatenate(found).astype(np.float64) ** 2)))
+
+
 def export_case() -> dict[str, Any]:
     node = RUN / "nodes" / "image_spw17"
     images = result("image_spw17", "makecutoutimages")["images"]
     image, rms = images["image.pbcor"], images["image.pbcor.rms"]
     shutil.copytree(node / "out" / "image.pbcor.subim", image)
     shutil.copytree(node / "work" / rms, rms)
+    imagename = str(node / "work" / result("image_spw17", "makeimages")["imagename"])
     targets = CubeTargets.model_validate(result("restore", "editimlist_cube"))
     plane = next(plane for plane in targets.planes if plane.spw == "17")
     split = MsSummary.model_validate(result("restore", "transformimagedata"))
+    about = ImagedPlane(plane, split, job)
     Path("native").mkdir()
     Path("common").mkdir()
-    native = export_native(casa, image, rms, plane, split, job.phasecenter, Path("native"))
+    native = export_native(casa, imagename, images, about, Path("native"))
     beam = RestoringBeam(major_arcsec=30.0, minor_arcsec=28.0, pa_deg=15.0)
     trace = {"CCIPNODE": ("a fingerprint", "")}
-    about = (plane, split, job.phasecenter)
     common = export_common(casa, image, beam, native, about, True, Path("common"), trace)
     return {
         "folder": str(START),
+        "edge": edge_rms(imagename),
         "native": native.model_dump(mode="json"),
         "common": [file.model_dump(mode="json") for file in common],
         "left": sorted(path.name for path in Path().glob("*.com"))

@@ -75,7 +75,7 @@ def test_a_part_has_the_same_files_but_those_of_the_planes(
     names = {path.name for path in folder.iterdir()}
     assert {path.name for path in (tmp_path / "products").iterdir()} == {name for name in names if ".spw" not in name}
     assert [file.name for file in found.files] == [file.name for file in whole.files]
-    mean = next(folder.glob("*_V_mean_*")).name
+    mean = next(folder.glob("*.V_mean_*")).name
     assert fits.getdata(folder / mean).tobytes() == fits.getdata(tmp_path / "products" / mean).tobytes()
 
 
@@ -90,7 +90,7 @@ def test_a_plane_that_is_cut_is_named(run: Provenance, finished: Path, tmp_path:
 
 
 def test_the_mean_v_image_is_of_the_kept_planes_and_can_be_traced(published: tuple[Path, Published]) -> None:
-    header = fits.getheader(next(published[0].glob("*_V_mean_minmaxrej.subim.fits")))
+    header = fits.getheader(next(published[0].glob("*.V_mean_minmaxrej.subim.fits")))
     assert header["NPLANES"] == 2 and header["CCIPNODE"] == "of publish"
 
 
