@@ -70,4 +70,7 @@ echo "setup: installing $lock into .venv with $("$python" --version)"
 .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r "$lock"
 .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation --editable .
 echo "$state" >"$stamp"
+if ! command -v fitsverify >/dev/null; then
+    echo "setup: fitsverify is not installed, so tests that verify FITS files with it are skipped (Debian, Ubuntu: fitsverify)"
+fi
 echo "setup: .venv is ready"

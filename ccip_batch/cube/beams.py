@@ -67,7 +67,7 @@ def parse_beam(text: str) -> GaussianBeam:
         major, minor, angle = (float(part) for part in parts)
     except ValueError:
         raise DataError(
-            f"Not a beam: {text!r}. Give BMAJ,BMIN,BPA in arcsec, arcsec and degrees, such as 4.5,3.6,-10."
+            f"Not a beam: {text!r}. Give BMAJ,BMIN,BPA in arcsec, arcsec and degrees, such as 4.5,3.6,-10; or native."
         ) from None
     return GaussianBeam(major / 3600, minor / 3600, angle)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from ccip_batch.cube.beams import GaussianBeam, kernel
-from ccip_batch.cube.planes import Plane, celestial
+from ccip_batch.cube.planes.plane import Plane, celestial
 from ccip_batch.cube.resample import resample
 from ccip_batch.errors import DataError
 

@@ -7,41 +7,46 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from astropy.io import fits
 from numpy.typing import ArrayLike, NDArray
 
 from ccip_batch.cube.beams import BeamReport, GaussianBeam, common_beam, compare_common_beams, kernel
+from ccip_batch.cube.channels import AxisKind, Channel, Channels, choose_channels, missing
 from ccip_batch.cube.convolve import Grid, Shift, Transfer, nominal_grid, shift_of
-from ccip_batch.cube.noise import scatter
-from ccip_batch.cube.plane_search import selected_groups
-from ccip_batch.cube.planes import Plane, find_planes
-from ccip_batch.cube.write import CubeFile, base_header, free_space, frequency_table
+from ccip_batch.cube.planes.noise import scatter
+from ccip_batch.cube.planes.plane import Plane, find_planes
+from ccip_batch.cube.planes.search import selected_groups
+from ccip_batch.cube.write import (
+    CubeFile,
+    add_history,
+    base_header,
+    beam_table,
+    free_space,
+    frequency_table,
+    set_beam,
+    set_frequency,
+)
 from ccip_batch.errors import DataError, ResourceError
 from ccip_batch.records import whole_file
-
-SPACING = 128e6
-"""Hz between neighbouring spectral windows of one baseband of VLASS."""
-_BASEBANDS = (range(2, 10), range(10, 18))
-_REGULAR = 1e-4
-"""A frequency this share of the step off a linear axis is on it."""
 
 
 @dataclass(frozen=True)
 class Options:
     """How a cube is made."""
 
-    beam: GaussianBeam | None = None
-    """Beam of the cube; the smallest common beam of its planes if None."""
+    beam: GaussianBeam | Literal["native"] | None = None
+    """Beam of the cube: the smallest common beam of its planes if None; `native`: each plane keeps its own."""
+    axis: AxisKind = "auto"
+    """The frequency axis: `linear`, gaps filled with blank planes; `table`; `auto`: linear where frequencies fit."""
     blank_missing: bool = False
-    """Give rejected and missing spectral windows (of 2 to 17) a blank plane."""
-    regular: bool = False
-    """A linear frequency axis, gaps filled with blank planes, where the spacing allows."""
+    """Give rejected and missing spectral windows a blank plane, also those beyond the first and the last plane."""
     include_rejected: bool = False
     """Take rejected planes too."""
     spws: Sequence[str] | None = None
-    """Only these groups, such as `["2", "3_4"]`."""
+    """Only these groups, such as `["2", "3_4"]` or `["2,3,4"]` (`selected_groups`)."""
     interpolation: str = "linear"
     """`linear`, as in the `.com` products, or `exact` (convolve.Transfer says what differs)."""
     workers: int = 2
@@ -53,19 +58,6 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Channel:
-    """One plane of a cube."""
-
-    frequency: float
-    """Hz."""
-    group: str
-    state: str
-    """`kept`, `rejected`, `missing` (no file), or `filler` (a step of a linear axis at which there is no spw)."""
-    plane: Plane | None
-    """None: blank."""
-
-
-@dataclass(frozen=True)
 class CubeResult:
     """What make_cube wrote."""
 
@@ -74,7 +66,8 @@ class CubeResult:
     frequencies: Path
     noise: Path
     """Noise of Q and U, one line a channel, as RM-Tools takes it with -n."""
-    beam: GaussianBeam
+    beam: GaussianBeam | None
+    """Of all planes; None: each has its own."""
     channels: list[Channel]
     beams: BeamReport
     left_out: dict[str, str]
@@ -88,60 +81,43 @@ def make_cube(
     """Write `<imagename>.{I,Q,U}.cube.fits`, `.frequencies.txt` (Hz) and `.noise.txt` (Jy/beam) into folder `out`.
 
     source: a run folder, or any folder with its planes or the archive's (`find_planes`). Each cube has its image in the
-    primary HDU, axes RA, DEC, FREQ, STOKES; blank pixels are NaN. Frequencies are an array (CTYPE3 `FREQ-TAB`, table
-    WCS-TAB) unless `options.regular`. Table PLANES has a row a channel: frequency (Hz), spw, state, beam before
+    primary HDU, axes RA, DEC, FREQ, STOKES; blank pixels are NaN. Where frequencies are not a linear axis they are an
+    array (CTYPE3 `FREQ-TAB`, table WCS-TAB). Table PLANES has a row a channel: frequency (Hz), spw, state, beam before
     convolution (deg), rms (Jy/beam; median of the rms image), rms in the cube, weight (1/rms^2), shift (pixels), file.
     `rms in the cube` is the rms times the factor by which the convolution changed the image's scatter (MAD).
     One plane and Stokes a thread is in memory at a time. Raises DataError if the planes make no cube, if no plane
     is kept or if outputs exist; ResourceError if there is no space on the disk.
     """
     options = options or Options()
-    say = progress or (lambda line: None)
     if options.interpolation not in ("linear", "exact"):
         raise DataError(f"interpolation is linear or exact, not {options.interpolation!r}.")
     warnings: list[str] = []
     found = find_planes(source, "IQU", options.spws, warnings.append)
     report, planes, more = _choose(found, options.include_rejected)
     warnings += more
-    beam = _beam_for(planes, options.beam)
-    channels, more = _channels(found, planes, options)
-    warnings += more
-    grid = nominal_grid(planes)
-    shifts = {plane.group: shift_of(plane.wcs, grid) for plane in planes}
-    without_rms = [plane.group for plane in planes if plane.rms_window is None]
-    if without_rms:
+    beam = None if options.beam == "native" else _beam_for(planes, options.beam)
+    chosen = choose_channels(found, planes, options.spws, options.axis, blank_missing=options.blank_missing)
+    warnings += chosen.warnings
+    if any(plane.rms_window is None for plane in planes):
         warnings.append("Planes without an rms image: their noise is the scatter (MAD) of the image itself.")
+    grid = nominal_grid(planes)
     name = planes[0].imagename
     cubes = {stokes: out / f"{name}.{stokes}.cube.fits" for stokes in "IQU"}
     frequencies, noise = out / f"{name}.frequencies.txt", out / f"{name}.noise.txt"
-    size = len(channels) * int(np.prod(grid.shape)) * 12
+    size = len(chosen.all) * int(np.prod(grid.shape)) * 12
     _check_out(out, [*cubes.values(), frequencies, noise], size, options.overwrite)
-
-    axis = np.array([channel.frequency for channel in channels])
-    rms: dict[str, list[tuple[float, float]]] = {stokes: [] for stokes in "IQU"}
+    work = _Work(planes, chosen, grid, beam, options.interpolation)
     with ExitStack() as stack:
-        files = {
-            stokes: stack.enter_context(CubeFile(path, _header(planes, grid, stokes, beam, options, channels)))
-            for stokes, path in cubes.items()
-        }
-        pool = stack.enter_context(ThreadPoolExecutor(max(1, min(options.workers, 3))))
-        for number, channel in enumerate(channels, 1):
-            say(
-                f"{number}/{len(channels)}: {channel.frequency / 1e6:.1f} MHz, "
-                f"spw {channel.group or '-'}, {channel.state}"
-            )
-            work = _ChannelWork(channel, beam, grid, shifts, options.interpolation)
-            for stokes, measured in zip("IQU", pool.map(lambda s, w=work: w.write(s, files[s]), "IQU"), strict=True):
-                rms[stokes].append(measured)
+        files = {stokes: stack.enter_context(CubeFile(path, work.header(stokes))) for stokes, path in cubes.items()}
+        rms = work.write(files, options.workers, progress or (lambda line: None))
         for stokes, file in files.items():
-            tables = [_planes_table(channels, rms[stokes], shifts)]
-            file.finish(tables if options.regular else [frequency_table(axis), *tables])
+            file.finish(work.tables(rms[stokes]))
         polarised = [float(np.mean([q[1], u[1]])) for q, u in zip(rms["Q"], rms["U"], strict=True)]
-        _write_texts({frequencies: (axis, "%.6f"), noise: (polarised, "%.6e")})
+        _write_texts({frequencies: (work.frequencies, "%.6f"), noise: (polarised, "%.6e")})
         for file in files.values():  # once there is nothing more to be written
             file.put()
     left_out = _left_out(found, planes, options)
-    return CubeResult(cubes, frequencies, noise, beam, channels, report, left_out, warnings)
+    return CubeResult(cubes, frequencies, noise, beam, chosen.all, report, left_out, warnings)
 
 
 def _write_texts(columns: Mapping[Path, tuple[ArrayLike, str]]) -> None:
@@ -177,66 +153,16 @@ def _beam_for(planes: list[Plane], given: GaussianBeam | None) -> GaussianBeam:
     return given
 
 
-def _channels(found: list[Plane], planes: list[Plane], options: Options) -> tuple[list[Channel], list[str]]:
-    channels = [Channel(p.frequency, p.group, "rejected" if p.rejected else "kept", p) for p in planes]
-    warnings: list[str] = []
-    if options.blank_missing:
-        channels += [Channel(p.frequency, p.group, "rejected", None) for p in found if p not in planes]
-        extra, unknown = _missing(found, options.spws)
-        channels += extra
-        if unknown:
-            warnings.append(
-                f"No blank plane for spw {', '.join(unknown)}: "
-                "no plane of the same baseband (2-9, 10-17) tells the frequency."
-            )
-    channels.sort(key=lambda channel: channel.frequency)
-    return (_on_linear_axis(channels) if options.regular else channels), warnings
-
-
-def _missing(found: list[Plane], spws: Sequence[str] | None) -> tuple[list[Channel], list[str]]:
-    """Blank channels for spectral windows without a file; frequency from the nearest one of the same baseband."""
-    there = {spw for plane in found for spw in plane.spws}
-    single = {plane.spws[0]: plane.frequency for plane in found if len(plane.spws) == 1}
-    channels, unknown = [], []
-    for baseband in _BASEBANDS:
-        known = [spw for spw in baseband if spw in single]
-        for spw in [] if spws is not None else [spw for spw in baseband if spw not in there]:
-            if not known:
-                unknown.append(str(spw))
-                continue
-            near = min(known, key=lambda other: abs(other - spw))
-            channels.append(Channel(single[near] + (spw - near) * SPACING, str(spw), "missing", None))
-    return channels, unknown
-
-
 def _left_out(found: list[Plane], planes: list[Plane], options: Options) -> dict[str, str]:
     """Groups that are not among `planes`, and why: as `options.states` says or, without it, as the files tell."""
     if options.states is not None:
-        wanted = set(selected_groups(options.spws)) if options.spws is not None else set(options.states)
+        there = options.states.keys() | {plane.group for plane in found}
+        wanted = set(there if options.spws is None else selected_groups(options.spws, there))
         taken = {plane.group for plane in planes}
         return {group: why for group, why in options.states.items() if group in wanted - taken}
-    channels, unknown = _missing(found, options.spws)
+    channels, unknown = missing(found, options.spws)
     rejected = {plane.group: "rejected (VLASSRJ = T)" for plane in found if plane not in planes}
     return rejected | dict.fromkeys([*(channel.group for channel in channels), *unknown], "no file")
-
-
-def _on_linear_axis(channels: list[Channel]) -> list[Channel]:
-    """The same channels with fillers between, on a linear axis. Raises DataError if the spacing does not allow it."""
-    if len(channels) == 1:
-        return channels
-    axis = np.array([channel.frequency for channel in channels])
-    step = float(np.min(np.diff(axis)))
-    places = (axis - axis[0]) / step
-    off = np.abs(places - np.round(places))
-    if off.max() > _REGULAR:
-        bad = int(np.argmax(off > _REGULAR))
-        raise DataError(
-            f"No regular cube: spw {channels[bad].group} ({axis[bad] / 1e6:g} MHz) is not a multiple of "
-            f"{step / 1e6:g} MHz above {axis[0] / 1e6:g} MHz. The two basebands (spw 2-9 and 10-17) are regular each: "
-            "choose one by spw, or leave the axis uneven."
-        )
-    at = {round(place): channel for place, channel in zip(places, channels, strict=True)}
-    return [at.get(n, Channel(float(axis[0] + n * step), "", "filler", None)) for n in range(max(at) + 1)]
 
 
 def _check_out(out: Path, files: list[Path], size: int, overwrite: bool) -> None:
@@ -250,68 +176,108 @@ def _check_out(out: Path, files: list[Path], size: int, overwrite: bool) -> None
         raise ResourceError(f"The cubes take {size / 1e9:.1f} GB, {out} has {free_space(out) / 1e9:.1f} GB left.")
 
 
-def _header(
-    planes: list[Plane],
-    grid: Grid,
-    stokes: str,
-    beam: GaussianBeam,
-    options: Options,
-    channels: list[Channel],
-) -> fits.Header:
-    """The header of one cube.
+class _Work:
+    """The cubes of one set of channels: their headers, their planes one after the other, their tables."""
 
-    planes: those in it, whose observation it tells. grid, beam, stokes: of the cube. options: as for `make_cube`.
-    channels: in the order of the frequency axis; blank ones are named in the history.
-    """
-    axis = np.array([channel.frequency for channel in channels])
-    header = base_header(planes, grid, stokes)
-    header["NAXIS3"] = len(axis)
-    set_beam(header, beam)
-    if options.regular:
-        step = (
-            float((axis[-1] - axis[0]) / (len(axis) - 1))
-            if len(axis) > 1
-            else float(planes[0].header.get("CDELT3", SPACING))
-        )
-        values = {"CTYPE3": "FREQ", "CRVAL3": float(axis[0]), "CDELT3": step, "CRPIX3": 1.0, "CUNIT3": "Hz"}
-    else:
-        # Axis 3 counts channels from 1; the array FREQ of table WCS-TAB says what each is (FITS WCS paper III, 6).
-        values = {"CTYPE3": "FREQ-TAB", "CRVAL3": 1.0, "CDELT3": 1.0, "CRPIX3": 1.0, "CUNIT3": "Hz"}
-        values |= {"PS3_0": "WCS-TAB", "PS3_1": "FREQ", "PV3_1": 1, "PV3_2": 1, "PV3_3": 1}
-    after = "CTYPE3"
-    for key, value in values.items():
-        if key in header:
-            header[key] = value
+    def __init__(
+        self, planes: list[Plane], chosen: Channels, grid: Grid, beam: GaussianBeam | None, interpolation: str
+    ) -> None:
+        """planes: those in the cube. chosen: its channels. grid, beam: the cube's; without a beam each plane keeps its
+        own. interpolation: `linear` or `exact`."""
+        self._planes, self._chosen, self._grid, self._beam = planes, chosen, grid, beam
+        self._interpolation = interpolation
+        self._shifts = {plane.group: shift_of(plane.wcs, grid) for plane in planes}
+
+    @property
+    def frequencies(self) -> NDArray[np.float64]:
+        """Of the channels, Hz: each plane's own."""
+        return np.array([channel.frequency for channel in self._chosen.all])
+
+    def header(self, stokes: str) -> fits.Header:
+        """The header of one cube."""
+        header = base_header(self._planes, self._grid, stokes)
+        header["NAXIS3"] = len(self._chosen.all)
+        if self._beam is None:
+            header.set("CASAMBM", True, "Each channel has its beam (table BEAMS)", after="EXTEND")
         else:
-            header.set(key, value, after=after)
-        after = key
-    header["HISTORY"] = f"Planes in this beam: convolved, on the nominal grid by {options.interpolation} interpolation"
-    header["HISTORY"] = "(position corrections applied). Table PLANES has each plane's own values."
-    for channel in channels:
-        if channel.plane is None:
-            header["HISTORY"] = f"Blank: {channel.frequency / 1e6:.3f} MHz, spw {channel.group or '-'}, {channel.state}"
-    return header
+            set_beam(header, self._beam)
+        axis = self._chosen.axis
+        if axis is not None:
+            values: dict[str, str | float] = {"CRVAL3": axis.start, "CDELT3": axis.step, "CRPIX3": 1.0, "CUNIT3": "Hz"}
+        else:
+            # Axis 3 counts channels from 1; the array FREQ of table WCS-TAB says what each is (FITS WCS paper III, 6).
+            values = {"CTYPE3": "FREQ-TAB", "CRVAL3": 1.0, "CDELT3": 1.0, "CRPIX3": 1.0, "CUNIT3": "Hz"}
+            values |= {"PS3_0": "WCS-TAB", "PS3_1": "FREQ", "PV3_1": 1, "PV3_2": 1, "PV3_3": 1}
+        ends = self.frequencies[[0, -1]]
+        set_frequency(header, values, float(ends.mean()))
+        beam = "Planes in their own beams (table BEAMS)" if self._beam is None else "Planes convolved to this beam"
+        add_history(
+            header,
+            f"{beam} and moved to the nominal grid by {self._interpolation} interpolation (position corrections "
+            "applied). Table PLANES has each plane's own values.",
+        )
+        if axis is not None and not axis.exact:
+            add_history(
+                header,
+                f"Planes lie up to {axis.off.max():.0f} Hz beside the linear frequency axis; PLANES has their own "
+                "frequencies.",
+            )
+        for channel in self._chosen.all:
+            if channel.plane is None:
+                spw = channel.group.replace("_", ",") or "-"
+                add_history(header, f"Blank: {channel.frequency / 1e6:.3f} MHz, spw {spw}, {channel.state}")
+        return header
+
+    def write(
+        self, files: Mapping[str, CubeFile], workers: int, say: Callable[[str], None]
+    ) -> dict[str, list[tuple[float, float]]]:
+        """Append every channel to the cubes; returns rms before and in the cube (Jy/beam) by Stokes and channel."""
+        rms: dict[str, list[tuple[float, float]]] = {stokes: [] for stokes in files}
+        count = len(self._chosen.all)
+        with ThreadPoolExecutor(max(1, min(workers, len(files)))) as pool:
+            for number, channel in enumerate(self._chosen.all, 1):
+                where = f"{channel.frequency / 1e6:.1f} MHz, spw {channel.group or '-'}"
+                say(f"{number}/{count}: {where}, {channel.state}")
+                work = _ChannelWork(channel, self._beam, self._grid, self._shifts, self._interpolation)
+                for stokes, measured in zip(
+                    files, pool.map(lambda s, w=work: w.write(s, files[s]), files), strict=True
+                ):
+                    rms[stokes].append(measured)
+        return rms
+
+    def tables(self, rms: list[tuple[float, float]]) -> list[fits.BinTableHDU]:
+        """The tables of one cube; rms: of its channels, as `write` returns it."""
+        channels = self._chosen.all
+        tables = [] if self._chosen.axis is not None else [frequency_table(self.frequencies)]
+        if self._beam is None:
+            tables.append(beam_table([_own_beam(channels, number) for number in range(len(channels))]))
+        return [*tables, _planes_table(channels, rms, self._shifts)]
 
 
-def set_beam(header: fits.Header, beam: GaussianBeam) -> None:
-    """BMAJ, BMIN, BPA (deg)."""
-    header.set("BMAJ", beam.major_deg, after="EXTEND")
-    header.set("BMIN", beam.minor_deg, after="BMAJ")
-    header.set("BPA", beam.pa_deg, after="BMIN")
+def _own_beam(channels: list[Channel], number: int) -> GaussianBeam:
+    """A channel's beam; a blank one, which has none, gets the nearest plane's, as CASA has no table with gaps."""
+    near = min(
+        (other for other, channel in enumerate(channels) if channel.plane), key=lambda other: abs(other - number)
+    )
+    plane = channels[near].plane
+    assert plane is not None
+    return plane.beam
 
 
 class _ChannelWork:
     """One channel's planes: read, convolve, shift, write, measure. `write` may run in several threads."""
 
     def __init__(
-        self, channel: Channel, beam: GaussianBeam, grid: Grid, shifts: dict[str, Shift], interpolation: str
+        self, channel: Channel, beam: GaussianBeam | None, grid: Grid, shifts: dict[str, Shift], interpolation: str
     ) -> None:
-        """channel: the one to make. beam, grid: the cube's. shifts: of the planes, by group. interpolation: `linear` or
-        `exact`."""
+        """channel: the one to make. beam, grid: the cube's; None: the plane's own beam. shifts: of the planes, by
+        group. interpolation: `linear` or `exact`."""
         self._plane, self._grid = channel.plane, grid
         if channel.plane is not None:
             plane = channel.plane
-            self._transfer = Transfer(plane.beam, beam, plane.shape, grid, shifts[plane.group], interpolation)
+            self._transfer = Transfer(
+                plane.beam, beam or plane.beam, plane.shape, grid, shifts[plane.group], interpolation
+            )
 
     def write(self, stokes: str, file: CubeFile) -> tuple[float, float]:
         """Append one Stokes plane; returns rms before and in the cube (Jy/beam; NaN where it is blank)."""
@@ -342,6 +308,7 @@ def _planes_table(
     noise = np.array([after for _, after in rms])
 
     def text(name: str, values: list[str]) -> fits.Column:
+        values = [value.encode("ascii", "backslashreplace").decode() for value in values]  # FITS has no other letters
         return fits.Column(name, f"{max(1, *map(len, values))}A", array=np.array(values))
 
     def number(name: str, unit: str, values: list[float] | NDArray[np.float64]) -> fits.Column:

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from ccip_batch.cube.axis import SPACING
 from ccip_batch.cube.beams import GaussianBeam, common_beam
 from ccip_batch.cube.convolve import Grid, Transfer, nominal_grid, shift_of
-from ccip_batch.cube.cubes import SPACING, set_beam
-from ccip_batch.cube.noise import scatter
-from ccip_batch.cube.planes import Plane, find_planes
-from ccip_batch.cube.write import CubeFile, base_header
+from ccip_batch.cube.planes.noise import scatter
+from ccip_batch.cube.planes.plane import Plane, find_planes
+from ccip_batch.cube.write import CubeFile, base_header, set_beam
 from ccip_batch.errors import DataError
 
+_VERSION = re.compile(r"\.v\d+$")
 AT_LEAST = 4
 """Where a pixel has this many values or more, the smallest and the largest are left out."""
 
 
-def mean_v_of(source: Path, out: Path, *, overwrite: bool = False) -> Path:
-    """Write the mean V image of a folder of planes as `<imagename>_V_mean_minmaxrej.subim.fits` in folder `out`.
+def mean_v_of(source: Path, out: Path, *, cards: Mapping[str, Any] | None = None, overwrite: bool = False) -> Path:
+    """Write the mean V image of a folder of planes into the folder `out`, under the name that the archive gives it:
+    `VLASS<epoch>.cc.<tile>.<name>.<..>.<..>.V_mean_minmaxrej.subim.fits`, without the version.
 
-    Raises DataError as `mean_v` and `find_planes` do.
+    cards: more keywords for its header, as values or with comments. Raises DataError as `mean_v` and `find_planes` do.
     """
     planes = find_planes(source, "V")
     out.mkdir(parents=True, exist_ok=True)
-    path = out / f"{planes[0].imagename}_V_mean_minmaxrej.subim.fits"
-    mean_v(planes, path, overwrite=overwrite)
+    path = out / mean_v_name(planes[0].imagename)
+    mean_v(planes, path, cards=cards, overwrite=overwrite)
     return path
+
+
+def mean_v_name(imagename: str) -> str:
+    """Name of the mean V image of the planes of that imagename."""
+    return f"{_VERSION.sub('', imagename)}.V_mean_minmaxrej.subim.fits"
 
 
 def mean_v(
@@ -37,13 +47,15 @@ def mean_v(
     out: Path,
     *,
     beam: GaussianBeam | None = None,
+    cards: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     interpolation: str = "linear",
 ) -> None:
     """Write the mean of the kept planes' V to the file `out`: axes RA, DEC, FREQ, STOKES, Jy/beam.
 
     planes: V planes (`find_planes(folder, "V")`); rejected ones are left out. beam: of the image, by default the common
-    beam of the kept planes. overwrite: replace the file if it exists. interpolation: as in `convolve.Transfer`.
+    beam of the kept planes. cards: more keywords for its header. overwrite: replace the file if it exists.
+    interpolation: as in `convolve.Transfer`.
 
     A pixel's value is the plain mean of its values that are not blank, without the smallest and the largest where there
     are at least four. The header's frequency is the mean of the planes'; keywords NPLANES and NREJ and the history say
@@ -62,7 +74,9 @@ def mean_v(
         transfer = Transfer(plane.beam, target, plane.shape, grid, shift_of(plane.wcs, grid), interpolation)
         mean.add(transfer.apply(plane.read("V")))
     image = mean.value()
-    with CubeFile(out, _header(kept, len(planes) - len(kept), grid, target, scatter(image))) as file:
+    header = _header(kept, len(planes) - len(kept), grid, target, scatter(image))
+    header.update(cards or {})
+    with CubeFile(out, header) as file:
         file.append(image)
         file.finish()
         file.put()
@@ -100,15 +114,25 @@ def _header(kept: list[Plane], rejected: int, grid: Grid, beam: GaussianBeam, no
     set_beam(header, beam)
     low, high = kept[0].frequency, kept[-1].frequency
     width = float(kept[0].header.get("CDELT3", SPACING))
-    header.set("CRVAL3", float(np.mean([plane.frequency for plane in kept])), after="CTYPE3")
+    frequency = float(np.mean([plane.frequency for plane in kept]))
+    header.set("CRVAL3", frequency, after="CTYPE3")
     header.set("CDELT3", high - low + width, after="CRVAL3")
     header.set("CRPIX3", 1.0, after="CDELT3")
     header.set("CUNIT3", "Hz", after="CRPIX3")
+    header["RESTFRQ"] = (frequency, "Rest frequency, Hz")
+    if not header.get("OBJECT"):
+        header["OBJECT"] = _object_of(kept[0].imagename)
     header["NPLANES"] = (len(kept), "Planes in the mean")
     header["NREJ"] = (rejected, "Rejected planes, not in the mean")
     header["MADRMS"] = (noise, "1.4826 x median abs. deviation of this image")
-    header["HISTORY"] = "Mean of the V planes below in the beam of this header, on the nominal grid;"
-    header["HISTORY"] = f"the smallest and the largest value left out where there are at least {AT_LEAST}."
+    header["HISTORY"] = "Mean of the V planes below in the beam of this header, on the nominal"
+    header["HISTORY"] = f"grid; the smallest and the largest value left out where {AT_LEAST} or more."
     for plane in kept:
         header["HISTORY"] = f"In the mean: spw {plane.group.replace('_', ',')}, {plane.frequency / 1e6:.3f} MHz"
     return header
+
+
+def _object_of(imagename: str) -> str:
+    """What an imagename says the object is: its fifth component, if it has one."""
+    parts = imagename.split(".")
+    return parts[4] if len(parts) > 4 else imagename

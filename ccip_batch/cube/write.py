@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import os
-from collections.abc import Sequence
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,10 +16,11 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from ccip_batch.cube.beams import GaussianBeam
 from ccip_batch.cube.convolve import Grid
-from ccip_batch.cube.plane_header import STOKES_NUMBERS
-from ccip_batch.cube.planes import Plane
-from ccip_batch.cube.spw_ranges import as_ranges
+from ccip_batch.cube.planes.header import STOKES_NUMBERS
+from ccip_batch.cube.planes.plane import Plane
+from ccip_batch.cube.planes.spw_ranges import as_ranges
 
 _BLOCK = 2880
 _SAME = (
@@ -26,6 +29,8 @@ _SAME = (
     "VLASSPC", "VLASSPT", "VLASSTN", "VLASSVR", "VLASSWP",
 )  # fmt: skip
 """Keywords of a plane that hold for a product of several planes as well."""
+_OBJECT = re.compile(r"\.(J\d{6}[+-]\d{6})\.")
+"""The square's name in an imagename."""
 
 
 def base_header(planes: Sequence[Plane], grid: Grid, stokes: str) -> fits.Header:
@@ -44,7 +49,11 @@ def base_header(planes: Sequence[Plane], grid: Grid, stokes: str) -> fits.Header
     header["EXTEND"] = True
     for key in _SAME:
         if key in first and first[key] != "":
-            header[key] = (first[key], first.comments[key])
+            put(header, key, first[key], first.comments[key])
+    if not header.get("OBJECT", "").strip() and (named := _OBJECT.search(planes[0].imagename)):
+        put(header, "OBJECT", named[1], "From the name of the image")
+    if header.get("SPECSYS") == "LSRK" and "VELREF" not in header:
+        put(header, "VELREF", 1, "1 LSR, 2 HEL, 3 OBS, +256 Radio")
     for axis in (1, 2):
         header[f"CTYPE{axis}"] = first[f"CTYPE{axis}"]
         header[f"CRVAL{axis}"] = grid.crval[axis - 1]
@@ -69,6 +78,37 @@ def base_header(planes: Sequence[Plane], grid: Grid, stokes: str) -> fits.Header
     return header
 
 
+def put(header: fits.Header, key: str, value: str | float | bool, comment: str) -> None:
+    """Set a keyword with as many words of its comment as its card has room for."""
+    room = 80 - len(fits.Card(key, value).image.rstrip()) - len(" / ")
+    header[key] = (value, textwrap.shorten(comment, room, placeholder="") if room > 0 else "")
+
+
+def add_history(header: fits.Header, text: str) -> None:
+    """Add lines of history, folded at words."""
+    for line in textwrap.wrap(text, 72):
+        header["HISTORY"] = line
+
+
+def set_beam(header: fits.Header, beam: GaussianBeam) -> None:
+    """BMAJ, BMIN, BPA (deg)."""
+    header.set("BMAJ", beam.major_deg, after="EXTEND")
+    header.set("BMIN", beam.minor_deg, after="BMAJ")
+    header.set("BPA", beam.pa_deg, after="BMIN")
+
+
+def set_frequency(header: fits.Header, values: Mapping[str, str | float], middle: float) -> None:
+    """The keywords of axis 3, in their order, and RESTFRQ: the middle of the axis (Hz), as CASA's images have it."""
+    after = "CTYPE3"
+    for key, value in values.items():
+        if key in header:
+            header[key] = value
+        else:
+            header.set(key, value, after=after)
+        after = key
+    header.set("RESTFRQ", middle, "Rest Frequency (Hz)", after="CUNIT4")
+
+
 def _installed() -> bool:
     try:
         importlib.metadata.version("ccip_batch")
@@ -90,6 +130,21 @@ def frequency_table(frequencies: NDArray[np.float64]) -> fits.BinTableHDU:
     )
     hdu = fits.BinTableHDU.from_columns([column], name="WCS-TAB", ver=1)
     hdu.header["EXTLEVEL"] = 1
+    return hdu
+
+
+def beam_table(beams: Sequence[GaussianBeam]) -> fits.BinTableHDU:
+    """The beams of a cube's channels as CASA writes and reads them (and CARTA reads them): arcsec and degrees."""
+    columns = [
+        fits.Column("BMAJ", "1E", unit="arcsec", array=[beam.major_deg * 3600 for beam in beams]),
+        fits.Column("BMIN", "1E", unit="arcsec", array=[beam.minor_deg * 3600 for beam in beams]),
+        fits.Column("BPA", "1E", unit="deg", array=[beam.pa_deg for beam in beams]),
+        fits.Column("CHAN", "1J", array=range(len(beams))),
+        fits.Column("POL", "1J", array=[0] * len(beams)),
+    ]
+    hdu = fits.BinTableHDU.from_columns(columns, name="BEAMS", ver=1)
+    hdu.header["NCHAN"] = len(beams)
+    hdu.header["NPOL"] = 1
     return hdu
 
 

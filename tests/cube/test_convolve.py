@@ -10,7 +10,7 @@ from skies import CELL, Sky, write_plane
 
 from ccip_batch.cube.beams import GaussianBeam
 from ccip_batch.cube.convolve import Grid, Shift, Transfer, nominal_grid, shift_of
-from ccip_batch.cube.planes import find_planes
+from ccip_batch.cube.planes.plane import find_planes
 from ccip_batch.errors import DataError
 
 SIZE = 96

@@ -7,12 +7,16 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
-from skies import FREQUENCIES, LIGHT, Sky, Source, beam_at, write_plane
+from astropy.utils.exceptions import AstropyUserWarning
+from astropy.wcs import WCS
+from skies import FREQUENCIES, LIGHT, Sky, Source, beam_at, sky_wcs, write_plane
 
 from ccip_batch.cube.beams import GaussianBeam
 from ccip_batch.cube.cubes import CubeResult, Options, make_cube
@@ -53,7 +57,7 @@ def maps(tmp_path_factory: pytest.TempPathFactory) -> tuple[CubeResult, dict[str
             )
     result = make_cube(folder / "planes", folder / "cubes", Options(interpolation="exact"))
     lines = re.search(r"```sh\n(.*?)```", PAGE.read_text(), re.S).group(1).splitlines()  # type: ignore[union-attr]
-    assert len(lines) == 5 and lines[0] == "ccip-batch cube RUN_OR_FOLDER --out cubes --interpolation exact && cd cubes"
+    assert len(lines) == 6 and lines[0] == "ccip-batch cube RUN_OR_FOLDER --out cubes --interpolation exact && cd cubes"
     path = f"{tools}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {
         "PATH": path,
@@ -84,7 +88,29 @@ def theory() -> tuple[float, float, float]:
 
 
 def test_channels(maps: tuple[CubeResult, dict[str, np.ndarray]]) -> None:
-    assert [int(channel.group) for channel in maps[0].channels] == KEPT
+    assert [channel.group for channel in maps[0].channels] == [str(spw) for spw in FREQUENCIES]
+    assert [int(channel.group) for channel in maps[0].channels if channel.plane] == KEPT
+
+
+def test_the_frequency_list_of_rm_tools_is_ours(maps: tuple[CubeResult, dict[str, np.ndarray]], tmp_path: Path) -> None:
+    program = Path(rm_tools()) / "rmtools_freqfile"
+    subprocess.run([program, maps[0].cubes["Q"], tmp_path / "frequencies"], check=True)
+    assert np.loadtxt(tmp_path / "frequencies") == pytest.approx(np.loadtxt(maps[0].frequencies), abs=1)
+
+
+def test_the_maps_are_valid_fits(maps: tuple[CubeResult, dict[str, np.ndarray]]) -> None:
+    if not shutil.which("fitsverify"):
+        pytest.skip("fitsverify is not installed (Debian, Ubuntu: apt-get install fitsverify)")
+    folder = maps[0].frequencies.parent
+    paths = [folder / f"rm_{name}.fits" for name in ("phiPeakPIfit_rm2", "dPhiPeakPIfit_rm2", "ampPeakPIfitEff")]
+    done = subprocess.run(["fitsverify", "-e", *paths], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    for path in paths:
+        with fits.open(path, checksum=True) as hdus, warnings.catch_warnings():
+            warnings.simplefilter("error", AstropyUserWarning)
+            place = WCS(hdus[0].header).pixel_to_world(8, 8)
+            assert hdus[0].data is not None
+        assert place.separation(SkyCoord(sky_wcs((12.501525, -2.5)).pixel_to_world(8, 8))).arcsec < 1e-3
 
 
 def test_rotation_measures_and_intensities(maps: tuple[CubeResult, dict[str, np.ndarray]]) -> None:

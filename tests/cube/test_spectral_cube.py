@@ -1,4 +1,4 @@
-"""What astropy's WCS and spectral-cube can do with the cubes, as docs/rm_synthesis.md says."""
+"""What astropy's WCS and spectral-cube can do with a table of frequencies, as docs/rm_synthesis.md says."""
 
 from __future__ import annotations
 
@@ -13,11 +13,8 @@ from skies import FREQUENCIES, Sky, Source, write_plane
 
 from ccip_batch.cube.cubes import Options, make_cube
 
-# what astropy adds of itself (MJD-OBS), and that a cube of one Stokes parameter has an axis for it
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning"),
-    pytest.mark.filterwarnings("ignore:Cube is a Stokes cube"),
-]
+# what astropy adds of itself (MJD-OBS)
+pytestmark = pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
 
 
 @pytest.fixture
@@ -31,22 +28,13 @@ def planes(tmp_path: Path) -> Path:
 
 def test_spectral_cube_refuses_an_uneven_axis(planes: Path, tmp_path: Path) -> None:
     spectral_cube = pytest.importorskip("spectral_cube")
-    result = make_cube(planes, tmp_path / "out")
+    result = make_cube(planes, tmp_path / "out", Options(axis="table"))
     with pytest.raises(ValueError, match="-TAB"):
         spectral_cube.SpectralCube.read(result.cubes["I"])
 
 
-def test_spectral_cube_reads_a_regular_cube(planes: Path, tmp_path: Path) -> None:
-    spectral_cube = pytest.importorskip("spectral_cube")
-    result = make_cube(planes, tmp_path / "out", Options(regular=True))
-    cube = spectral_cube.SpectralCube.read(result.cubes["I"])
-    assert cube.spectral_axis.to_value("Hz") == pytest.approx([FREQUENCIES[spw] for spw in (10, 11, 12, 13)])
-    assert cube.beam.major.to_value("deg") == pytest.approx(result.beam.major_deg)
-    assert np.isnan(cube[1].value).all() and cube[2].value[48, 48] == pytest.approx(1, rel=0.05)
-
-
 def test_astropy_reads_frequencies(planes: Path, tmp_path: Path) -> None:
-    result = make_cube(planes, tmp_path / "out")
+    result = make_cube(planes, tmp_path / "out", Options(axis="table"))
     with fits.open(result.cubes["I"]) as hdus:
         wcs = WCS(hdus[0].header, hdus)
         line = SlicedLowLevelWCS(wcs, (0, slice(None), 48, 48))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ import pytest
 from astropy.io import fits
 from skies import FREQUENCIES, Sky, Source, cut, write_plane
 
-from ccip_batch.cube.planes import find_planes
-from ccip_batch.cube.vmean import mean_v, mean_v_of
+from ccip_batch.cube.planes.plane import find_planes
+from ccip_batch.cube.vmean import mean_v, mean_v_name, mean_v_of
 from ccip_batch.errors import DataError
 
 
@@ -37,7 +38,7 @@ def planes(tmp_path: Path) -> Path:
 
 def test_extremes_and_rejected_planes_are_left_out(planes: Path, tmp_path: Path) -> None:
     path = mean_v_of(planes, tmp_path / "out")
-    assert path.name.endswith(".v1_V_mean_minmaxrej.subim.fits")
+    assert path.name == "VLASS2.1.cc.T10t02.J005000-023000.06.2048.V_mean_minmaxrej.subim.fits"
     with fits.open(path, checksum=True) as hdus:
         hdus.verify("exception")
         image, header = hdus[0].data[0, 0], hdus[0].header
@@ -49,6 +50,30 @@ def test_extremes_and_rejected_planes_are_left_out(planes: Path, tmp_path: Path)
     history = "\n".join(header["HISTORY"])
     assert "spw 12" in history and "spw 16" not in history
     subprocess.run([Path(sys.executable).with_name("fitscheck"), path], check=True)
+
+
+def test_an_object_comes_from_the_name_and_more_keywords_from_the_caller(tmp_path: Path) -> None:
+    write_plane(tmp_path, 2, Sky([Source(48, 48, v=0.1)], header={"OBJECT": ""}))
+    path = mean_v_of(tmp_path, tmp_path / "out", cards={"CCIPVER": ("1.0", "Version of ccip_batch")})
+    with warnings.catch_warnings(), fits.open(path, checksum=True) as hdus:
+        warnings.simplefilter("error")
+        header = hdus[0].header
+        assert hdus[0].verify_checksum() == hdus[0].verify_datasum() == 1
+    assert header["OBJECT"] == "J005000-023000" and header["CCIPVER"] == "1.0"
+    assert header["RESTFRQ"] == header["CRVAL3"] == FREQUENCIES[2]
+    assert all(len(line) <= 72 for line in header["HISTORY"]) and len(header["HISTORY"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("imagename", "name"),
+    [
+        ("VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1", "VLASS2.1.cc.T10t02.J005000-023000.06.2048"),
+        ("VLASS2.1.cc.T10t02.J005000-023000.06.2048.v12", "VLASS2.1.cc.T10t02.J005000-023000.06.2048"),
+        ("my.v1.image", "my.v1.image"),
+    ],
+)
+def test_the_name_has_no_version(imagename: str, name: str) -> None:
+    assert mean_v_name(imagename) == f"{name}.V_mean_minmaxrej.subim.fits"
 
 
 def test_fewer_than_four_values_are_a_plain_mean(planes: Path, tmp_path: Path) -> None:

@@ -9,9 +9,18 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 from skies import FREQUENCIES, Sky, write_plane
 
+from ccip_batch.cube.beams import GaussianBeam
 from ccip_batch.cube.convolve import nominal_grid
-from ccip_batch.cube.planes import Plane, find_planes
-from ccip_batch.cube.write import CubeFile, base_header, free_space, frequency_table
+from ccip_batch.cube.planes.plane import Plane, find_planes
+from ccip_batch.cube.write import (
+    CubeFile,
+    add_history,
+    base_header,
+    beam_table,
+    free_space,
+    frequency_table,
+    put,
+)
 
 
 @pytest.fixture
@@ -93,3 +102,37 @@ def test_what_is_left_in_the_middle_has_no_name(planes: list[Plane], tmp_path: P
 def test_free_space_is_that_of_the_file_system(tmp_path: Path) -> None:
     before = free_space(tmp_path)
     assert before > 0 and free_space(tmp_path / "..") == pytest.approx(before, rel=0.5)
+
+
+def test_what_a_plane_leaves_out_is_filled_in(tmp_path: Path) -> None:
+    write_plane(tmp_path, 2, Sky(header={"OBJECT": "  "}))
+    header = base_header(find_planes(tmp_path), nominal_grid(find_planes(tmp_path)), "I")
+    assert (header["OBJECT"], header["SPECSYS"], header["VELREF"]) == ("J005000-023000", "LSRK", 1)
+
+
+def test_a_comment_has_the_words_that_its_card_has_room_for() -> None:
+    header = fits.Header()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", AstropyWarning)
+        put(header, "VLASSPC", "J2000 13:33:35.814 +16.44.04.255", "VLASS phase centre of this square degree")
+        put(header, "SHORT", 2.0, "fits")
+        put(header, "LONG", "x" * 65, "no room")
+        assert header.tostring() and header.comments["VLASSPC"] == "VLASS phase centre of this square"
+    assert header.comments["SHORT"] == "fits" and header.comments["LONG"] == ""
+
+
+def test_history_is_folded_at_words() -> None:
+    header = fits.Header()
+    add_history(header, "Planes lie beside the axis; " * 6)
+    lines = list(header["HISTORY"])
+    assert 1 < len(lines) < 6 and all(len(line) <= 72 for line in lines)
+    assert " ".join(lines) == ("Planes lie beside the axis; " * 6).strip()
+
+
+def test_the_beam_table_is_that_of_casa() -> None:
+    table = beam_table([GaussianBeam(1e-3, 8e-4, -10.0), GaussianBeam(9e-4, 8e-4, 20.0)])
+    assert (table.name, table.ver, table.header["NCHAN"], table.header["NPOL"]) == ("BEAMS", 1, 2, 1)
+    assert table.columns.names == ["BMAJ", "BMIN", "BPA", "CHAN", "POL"]
+    assert table.columns.units == ["arcsec", "arcsec", "deg", "", ""]
+    assert table.data["BMAJ"] == pytest.approx([3.6, 3.24]) and table.data["BPA"].tolist() == [-10, 20]
+    assert table.data["CHAN"].tolist() == [0, 1] and table.data["POL"].tolist() == [0, 0]

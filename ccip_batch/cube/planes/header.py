@@ -123,6 +123,8 @@ class _Reader:
         """A number, also one that was written as text."""
         value = self._raw.get(key)
         text = value.strip().upper().replace("D", "E") if isinstance(value, str) else value
+        if isinstance(text, str) and key in ("EQUINOX", "EPOCH"):
+            text = text.removeprefix("J")
         try:
             number = math.nan if isinstance(text, bool) else float(text)
         except (TypeError, ValueError, OverflowError):
@@ -136,8 +138,8 @@ class _Reader:
         value = self._raw.get(key)
         return value.strip() if isinstance(value, str) else ""
 
-    def _unit(self, key: str, text: str, wanted: Any) -> Any:
-        """A unit, which must be one of the kind of `wanted`."""
+    def _factor(self, key: str, text: str, wanted: Any) -> float:
+        """A unit, which must be one of the kind of `wanted`, in that one."""
         words = re.sub(r"[A-Za-z]+", lambda word: _CAPITALS.get(word[0], word[0]), text)
         found = None
         with warnings.catch_warnings():
@@ -147,10 +149,14 @@ class _Reader:
                     found = found or units.Unit(spelling)
                 except (ValueError, TypeError, ArithmeticError):
                     continue
-        if found is None or not found.is_equivalent(wanted):
+        # Decibels and magnitudes have a unit, but are no multiple of it.
+        factor = 0.0
+        if isinstance(found, units.UnitBase) and found.is_equivalent(wanted):
+            factor = float(found.to(wanted))
+        if not 0 < factor < math.inf:
             remedy = f"Convert the values, or write the unit as the FITS standard does ({wanted.to_string('fits')})"
             raise self._wrong(key, f"({text}) is not a unit of {wanted.to_string('generic')}", remedy)
-        return found
+        return factor
 
     def _check_axes(self, polarisation: str) -> None:
         raw = self._raw
@@ -174,16 +180,22 @@ class _Reader:
         raw, small = self._raw, fits.Header()
         for key in (f"{key}{axis}" for axis in range(1, 5) for key in ("CRVAL", "CRPIX")):
             self._number(key)
+        by_matrix = any(re.fullmatch(r"CD[1-4]_[1-4]", key) for key in raw)
         for axis in range(1, 5):
-            self._number(f"CD{axis}_{axis}" if f"CD{axis}_{axis}" in raw else f"CDELT{axis}")
+            if (of_matrix := f"CD{axis}_{axis}") in raw:
+                self._number(of_matrix)
+            elif not (step := self._number(f"CDELT{axis}")):
+                raise self._wrong(f"CDELT{axis}", "is no step from pixel to pixel")
+            elif by_matrix:  # of the sky alone, as programs write that know no other axes
+                small[of_matrix] = step
         for key in raw:
             if _TEXT.fullmatch(key):
-                small[key] = self._text(key)
+                small[key] = self._text(key).upper() if key.startswith("RAD") else self._text(key)
             elif _NUMBER.fullmatch(key):
                 small[key] = self._number(key)
         for axis, unit in _UNITS.items():
             text = self._text(f"CUNIT{axis}")
-            factor = float(self._unit(f"CUNIT{axis}", text, unit).to(unit)) if text else 1.0
+            factor = self._factor(f"CUNIT{axis}", text, unit) if text else 1.0
             for key in (f"CRVAL{axis}", f"CDELT{axis}", *(f"CD{axis}_{other}" for other in range(1, 5))):
                 if key in small:
                     small[key] *= factor
@@ -193,7 +205,7 @@ class _Reader:
             raise self._wrong("CRVAL2", "is not a declination")
         for key in small:
             still = {"LONPOLE": 180.0, "CROTA1": 0.0, "CROTA2": 0.0}.get(key, 0.0 if key.startswith("PV") else None)
-            if still is not None and abs(small[key] - still) > _STILL:
+            if still is not None and abs(math.remainder(small[key] - still, 360)) > _STILL:
                 raise self._turned(key)
         try:
             with warnings.catch_warnings():
@@ -201,8 +213,19 @@ class _Reader:
                 wcs = WCS(small, fix=False)
                 wcs.wcs.set()
         except (ValueError, MemoryError) as error:
-            raise DataError(f"{self._name}: the world coordinates cannot be read ({error}).") from error
+            why = " ".join(str(error).split())
+            raise DataError(
+                f"{self._name}: the world coordinates cannot be read ({why}). Correct the header, or export the plane "
+                "again."
+            ) from error
+        self._check_on_sky(wcs)
         return wcs
+
+    def _check_on_sky(self, wcs: WCS) -> None:
+        """A projection shows half of the sky: a pixel that is not on it belongs to no plane."""
+        x, y = ([1, 1, self._raw[key], self._raw[key]] for key in ("NAXIS1", "NAXIS2"))
+        if not np.isfinite(wcs.celestial.all_pix2world(x, [y[0], y[2], y[0], y[2]], 1)).all():
+            raise self._wrong("CRPIX1", f"with CRPIX2 = {self._raw['CRPIX2']!r} puts the pixels beyond the sky")
 
     def _turned(self, key: str) -> DataError:
         return self._wrong(
@@ -241,18 +264,21 @@ class _Reader:
     def _nominal(self, wcs: WCS) -> tuple[float, float]:
         """The position before its correction, from the header's history.
 
-        Where that was stripped, a corrected header (it has ZD) still has OBSRA and OBSDEC, the phase centre, which
-        CRVAL was. A header that was never corrected gives its CRVAL.
+        Where that was stripped, or is of another place, as after regridding, a corrected header (it has ZD) still has
+        OBSRA and OBSDEC, the phase centre, which CRVAL was. Any other header gives its CRVAL.
         """
         found = {1: float(wcs.wcs.crval[0]), 2: float(wcs.wcs.crval[1])}
-        told = _UNCORRECTED.findall(" ".join(str(line) for line in self._raw.get("HISTORY", [])))
-        for axis, value in told:
-            found[int(axis)] = float(value)
-        if not told and all(key in self._raw for key in ("ZD", "OBSRA", "OBSDEC")):
+        told = {int(axis): float(value) for axis, value in _UNCORRECTED.findall(self._history())}
+        if told and separation(found[1], found[2], told.get(1, found[1]), told.get(2, found[2])) < _CORRECTION:
+            found |= told
+        elif all(key in self._raw for key in ("ZD", "OBSRA", "OBSDEC")):
             centre = self._number("OBSRA"), self._number("OBSDEC")
             if separation(found[1], found[2], *centre) < _CORRECTION:
                 found = dict(enumerate(centre, 1))
         return self._icrs(wcs, found[1], found[2])
+
+    def _history(self) -> str:
+        return " ".join(str(line) for line in self._raw.get("HISTORY", []))
 
     def _beam(self, beams: NDArray[Any] | None, cell: float) -> dict[str, float]:
         """The beam in degrees. A unit in brackets that begins a comment is the keyword's (FITS standard, 4.3.2)."""
@@ -266,7 +292,7 @@ class _Reader:
             else:
                 value, said = self._number(key), re.match(r"\s*\[([^\]]+)\]", self._raw.comments[key])
                 unit = said[1] if said else "deg"
-            found[key] = value * float(self._unit(key, unit, units.deg).to(units.deg))
+            found[key] = value * self._factor(key, unit, units.deg)
         size = abs(cell) * max(self._raw["NAXIS1"], self._raw["NAXIS2"])
         if not abs(cell) <= found["BMIN"] <= found["BMAJ"] <= size:
             what = (
@@ -298,7 +324,7 @@ class _Reader:
             raise self._wrong(
                 "BUNIT", "(blank)" if "BUNIT" in self._raw else "", "Set it to what the pixels are, Jy/beam"
             )
-        return float(self._unit("BUNIT", text, _BRIGHTNESS).to(_BRIGHTNESS))
+        return self._factor("BUNIT", text, _BRIGHTNESS)
 
     def _rejected(self) -> bool | None:
         value = self._raw.get("VLASSRJ")

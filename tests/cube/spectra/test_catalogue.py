@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from ccip_batch.cube.catalogue import read_catalogue
+from ccip_batch.cube.spectra.catalogue import parse_position, read_catalogue
 from ccip_batch.errors import DataError
 
 PLAIN = "name,ra,dec\nA,203.4,16.7\n"
@@ -21,7 +21,9 @@ VOTABLE = """<?xml version="1.0"?><VOTABLE version="1.3" xmlns="http://www.ivoa.
 @pytest.mark.parametrize(
     "raw",
     [
-        b"\xef\xbb\xbf" + PLAIN.encode(), PLAIN.encode("utf-16"), PLAIN.encode("utf-16-le"), PLAIN.encode("utf-16-be"),
+        b"\xef\xbb\xbf" + PLAIN.encode(), b"\xef\xbb\xbf# a comment\n" + PLAIN.encode(),
+        f"# {'名' * 999}\n{PLAIN}".encode("utf-16"), PLAIN.encode("utf-16"),
+        PLAIN.encode("utf-16-le"), PLAIN.encode("utf-16-be"),
         PLAIN.replace("\n", "\r\n").encode(), PLAIN.replace("\n", "\r").encode(), PLAIN.replace(",", ";").encode(),
         PLAIN.replace(",", "\t").encode(), PLAIN.replace(",", " | ").encode(), PLAIN.replace(",", "  ").encode(),
         b"sep=;\r\nname;ra;dec\r\nA;203.4;16.7\r\n", b"# a comment, of two parts\n\n" + PLAIN.encode(),
@@ -90,10 +92,16 @@ def test_all_rows_without_a_position_are_named(tmp_path: Path) -> None:
         ("", "it is empty"),
         ("ra,dec\n", "has no rows"),
         ("ra;dec\n203,4;16,7\n", "row 1 has no position: '203,4' is not an angle"),
+        (
+            "ra [deg],dec [deg]\n13:33:35,16:44:04\n",
+            "'13:33:35' has parts, but the unit of its column is deg, not hour",
+        ),
+        ("ra,dec [arcmin]\n13 33 35,16 44 04\n", "'16 44 04' has parts, but the unit of its column is arcmin"),
+        ("ra,dec\n\uff11\uff13,2\n", "is not an angle"),
     ],
 )
 def test_what_is_no_catalogue(tmp_path: Path, text: str, says: str) -> None:
-    (tmp_path / "t.csv").write_text(text)
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=re.escape(says)):
         read_catalogue(tmp_path / "t.csv")
 
@@ -107,3 +115,14 @@ def test_text_in_another_encoding(tmp_path: Path) -> None:
 def test_names(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('name,ra,dec\n,203.4,16.7\n" a/b\n$x^{\x07",203.4,16.7\n007,203.4,16.7\n')
     assert [place.name for place in read_catalogue(tmp_path / "t.csv")] == ["J133336.0+164200", "a/b $x^{?", "007"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_encodings(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "t.csv").write_text("name,ra,dec\né,203.4,16.7\n", encoding=encoding)
+    assert read_catalogue(tmp_path / "t.csv")[0].name == "é"
+
+
+def test_a_name_from_a_place_that_is_rounded_up_to_a_full_turn() -> None:
+    assert parse_position("359.99999", "-0.00001").name == "J000000.0-000000"
+    assert parse_position("24:00:00", "0").name == "J000000.0+000000"

@@ -6,7 +6,10 @@ import gzip
 import struct
 import warnings
 import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +17,16 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from ccip_batch.cube.plane_header import PlaneHeader, read_header
+from ccip_batch.cube.planes.header import PlaneHeader, read_header
 from ccip_batch.errors import DataError
 
 _GZIP = b"\x1f\x8b"
+_OTHERS = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\3\4": "zip", b"\x1f\x9d": "compress"}
+"""How files begin that are compressed otherwise."""
 _WHOLE = slice(None)
 _BLOCK = 2880
+Reader = Callable[..., NDArray[np.float32]]
+"""Reads pixels of one Stokes parameter, as `PlaneFile.read` does."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,7 @@ class PlaneFile:
     def open(cls, path: Path, polarisation: str) -> PlaneFile:
         """Read the header. polarisation: `IQU` or `V`, as the file is named. Raises DataError if it is no plane."""
         try:
+            _check_packing(path)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what is odd is judged here
                 with fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
@@ -51,7 +59,7 @@ class PlaneFile:
             raise DataError(f"{path.name}: there is no image in the file. Copy the file again.") from None
         except PermissionError as error:
             raise DataError(f"{path.name}: the file may not be read ({error.strerror}). Change its mode.") from error
-        except MemoryError:
+        except (MemoryError, DataError):
             raise
         except Exception as error:  # a damaged file raises many kinds
             if _is_cut_gzip(path):
@@ -63,18 +71,63 @@ class PlaneFile:
 
     def read(self, stokes: str, rows: slice = _WHOLE, columns: slice = _WHOLE) -> NDArray[np.float32]:
         """Pixels of one Stokes parameter, all or a part: (rows, columns), Jy/beam, blanks NaN. Raises DataError."""
+        with self.opened() as read:
+            return read(stokes, rows, columns)
+
+    @contextmanager
+    def opened(self) -> Iterator[Reader]:
+        """Open the file once for many reads: gives a function that reads as `read` does.
+
+        Of a file of gzip, which can only be read from its beginning, the last Stokes parameter is kept in memory when
+        a part of it was asked for.
+        """
+        with ExitStack() as stack:
+            with self._told():
+                # Not mapped into memory: astropy does not map scaled integers, and a section reads no more than needed.
+                hdus = stack.enter_context(fits.open(self.path, memmap=False, lazy_load_hdus=True))
+                section = hdus[self.hdu].section
+            kept: dict[str, NDArray[np.float32]] = {}
+
+            def read(stokes: str, rows: slice = _WHOLE, columns: slice = _WHOLE) -> NDArray[np.float32]:
+                with self._told():
+                    if not self._gzip or (rows, columns) == (_WHOLE, _WHOLE):
+                        return self._scaled(section[self.header.stokes.index(stokes), 0, rows, columns])
+                    if stokes not in kept:
+                        kept.clear()
+                        kept[stokes] = self._scaled(section[self.header.stokes.index(stokes), 0, _WHOLE, _WHOLE])
+                    return kept[stokes][rows, columns].copy()
+
+            yield read
+
+    @cached_property
+    def _gzip(self) -> bool:
+        with self.path.open("rb") as stream:
+            return stream.read(2) == _GZIP
+
+    def _scaled(self, section: NDArray[Any]) -> NDArray[np.float32]:
+        pixels = np.array(section, dtype=np.float32)
+        if self.header.scale != 1:
+            pixels *= np.float32(self.header.scale)
+        return pixels
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell what goes wrong while the pixels are read as a DataError."""
         try:
-            # Not mapped into memory: astropy does not map scaled integers, and a section reads no more than it needs.
-            with fits.open(self.path, memmap=False, lazy_load_hdus=True) as hdus:
-                section = hdus[self.hdu].section[self.header.stokes.index(stokes), 0, rows, columns]
-                pixels = np.array(section, dtype=np.float32)
+            yield
         except MemoryError:
             raise
         except Exception as error:  # a damaged file raises many kinds
             raise DataError(f"{self.path.name}: the pixels cannot be read ({error}). Copy the file again.") from error
-        if self.header.scale != 1:
-            pixels *= np.float32(self.header.scale)
-        return pixels
+
+
+def _check_packing(path: Path) -> None:
+    """Raise DataError for a file of another program than gzip and fpack, whatever its name says."""
+    with path.open("rb") as stream:
+        begin = stream.read(5)
+    for mark, program in _OTHERS.items():
+        if begin.startswith(mark):
+            raise DataError(f"{path.name}: the file is compressed with {program}. Unpack it, or take gzip or fpack.")
 
 
 def _has_image(hdu: Any) -> bool:

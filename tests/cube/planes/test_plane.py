@@ -10,9 +10,9 @@ import pytest
 from astropy.io import fits
 from skies import CENTRE, FREQUENCIES, NAME, Sky, Source, write_plane, write_planes
 
-from ccip_batch.cube.plane_header import STOKES_NUMBERS
-from ccip_batch.cube.plane_search import selected_groups
-from ccip_batch.cube.planes import find_planes
+from ccip_batch.cube.planes.header import STOKES_NUMBERS
+from ccip_batch.cube.planes.plane import find_planes
+from ccip_batch.cube.planes.search import selected_groups
 from ccip_batch.errors import DataError
 
 SOURCES = (Source(48, 40, 1.0, 0.2, 60.0, 0.3, v=0.05),)
@@ -64,7 +64,9 @@ def test_the_position_before_its_correction(planes: Path, history: bool) -> None
 
 
 def test_groups_as_users_write_them() -> None:
-    assert selected_groups(["2", "3,4", "5, 6", "7_8"]) == ["2", "3_4", "5_6", "7_8"]
+    there = {"2", "3_4", "5", "6", "7_8"}
+    assert selected_groups(["2", "3,4", "5, 6", "7_8"], there) == ["2", "3_4", "5", "6", "7_8"]
+    assert selected_groups(["2,3_4,5", "6", "2"], there) == ["2", "3_4", "5", "6"]
 
 
 def test_squares_in_one_folder(planes: Path) -> None:

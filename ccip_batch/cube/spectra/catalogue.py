@@ -14,13 +14,15 @@ from astropy import units
 from astropy.coordinates import Angle, SkyCoord
 from astropy.table import Table
 
-from ccip_batch.cube.table_texts import read_table
+from ccip_batch.cube.spectra.table_texts import read_table
 from ccip_batch.errors import DataError
 
 _RA = ("ra", "raj2000", "ra_icrs", "_raj2000", "ra_deg", "alpha_j2000")
 _DEC = ("dec", "dej2000", "de_icrs", "_dej2000", "dec_deg", "delta_j2000", "decj2000")
 _NAME = ("name", "source_name", "component_name", "source", "id", "object")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+_PARTS = re.compile(r"[-+]?\d+[\s:]+\d+([\s:]+[\d.]+)?")
+"""Two or three numbers, without letters that say what they are."""
 _WITH_UNIT = re.compile(r"(?P<name>.*?)[\s_]*[\[(](?P<unit>[^\[\]()]+)[\])]")
 _UNITS = {
     "deg": units.deg, "degree": units.deg, "degrees": units.deg, "degs": units.deg, "°": units.deg, "d": units.deg,
@@ -112,6 +114,8 @@ class _Cells:
             raise ValueError(f"{text} is one number, but the unit of its column is {self._parts}")
         if self._unit is not None and _NUMBER.fullmatch(text):
             return float((float(text) * self._unit).to_value(units.deg))
+        if self._unit not in (None, sexagesimal) and _PARTS.fullmatch(text):
+            raise ValueError(f"{text[:40]!r} has parts, but the unit of its column is {self._unit}, not {sexagesimal}")
         return _degrees(text, sexagesimal)
 
 
@@ -138,6 +142,8 @@ def _degrees(text: str, sexagesimal: units.Unit) -> float:
         raise ValueError("a coordinate is empty")
     if _NUMBER.fullmatch(text):
         return float(text)
+    if not any(letter in "0123456789" for letter in text):  # other digits would make a number of degrees one of hours
+        raise ValueError(f"{text[:40]!r} is not an angle")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of 60 seconds, which is the next minute
@@ -178,6 +184,7 @@ def _plain(name: str) -> str:
 
 
 def _compact(ra: float, dec: float) -> str:
-    place = SkyCoord(ra, dec, unit=units.deg)
+    tenths = round(ra * 2400) % 864000  # of a second of time: what is rounded up to 24 h is 0 h
+    place = SkyCoord(tenths / 2400, dec, unit=units.deg)
     text = place.ra.to_string(unit=units.hourangle, sep="", precision=1, pad=True)
     return str(f"J{text}" + place.dec.to_string(sep="", precision=0, alwayssign=True, pad=True))

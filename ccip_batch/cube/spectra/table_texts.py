@@ -1,4 +1,5 @@
-"""Tables that are text, as people and spreadsheets write them: any common encoding, separator and end of line."""
+"""Tables in files: FITS, VOTable, ECSV, and CSV as people and spreadsheets write it, in any common encoding and with
+any common separator."""
 
 from __future__ import annotations
 
@@ -17,7 +18,12 @@ from ccip_batch.errors import DataError
 FORMATS = {".ecsv": "ascii.ecsv", ".fits": "fits", ".vot": "votable", ".xml": "votable", ".csv": "ascii.csv"}
 """Table formats by the ending of the file's name."""
 _SEPARATORS = ",;\t|"
-_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
+"""The longer ones come first: that of UTF-32 begins as that of UTF-16 does."""
 
 
 def read_table(path: Path) -> Table:

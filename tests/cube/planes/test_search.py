@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import lzma
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +18,9 @@ from click.testing import CliRunner
 from skies import CENTRE, NAME, Sky, Source, write_plane
 
 from ccip_batch.cli import main
-from ccip_batch.cube.extract import Position, extract
-from ccip_batch.cube.planes import find_planes
+from ccip_batch.cube.planes.plane import find_planes
+from ccip_batch.cube.spectra.catalogue import Position
+from ccip_batch.cube.spectra.extract import extract
 from ccip_batch.cube.vmean import mean_v_of
 from ccip_batch.errors import DataError
 
@@ -83,7 +86,7 @@ def test_other_forms_of_files(folder: Path, form: Callable[[Path], Path], which:
     table = extract(folder, [PLACE], warn=told.append)
     assert told == [] and list(table["spw"]) == ["2", "3"]
     for column in plain.colnames:
-        assert np.array_equal(table[column], plain[column]), column
+        assert np.array_equal(table[column], plain[column], equal_nan=table[column].dtype.kind == "f"), column
     if which == "*":
         assert mean_v_of(folder, folder.parent).is_file()
 
@@ -151,7 +154,9 @@ def test_several_files_of_one_plane(folder: Path, tmp_path: Path) -> None:
         (lambda path: path.with_name(path.name.replace("spw3", "spw3-4")).write_bytes(b""), "rename it"),
         (lambda path: path.with_name(path.name.replace("IQU", "IQUV")).write_bytes(b""), "rename it"),
         (lambda path: path.with_name("my_spw3.fits").write_bytes(b""), "rename it"),
+        (lambda path: path.with_name("my\nspw3.fits").write_bytes(b""), "cannot be printed"),
         (lambda path: path.mkdir(), "a folder"),
+        (lambda path: os.mkfifo(path), "no file with data"),
         (lambda path: path.symlink_to("nowhere"), "a link to nothing"),
     ],
 )
@@ -200,6 +205,19 @@ def test_compressed_files_cut_short(folder: Path, form: Callable[[Path], Path]) 
     path = form(next(folder.glob("*.spw3.IQU.*.tt0.subim.fits")))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(DataError, match="cut short"):
+        find_planes(folder)
+
+
+@pytest.mark.parametrize(("pack", "program"), [(bz2.compress, "bzip2"), (lzma.compress, "xz")])
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_compressed_otherwise_than_the_name_says(
+    folder: Path, pack: Callable[[bytes], bytes], program: str, ending: str
+) -> None:
+    image = next(folder.glob("*.spw3.IQU.*.tt0.subim.fits"))
+    image.with_name(image.name + ending).write_bytes(pack(image.read_bytes()))
+    if ending:
+        image.unlink()
+    with pytest.raises(DataError, match=rf"{image.name}.*{program}.*gzip"):
         find_planes(folder)
 
 

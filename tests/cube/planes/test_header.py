@@ -11,8 +11,9 @@ import pytest
 from astropy.io import fits
 from skies import CELL, CENTRE, FREQUENCIES, NAME, Sky, Source, write_plane
 
-from ccip_batch.cube.extract import Position, extract
-from ccip_batch.cube.planes import find_planes
+from ccip_batch.cube.planes.plane import find_planes
+from ccip_batch.cube.spectra.catalogue import Position
+from ccip_batch.cube.spectra.extract import extract
 from ccip_batch.errors import DataError
 
 SOURCE = Source(48, 48, 0.5, 0.3, v=0.1)
@@ -60,14 +61,14 @@ def test_not_told_whether_it_is_rejected(plane: Path, value: Any) -> None:
 @pytest.mark.parametrize(
     "cards",
     [
-        {"CRVAL3": 2.051, "CUNIT3": "GHz", "CDELT3": 0.128},
-        {"CRVAL3": 2051.0, "CUNIT3": "MHZ", "CDELT3": 128.0},
-        {"CRPIX3": 0.0, "CRVAL3": 1.923e9},
-        {"CRPIX3": 0.0, "CRVAL3": 1.923, "CDELT3": 0.128, "CUNIT3": "GHz"},
-        {"CRPIX3": 0.0, "CRVAL3": 1.923e9, "CDELT3": None, "CD3_3": 128e6, "CD1_1": -CELL, "CD2_2": CELL, "CD4_4": 1.0},
-        {"CRPIX3": 2.0, "CRVAL3": 2.179e9, "CDELT3": 1.28e8},
-        {"CRPIX3": 0.0, "CRVAL3": 1.923e9, "CDELT3": 64e6, "PC3_3": 2.0},
-        {"CRVAL3": "2.051D9", "CRPIX3": "1"},
+        {"CRVAL3": 2.028, "CUNIT3": "GHz", "CDELT3": 0.128},
+        {"CRVAL3": 2028.0, "CUNIT3": "MHZ", "CDELT3": 128.0},
+        {"CRPIX3": 0.0, "CRVAL3": 1.9e9},
+        {"CRPIX3": 0.0, "CRVAL3": 1.9, "CDELT3": 0.128, "CUNIT3": "GHz"},
+        {"CRPIX3": 0.0, "CRVAL3": 1.9e9, "CDELT3": None, "CD3_3": 128e6, "CD1_1": -CELL, "CD2_2": CELL, "CD4_4": 1.0},
+        {"CRPIX3": 2.0, "CRVAL3": 2.156e9, "CDELT3": 1.28e8},
+        {"CRPIX3": 0.0, "CRVAL3": 1.9e9, "CDELT3": 64e6, "PC3_3": 2.0},
+        {"CRVAL3": "2.028D9", "CRPIX3": "1"},
         {"CUNIT3": None},
         {"CUNIT3": ""},
         {"CUNIT1": "arcsec", "CRVAL1": CENTRE[0] * 3600, "CDELT1": -0.6},
@@ -77,7 +78,12 @@ def test_not_told_whether_it_is_rejected(plane: Path, value: Any) -> None:
         {"BMAJ": (BEAM[0] * 3600, "[arcsec] major axis"), "BMIN": (BEAM[1] * 3600, "[arcsec]")},
         {"BMAJ": str(BEAM[0])},
         {"BPA": (math.radians(20), "[rad]")},
+        {"CDELT1": None, "CDELT2": None, "CD1_1": -CELL, "CD2_2": CELL},
+        {"CD1_1": -CELL, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": CELL, "CDELT3": 0.128, "CRVAL3": 2.028, "CUNIT3": "GHz"},
         {"EQUINOX": "2000"},
+        {"EQUINOX": "J2000.0", "RADESYS": "icrs"},
+        {"LONPOLE": -180.0},
+        {"CROTA2": 360.0},
         {"CROTA2": 0.0, "PC1_2": 0.0},
     ],
 )  # fmt: skip
@@ -152,6 +158,13 @@ def test_fk5_is_taken_to_icrs(plane: Path) -> None:
     assert (found.header["CRVAL1"], found.header["CRVAL2"]) == pytest.approx(found.nominal)
 
 
+def test_a_history_of_another_place_counts_for_nothing(plane: Path) -> None:
+    with fits.open(plane, mode="update") as hdus:
+        for axis, value in ((1, 250.0), (2, 90.0)):
+            hdus[0].header["HISTORY"] = f"Uncorrected CRVAL{axis} = {value:.12E} deg"
+    assert find_planes(plane.parent)[0].nominal == pytest.approx(CENTRE, abs=1e-10)
+
+
 def test_the_beam_in_casas_table(plane: Path) -> None:
     def beams(second: float) -> fits.BinTableHDU:
         columns = [
@@ -201,9 +214,16 @@ def turned(degrees: float, key: str) -> dict[str, float]:
         ({"BUNIT": "MJY/BEAM"}, "BUNIT"),
         ({"BUNIT": ""}, "BUNIT"),
         ({"BUNIT": None}, "BUNIT is missing"),
+        ({"BUNIT": "dB(Jy/beam)"}, "BUNIT"),
+        ({"BUNIT": "-1 Jy/beam"}, "BUNIT"),
+        ({"BUNIT": "1e400 Jy/beam"}, "BUNIT"),
+        ({"CDELT1": 0.0}, "CDELT1"),
+        ({"CDELT3": 0.0}, "CDELT3"),
+        ({"CDELT3": None, "CD1_1": -CELL, "CD2_2": CELL}, "CDELT3 is missing"),
+        ({"CRPIX1": 1e9}, "CRPIX1"),
         ({"CUNIT3": "km/s"}, "CUNIT3"),
         ({"CUNIT2": "m"}, "CUNIT2"),
-        ({"CRVAL3": 2.051}, "CRVAL3"),
+        ({"CRVAL3": 2.028}, "CRVAL3"),
         ({"CRVAL3": True}, "CRVAL3"),
         ({"CRVAL3": "two"}, "CRVAL3"),
         ({"CRPIX3": None}, "CRPIX3 is missing"),
@@ -250,7 +270,7 @@ def test_frequencies_in_two_frames(plane: Path) -> None:
     change(other, SPECSYS="TOPOCENT")
     with pytest.raises(DataError, match=r"SPECSYS = 'TOPOCENT' in .*spw3"):
         find_planes(plane.parent)
-    change(other, SPECSYS="LSRK", CRVAL3=2.051, CUNIT3="GHz", CDELT3=0.128)
+    change(other, SPECSYS="LSRK", CRVAL3=2.028, CUNIT3="GHz", CDELT3=0.128)
     with pytest.raises(DataError, match="same frequency"):
         find_planes(plane.parent)
 

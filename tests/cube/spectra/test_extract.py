@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,10 @@ from astropy.table import QTable, Table
 from helpers.small_disks import small_disk
 from skies import CELL, CENTRE, FREQUENCIES, Sky, Source, cut, sky_wcs, slant, write_plane
 
-from ccip_batch.cube.catalogue import Position, parse_position, read_catalogue
-from ccip_batch.cube.extract import check_out, extract, plot, write_spectra
+from ccip_batch.cube.spectra.catalogue import Position, parse_position, read_catalogue
+from ccip_batch.cube.spectra.extract import extract
+from ccip_batch.cube.spectra.measure import Photometry
+from ccip_batch.cube.spectra.output import check_out, plot, write_tables
 from ccip_batch.errors import DataError, says_disk_is_full
 
 SOURCE = Source(60.3, 40.6, 0.2, 0.15, 40.0, 0.5, 0.02)
@@ -31,7 +35,7 @@ def planes(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("common", [False, True])
 def test_a_source_between_pixels(planes: Path, common: bool) -> None:
-    table = extract(planes, [PLACE], in_common_beam=common)
+    table = extract(planes, [PLACE], Photometry(in_common_beam=common))
     assert list(table["spw"]) == ["2", "9", "17"] and list(table["state"]) == ["kept", "rejected", "kept"]
     for row in table:
         for stokes, truth in SOURCE.stokes(FREQUENCIES[int(row["spw"])]).items():
@@ -61,10 +65,10 @@ def test_each_file_is_read_at_its_own_pixels(planes: Path, files: str, common: b
     """Some files are cut, their companions are not."""
     for path in planes.glob("*.rms.*"):
         slant(path)
-    whole = extract(planes, [PLACE], in_common_beam=common)
+    whole = extract(planes, [PLACE], Photometry(in_common_beam=common))
     for path in planes.glob(files):
         cut(path, slice(5, 80), slice(14, 95))
-    part = extract(planes, [PLACE], in_common_beam=common)
+    part = extract(planes, [PLACE], Photometry(in_common_beam=common))
     for stokes in "IQUV":
         assert part[stokes] == pytest.approx(whole[stokes], abs=2e-4)  # the noise around is cut off, too
         assert part[f"{stokes}_err"] == pytest.approx(whole[f"{stokes}_err"])
@@ -90,13 +94,13 @@ def test_a_source_across_the_pole(tmp_path: Path, dec: float) -> None:
 @pytest.mark.parametrize("name", ["t.ecsv", "t.fits", "t.vot", "t.csv"])
 def test_tables_and_catalogues_in_each_format(planes: Path, tmp_path: Path, name: str) -> None:
     table = extract(planes, [PLACE])
-    write_spectra(table, tmp_path / name)
+    write_tables({tmp_path / name: table})
     read = Table.read(tmp_path / name)
     assert np.allclose(read["I"], table["I"]) and len(read) == 3
     places = read_catalogue(tmp_path / name)
     assert places[0].name == "S" and places[0].ra == pytest.approx(PLACE.ra, abs=1e-9)
     with pytest.raises(DataError, match="exists"):
-        write_spectra(table, tmp_path / name)
+        write_tables({tmp_path / name: table})
 
 
 def test_units_and_names_of_catalogues(tmp_path: Path) -> None:
@@ -147,10 +151,10 @@ def test_a_position_outside_is_left_out_with_a_warning(planes: Path) -> None:
 def test_rows_of_one_name_have_panels_of_their_own(planes: Path, tmp_path: Path) -> None:
     name = "$\\frac{1$ é"  # no formula
     table = extract(planes, [Position(name, PLACE.ra, PLACE.dec), Position(name, PLACE.ra, PLACE.dec + CELL)])
-    write_spectra(table, tmp_path / "t.ecsv", tmp_path / "t.svg")
+    write_tables({tmp_path / "t.ecsv": table}, tmp_path / "t.svg")
     assert (tmp_path / "t.svg").read_text().count("axes_") == 8
     with pytest.raises(DataError, match=r"A \.fits table cannot hold these spectra .* Choose an \.ecsv file"):
-        write_spectra(table, tmp_path / "t.fits")
+        write_tables({tmp_path / "t.fits": table})
     assert sorted(path.name for path in tmp_path.glob("*t.*")) == ["t.ecsv", "t.svg"]
 
 
@@ -163,7 +167,7 @@ def test_outputs_are_judged_before_any_work(tmp_path: Path) -> None:
         (tmp_path / "a.ecsv", tmp_path / "a.png", "a plot has at most 200 positions, not 5000"),
     ):
         with pytest.raises(DataError, match=says):
-            check_out(out, picture, overwrite=True, positions=5000)
+            check_out([out], picture, overwrite=True, positions=5000)
 
 
 def test_a_full_disk_leaves_nothing(planes: Path, tmp_path: Path) -> None:
@@ -171,5 +175,26 @@ def test_a_full_disk_leaves_nothing(planes: Path, tmp_path: Path) -> None:
     disk = small_disk(tmp_path / "disk", kilobytes=64)
     table = extract(planes, [PLACE])[[0, 1, 2] * 400]
     with disk, pytest.raises(OSError) as caught:
-        write_spectra(table, tmp_path / "disk" / "t.ecsv")
+        write_tables({tmp_path / "disk" / "t.ecsv": table})
     assert says_disk_is_full(caught.value)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_are_opened_once_for_all_positions(planes: Path, packed: bool) -> None:
+    """However many there are; and what is read is the same in a file of gzip."""
+    opened: list[str] = []
+    sys.addaudithook(lambda event, words: opened.append(str(words[0])) if event == "open" else None)
+    many = [Position(f"{n}", PLACE.ra, PLACE.dec + (n - 20) * CELL) for n in range(40)]
+    whole = extract(planes, many)
+    if packed:
+        for path in planes.glob("*.fits"):
+            path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
+            path.unlink()
+    counts = []
+    for positions in ([PLACE], many):
+        opened.clear()
+        table = extract(planes, positions)
+        counts.append(sorted(path for path in opened if path.startswith(str(planes))))
+    assert counts[0] == counts[1] and len(counts[0]) > 12
+    for stokes in "IQUV":
+        assert np.array_equal(table[stokes], whole[stokes], equal_nan=True)

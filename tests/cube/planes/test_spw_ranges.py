@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccip_batch.cube.plane_search import selected_groups
-from ccip_batch.cube.spw_ranges import as_ranges, from_ranges
+from ccip_batch.cube.planes.search import selected_groups
+from ccip_batch.cube.planes.spw_ranges import as_ranges, from_ranges
 
 
 @pytest.mark.parametrize(
@@ -37,4 +37,7 @@ def test_what_is_no_list_of_spws(text: str) -> None:
 
 
 def test_groups_may_be_chosen_as_headers_name_them() -> None:
-    assert selected_groups(["2", "3~4", "3, 4", "3_4", "3~4,7", "4~3"]) == ["2", "3_4", "3_4", "3_4", "3_4_7", "4~3"]
+    groups = {"3_4", "3_4_7", "9", "10"}
+    for text in ("3~4", "3, 4", "3_4"):
+        assert selected_groups([text], groups) == ["3_4"]
+    assert selected_groups(["3~4,7", "9~10", "4~3"], groups) == ["3_4_7", "9", "10", "4~3"]

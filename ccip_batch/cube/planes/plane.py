@@ -15,9 +15,9 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from ccip_batch.cube.beams import GaussianBeam
-from ccip_batch.cube.plane_file import PlaneFile
-from ccip_batch.cube.plane_header import separation
-from ccip_batch.cube.plane_search import Found, search
+from ccip_batch.cube.planes.file import PlaneFile
+from ccip_batch.cube.planes.header import separation
+from ccip_batch.cube.planes.search import Found, search
 from ccip_batch.errors import DataError
 
 
@@ -106,13 +106,6 @@ class Plane:
         """One Stokes parameter of the rms image, where it is on this plane; None if there is no such part."""
         return None if self.rms is None or self.rms_window is None else self.rms.read(stokes)[self.rms_window]
 
-    def pixel(self, ra: float, dec: float) -> tuple[float, float] | None:
-        """Column and row (from 0) of a position (ICRS, degrees); None if it is outside."""
-        x, y = (float(value) for value in self.wcs.all_world2pix(ra, dec, 0))
-        rows, columns = self.shape
-        # NaN, on the other side of the sky, is outside too.
-        return (x, y) if -0.5 <= x < columns - 0.5 and -0.5 <= y < rows - 0.5 else None
-
 
 def celestial(header: fits.Header) -> WCS:
     """The two celestial axes of a plane's header."""
@@ -174,8 +167,9 @@ def _check_together(planes: list[Plane]) -> None:
             cell, other = first.header[f"CDELT{axis}"], plane.header[f"CDELT{axis}"]
             if not np.isclose(cell, other, rtol=1e-6, atol=0):
                 raise DataError(
-                    f"{plane.path.name}: its cells of {abs(other) * 3600:g} arcsec differ from the "
-                    f"{abs(cell) * 3600:g} arcsec of {first.path.name}; planes of one cube have the same cells."
+                    f"{plane.path.name}: its cells of {other * 3600:g} arcsec along axis {axis} differ from the "
+                    f"{cell * 3600:g} arcsec of {first.path.name}; planes of one cube have the same cells. Regrid one "
+                    "of them (CASA: imregrid)."
                 )
         apart = separation(*first.nominal, *plane.nominal)
         if apart > 2 * abs(first.header["CDELT2"]):
@@ -188,7 +182,7 @@ def _check_together(planes: list[Plane]) -> None:
             raise DataError(
                 f"{one.path.name} and {two.path.name} have the same frequency, {one.frequency / 1e6:g} MHz."
             )
-    frames = {frame: plane for plane in planes if (frame := str(plane.header.get("SPECSYS", "")).strip())}
+    frames = {frame: plane for plane in planes if (frame := str(plane.header.get("SPECSYS", "")).strip().upper())}
     if len(frames) > 1:
         said = ", ".join(f"SPECSYS = {frame!r} in {plane.path.name}" for frame, plane in frames.items())
         raise DataError(f"Frequencies in different frames: {said}. Export the planes in one frame.")

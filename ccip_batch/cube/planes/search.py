@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ccip_batch.cube.spw_ranges import from_ranges
+from ccip_batch.cube.planes.spw_ranges import from_ranges
 from ccip_batch.errors import DataError
 
 _NAME = re.compile(
@@ -19,7 +19,7 @@ _NAME = re.compile(
 _FORM = "<imagename>.spw<group>.{kind}.iter3.image.pbcor.tt0.subim.fits"
 _PACKED = (None, ".fz", ".gz")
 """What is taken first, where a plane is there several times."""
-_LIKE = re.compile(r"[^.].*spw.*\.(?:fits?|fts)\b", re.IGNORECASE)
+_LIKE = re.compile(r"[^.].*spw.*\.(?:fits?|fts)\b", re.IGNORECASE | re.DOTALL)
 _OTHER_KINDS = re.compile(r"\.(?:pb|psf|residual|model|mask|alpha|sumwt|weight|tt[1-9])\.", re.IGNORECASE)
 """Images of a spectral window that are not planes."""
 
@@ -81,7 +81,7 @@ def search(
     named, passed_over = _named(folder, polarisation)
     images = [one for one in named if not one.match["rms"]]
     if spws is not None and images:
-        wanted = selected_groups(spws)
+        wanted = selected_groups(spws, {one.group for one in images})
         _require(wanted, images, folder)
         named = [one for one in named if one.group in wanted]
         images = [one for one in images if one.group in wanted]
@@ -100,19 +100,26 @@ def search(
     return found, [*passed_over, *_left(named, found, tell_common)]
 
 
-def selected_groups(spws: Sequence[str]) -> list[str]:
-    """Groups as a user writes them (`3,4`, or `3~4` as in the headers), as file names have them (`3_4`)."""
-    return [_group(spw.replace("_", ",").replace(" ", "")) for spw in spws]
+def selected_groups(spws: Sequence[str], there: Collection[str]) -> list[str]:
+    """The groups that a user means, as file names have them (`3_4`).
+
+    there: the groups there are. What is one of them as a whole (`3,4`, `3~4` as in the headers) is that group; else a
+    comma or a range joins several: `2,3,4`, `2~9`, `2,3_4`. What is no group stays as it is, for the message.
+    """
+    groups: list[str] = []
+    for spw in spws:
+        text = spw.replace(" ", "")
+        windows = [window for part in text.split(",") for window in _windows(part)]
+        whole = "_".join(windows)
+        groups += [whole] if whole in there else windows
+    return list(dict.fromkeys(groups))
 
 
-def _group(text: str) -> str:
-    """A group as in names of files; what is no group stays as it is, for the message."""
-    if "~" in text:
-        try:
-            text = ",".join(map(str, from_ranges(text)))
-        except ValueError:
-            return text
-    return text.replace(",", "_")
+def _windows(part: str) -> list[str]:
+    try:
+        return [str(spw) for spw in from_ranges(part)] if "~" in part else [part]
+    except ValueError:
+        return [part]
 
 
 def _named(folder: Path, polarisation: str) -> tuple[list[Named], list[str]]:
@@ -126,7 +133,8 @@ def _named(folder: Path, polarisation: str) -> tuple[list[Named], list[str]]:
         elif _LIKE.match(path.name) and not _OTHER_KINDS.search(path.name):
             kind = "V" if ".v." in path.name.lower() else "IQU"
             if kind == polarisation:
-                passed_over.append(f"{path.name} is not taken: {_reason(path, polarisation)}.")
+                name = path.name if path.name.isprintable() else ascii(path.name)
+                passed_over.append(f"{name} is not taken: {_reason(path, polarisation)}.")
     return named, passed_over
 
 
@@ -135,6 +143,10 @@ def _reason(path: Path, polarisation: str) -> str:
         return "it is a folder"
     if not path.exists():
         return "it is a link to nothing; copy the file itself"
+    if not path.is_file():
+        return "it is no file with data; copy the file itself"
+    if not path.name.isprintable():
+        return "its name has a character that cannot be printed; rename it"
     if not path.name.lower().endswith((".fits", ".fits.gz", ".fits.fz")):
         return "its name does not end in .fits, .fits.gz or .fits.fz; unpack it, fetch all of it, or rename it"
     return f"its name is not of the form {_FORM.format(kind=polarisation)}; rename it"
@@ -145,8 +157,7 @@ def _require(wanted: Sequence[str], images: Sequence[Named], folder: Path) -> No
     if missing:
         there = "; ".join(sorted({one.group.replace("_", ",") for one in images}))
         raise DataError(
-            f"{folder} holds no plane of spw {'; '.join(spw.replace('_', ',') for spw in missing)}. "
-            f"It has spw {there}. Give each group by itself."
+            f"{folder} holds no plane of spw {'; '.join(spw.replace('_', ',') for spw in missing)}. It has spw {there}."
         )
 
 

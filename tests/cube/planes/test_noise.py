@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ccip_batch.cube.noise import madrms, scatter
+from ccip_batch.cube.planes.noise import madrms, scatter
 
 
 def test_noise_is_measured_and_sources_hardly_change_it() -> None:

@@ -1,0 +1,1 @@
+"""Exported planes: finding their files, reading their headers and pixels, their noise."""

@@ -1,0 +1,1 @@
+"""Spectra at positions, and the tables of positions that people bring."""
