@@ -13,6 +13,8 @@ import jinja2
 
 from ccip_batch import __version__
 from ccip_batch.casa.images import STOKES
+from ccip_batch.cube import faraday_pictures
+from ccip_batch.cube.faraday_pictures import FaradayPicture
 from ccip_batch.report import stages, verdict
 from ccip_batch.report.drawings import Drawings
 from ccip_batch.report.facts import NodeFacts, RunFacts
@@ -49,6 +51,7 @@ def write_page(facts: RunFacts, drawings: Drawings, folder: Path) -> None:
         "products": products.files if products else (),
         "logs": copy_logs(list(facts.nodes.values()), folder),
         "headers": copy_headers(facts.planes, folder),
+        "faraday": _copy_faraday(facts, folder),
         "gantt": drawings.gantt,
         "uses": uses,
         "advice": advice(uses),
@@ -61,6 +64,15 @@ def write_page(facts: RunFacts, drawings: Drawings, folder: Path) -> None:
     copy_assets(folder, "style.css", "report.js")
     page = environment().get_template("index.html.j2").render(content)
     (folder / "index.html").write_text(page, encoding="utf-8")
+
+
+def _copy_faraday(facts: RunFacts, folder: Path) -> list[FaradayPicture]:
+    """Copy what `cube --rm` kept in the run folder; which pictures these are."""
+    kept = facts.run.faraday
+    pictures = faraday_pictures.kept(kept)
+    if pictures:
+        faraday_pictures.keep(pictures, kept, folder / kept.name)
+    return pictures
 
 
 def copy_assets(folder: Path, *names: str, package: str = "ccip_batch.report") -> None:

@@ -16,12 +16,14 @@ from astropy.wcs import WCS
 from PIL import Image
 
 from ccip_batch.casa.images import STOKES, RestoringBeam
-from ccip_batch.cube.noise import madrms
+from ccip_batch.cube.planes.noise import madrms
 from ccip_batch.imaging.previews import Previews
 
 THUMB_SIDE = 200
 QUALITY = 55
 """Of JPEG files. Images are mostly noise, which other formats store neither smaller nor faster."""
+_LAST_LABEL = 880.0
+"""Where a label of 9 characters just fits into a frame that is 1000 units wide."""
 NO_VALUE = (96, 104, 112)
 """Colour of blank pixels."""
 _GAP = 4
@@ -281,8 +283,12 @@ def grid_svg(frame: Frame) -> str:
             if len(inside):
                 x, y = (inside[0, 0] + 6, frame.height - 12) if axis == 0 else (8, inside[-1, 1] - 6)
                 if polar:  # lines meet, and end anywhere
-                    x, y = min(880.0, inside[0, 0] + 6), min(frame.height - 12, max(24.0, inside[0, 1]))
-                body.append(f'<text x="{x:.0f}" y="{y:.0f}">{_clock(value) if axis == 0 else _degrees(value)}</text>')
+                    x, y = inside[0, 0] + 6, min(frame.height - 12, max(24.0, inside[0, 1]))
+                end = ""
+                if x > _LAST_LABEL:  # to the left of its line, where there is room
+                    x, end = x - 12, ' text-anchor="end"'
+                text = _clock(value) if axis == 0 else _degrees(value)
+                body.append(f'<text x="{x:.0f}" y="{y:.0f}"{end}>{text}</text>')
     style = (
         '<g fill="none" stroke="#7fe3ff" stroke-opacity=".55" stroke-width="1.2" font-family="sans-serif" '
         'font-size="20"><style>text{fill:#d8f6ff;stroke:#001018;stroke-opacity:.8;stroke-width:4px;paint-order:stroke}'

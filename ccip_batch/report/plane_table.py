@@ -31,6 +31,8 @@ class Column:
     unit: str = ""
     scale: Callable[[PlaneFacts], float] | None = None
     """What a value is multiplied by before it is compared over the planes; None if it is not compared."""
+    more_is_worse: bool = False
+    """Whether only a larger value than that of the others counts; else any other."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def _compared(column: Column, planes: Sequence[PlaneFacts]) -> list[Cell]:
     cells = [column.cell(plane) for plane in planes]
     if column.scale:
         imaged = [i for i, plane in enumerate(planes) if plane.images]
-        marked = shade([cells[i] for i in imaged], [column.scale(planes[i]) for i in imaged])
+        marked = shade([cells[i] for i in imaged], [column.scale(planes[i]) for i in imaged], column.more_is_worse)
         for i, cell in zip(imaged, marked, strict=True):
             cells[i] = cell
     return cells
@@ -127,22 +129,24 @@ def _why(plane: PlaneFacts) -> Cell:
 COLUMNS = (
     Column("spw", lambda p: Cell(p.spw.replace(",", "+"), float(p.spw.split(",")[0]))),
     Column("State", lambda p: Cell(p.state, p.state)),
+    Column("Why", _why),
     Column("Frequency", lambda p: number(p.target.reffreq_ghz if p.target else None, ".3f"), "GHz"),
-    Column("Flagged", lambda p: number(p.target.flagged_fraction if p.target else None, ".1f", 100), "%", _as_it_is),
+    Column("Flagged", lambda p: number(p.target.flagged_fraction if p.target else None, ".1f", 100), "%", _as_it_is,
+           more_is_worse=True),
     Column("Bandwidth", lambda p: number(p.target.bandwidth_hz if p.target else None, ".0f", 1e-6), "MHz"),
     Column("Beam major", lambda p: number(p.images.beam.major_arcsec if p.images else None, ".2f"), "arcsec",
            _frequency),
     Column("Beam minor", lambda p: number(p.images.beam.minor_arcsec if p.images else None, ".2f"), "arcsec",
            _frequency),
     Column("Beam PA", lambda p: number(p.images.beam.pa_deg if p.images else None, ".1f"), "deg", _as_it_is),
-    *(Column(f"rms {stokes}", _rms(stokes), "mJy/beam", _root_of_bandwidth) for stokes in STOKES),
+    *(Column(f"rms {stokes}", _rms(stokes), "mJy/beam", _root_of_bandwidth, more_is_worse=True) for stokes in STOKES),
     Column("Peak I", lambda p: number(p.native.peak if p.native else None, ".4g", 1e3), "mJy/beam"),
-    Column("Residual peak", lambda p: number(_residual_peak(p), ".3g", 1e3), "mJy/beam", _sign_of_residual),
+    Column("Residual peak", lambda p: number(_residual_peak(p), ".3g", 1e3), "mJy/beam", _sign_of_residual,
+           more_is_worse=True),
     Column("Dynamic range", _dynamic_range),
     Column("Major cycles",
            lambda p: number(sum(one.major_cycles for one in p.images.iterations) if p.images else None, ".0f")),
     Column("Iterations",
            lambda p: number(sum(one.iterations for one in p.images.iterations) if p.images else None, ".0f")),
     Column("Stopped by", _stop),
-    Column("Why", _why),
 )  # fmt: skip

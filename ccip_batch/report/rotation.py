@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-LIGHT_M_S = 299792458.0
-
 Floats = npt.NDArray[np.float64]
 
 
@@ -30,11 +28,6 @@ class Rotation:
     def angle(self, lambda2: Floats) -> Floats:
         """Angle in rad at some lambda^2 (m2), not wrapped."""
         return self.chi0 + self.rm * lambda2
-
-
-def lambda_squared(frequency_hz: Floats) -> Floats:
-    """lambda^2 in m2."""
-    return np.square(LIGHT_M_S / frequency_hz)
 
 
 def angles(q: Floats, u: Floats) -> Floats:

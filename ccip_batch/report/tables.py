@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ccip_batch.cube.noise import MAD_TO_SIGMA
+from ccip_batch.cube.planes.noise import MAD_TO_SIGMA
 
 FloatArray = npt.NDArray[np.float64]
 LEVELS = (3, 4, 5, 6)
@@ -45,8 +45,11 @@ def number(value: float | None, form: str = ".3g", scale: float = 1.0) -> Cell:
     return Cell(format(value * scale, form), value * scale)
 
 
-def shade(cells: Sequence[Cell], scales: Sequence[float] | None = None) -> list[Cell]:
-    """Mark the cells whose number, times its scale if scales are given, is far from the median of all."""
+def shade(cells: Sequence[Cell], scales: Sequence[float] | None = None, more_is_worse: bool = False) -> list[Cell]:
+    """Mark the cells whose number, times its scale if scales are given, is far from the median of all.
+
+    more_is_worse: a number below the median is no reason to look.
+    """
     scales = scales or [1.0] * len(cells)
     numbers = [
         cell.sort * scale if isinstance(cell.sort, int | float) else math.nan
@@ -54,7 +57,7 @@ def shade(cells: Sequence[Cell], scales: Sequence[float] | None = None) -> list[
     ]
     marked = list(cells)
     for index, deviation in enumerate(deviations(np.array(numbers, float)).tolist()):
-        if deviation and math.isfinite(deviation):
+        if deviation and math.isfinite(deviation) and not (more_is_worse and deviation < 0):
             level = max((level for level in LEVELS if abs(deviation) >= level), default=0)
             tip = f"{deviation:+.1f} sigma from the median of the planes" if level else cells[index].tip
             marked[index] = replace(cells[index], level=level, tip=tip, deviation=deviation)

@@ -174,6 +174,39 @@ def test_other_pictures_and_the_large_view_by_keyboard(good: Opened) -> None:
     assert not good.complaints
 
 
+def test_each_overlay_is_seen_only_where_it_is_ticked(good: Opened) -> None:
+    good.page.locator(".gallery:visible tr[data-spw='10'] a.view").first.click()
+    viewer, stack = good.page.get_by_role("dialog"), good.page.locator("#viewer-stack")
+    loaded = "() => [...document.querySelectorAll('#viewer img')].every((i) => i.complete && i.naturalWidth)"
+    good.page.wait_for_function(loaded)
+    for box in viewer.get_by_role("checkbox").all():
+        box.uncheck()
+    bare = stack.screenshot()
+    for name in ("grid", "primary beam", "masks", "beam"):
+        viewer.get_by_label(name, exact=True).check()
+        assert stack.screenshot() != bare, name
+        viewer.get_by_label(name, exact=True).uncheck()
+        assert stack.screenshot() == bare, name
+
+
+def test_the_large_view_is_closed_by_a_button_of_one_line(good: Opened) -> None:
+    good.page.set_viewport_size({"width": 500, "height": 800})
+    good.page.locator(".gallery:visible a.view").first.click()
+    button = good.page.locator("#viewer-close")
+    assert (button.bounding_box() or {})["height"] < 40
+    button.click()
+    expect(good.page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_planes_are_read_without_scrolling_in_the_page(good: Opened) -> None:
+    gallery = good.page.locator(".gallery:visible")
+    assert gallery.evaluate("(g) => g.scrollHeight <= g.clientHeight && g.scrollWidth <= g.clientWidth")
+    why = good.page.locator("#plane-table th", has_text="Why").bounding_box() or {}
+    assert why["x"] + why["width"] < LOOKS["light"]["viewport"]["width"]
+    heights = {row.evaluate("(r) => r.offsetHeight") for row in good.page.locator("#plane-table .state-kept").all()}
+    assert max(heights) < 60
+
+
 def test_without_scripts_pictures_are_links(browser: Browser, runs: dict[str, Path]) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from helpers.report_page import Page
 from helpers.report_runs import failed_plane, failed_restore
+from helpers.simulated_runs import made_once
 
 from ccip_batch.report.facts import RunFacts, gather
 from ccip_batch.run.run import Run
@@ -47,7 +48,7 @@ def page(run: Path) -> Page:
 @pytest.fixture(scope="session")
 def failed_run(small_job: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose restore node has failed, because two resources are missing."""
-    return failed_restore(small_job, tmp_path_factory.mktemp("failed"))
+    return made_once("failed", tmp_path_factory.getbasetemp(), lambda folder: failed_restore(small_job, folder))
 
 
 @pytest.fixture(scope="session")
@@ -59,4 +60,5 @@ def failed(failed_run: Path) -> RunFacts:
 @pytest.fixture(scope="session")
 def stopped(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFacts:
     """The facts of a run that was stopped: a plane has failed, another is not imaged yet."""
-    return gather(Run.read(failed_plane(finished, tmp_path_factory.mktemp("stopped"))))
+    run = made_once("stopped", tmp_path_factory.getbasetemp(), lambda folder: failed_plane(finished, folder))
+    return gather(Run.read(run))

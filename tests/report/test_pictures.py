@@ -153,6 +153,16 @@ def test_the_grid_is_labelled_with_its_coordinates() -> None:
     assert "+16°40′00″" in labels
 
 
+@pytest.mark.parametrize("ra", [203.0 + shift / 50 for shift in range(8)])
+def test_labels_end_inside_the_frame(ra: float) -> None:
+    text = grid_svg(Frame(HEADER | {"CRVAL1": ra}, (100, 200)))
+    labels = re.findall(rf'<text x="({NUMBER})" y="{NUMBER}"( text-anchor="end")?>([^<>]+)<', text)
+    assert labels
+    for x, end, words in labels:
+        width = 11 * len(words)  # at a font size of 20
+        assert float(x) - (width if end else 0) >= 0 and float(x) + (0 if end else width) <= 1000, words
+
+
 @pytest.mark.parametrize(("dec", "high", "every"), [(89.5, 360, False), (89.6, 420, True), (-89.6, 420, True)])
 def test_the_grid_around_a_pole(dec: float, high: int, every: bool) -> None:
     header = HEADER | {"CRVAL2": dec, "CRPIX1": high / 2, "CRPIX2": high / 2, "CDELT1": -1 / 360, "CDELT2": 1 / 360}

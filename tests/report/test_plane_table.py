@@ -63,6 +63,15 @@ def test_residual_peaks_are_compared_by_size(facts: RunFacts) -> None:
     assert [cell.text.startswith("-") for cell in cells].index(True) == 4
 
 
+def test_a_plane_with_less_noise_than_the_others_is_not_shaded(facts: RunFacts) -> None:
+    def change(number: int, record: str, result: Any) -> None:
+        if record == "makecutoutimages":
+            result["statistics"]["Q"]["rms_median"] *= UNEVEN[number] * {3: 0.5, 4: 2.0}.get(number, 1.0)
+
+    levels = [cell.level for cell in column(plane_table(many_planes(facts, change)), "rms Q")]
+    assert levels[4] == LEVELS[-1] and levels[3] == 0
+
+
 def test_suspicion_is_the_largest_deviation_and_planes_that_are_not_kept_come_first(facts: RunFacts) -> None:
     def change(number: int, record: str, result: Any) -> None:
         if record == "target":

@@ -7,15 +7,16 @@ import math
 import numpy as np
 import pytest
 
-from ccip_batch.report.rotation import angle_errors, angles, fit_rotation, lambda_squared
+from ccip_batch.cube.polarisation import wavelength_squared
+from ccip_batch.report.rotation import angle_errors, angles, fit_rotation
 
-FREQUENCY = np.linspace(1.988e9, 4.012e9, 17)[:-1] + 64e6
+FREQUENCY = 2.028e9 + 128e6 * np.arange(16)
 
 
 @pytest.mark.parametrize("rm", [0.0, 35.0, -60.0, 310.0])
 @pytest.mark.parametrize("chi0", [0.3, -1.4])
 def test_finds_the_rotation_of_wrapped_angles(rm: float, chi0: float) -> None:
-    lambda2 = lambda_squared(FREQUENCY)
+    lambda2 = wavelength_squared(FREQUENCY)
     true = chi0 + rm * lambda2
     q, u = 0.1 * np.cos(2 * true), 0.1 * np.sin(2 * true)
     found = fit_rotation(lambda2, angles(q, u), np.full(16, 0.05))
@@ -27,7 +28,7 @@ def test_finds_the_rotation_of_wrapped_angles(rm: float, chi0: float) -> None:
 
 def test_error_is_that_of_many_noisy_fits() -> None:
     random = np.random.default_rng(3)
-    lambda2 = lambda_squared(FREQUENCY)
+    lambda2 = wavelength_squared(FREQUENCY)
     noise = np.linspace(0.002, 0.006, 16)
     found = []
     for _ in range(300):
@@ -44,7 +45,7 @@ def test_error_is_that_of_many_noisy_fits() -> None:
 
 
 def test_noisy_planes_count_less() -> None:
-    lambda2 = lambda_squared(FREQUENCY)
+    lambda2 = wavelength_squared(FREQUENCY)
     chi = 0.2 + 20.0 * lambda2
     error = np.full(16, 0.02)
     chi[3] += 0.7

@@ -14,6 +14,13 @@ def test_outliers_are_shaded_by_robust_sigma() -> None:
     assert marked[-2].level in LEVELS[:2] and "sigma" in marked[-2].tip
 
 
+def test_where_more_is_worse_less_is_no_outlier() -> None:
+    values = [number(value) for value in (1.0, 1.1, 0.9, 1.05, 0.95, 9.0, 0.0)]
+    marked = shade(values, more_is_worse=True)
+    assert [cell.level for cell in marked] == [0, 0, 0, 0, 0, max(LEVELS), 0]
+    assert marked[-1].deviation == 0 and shade(values)[-1].level == max(LEVELS)
+
+
 def test_few_or_equal_values_are_never_shaded() -> None:
     assert {cell.level for cell in shade([number(v) for v in (1.0, 1.1, 99.0)])} == {0}
     assert {cell.level for cell in shade([number(v) for v in (1.0, 1.0, 1.0, 1.0, 7.0)])} == {0}

@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
+from ccip_batch.cube.polarisation import wavelength_squared
 from ccip_batch.report.facts import RunFacts
 from ccip_batch.report.plot import Plot
 from ccip_batch.report.plots.canvas import (
@@ -22,8 +23,11 @@ from ccip_batch.report.plots.canvas import (
     Table,
     plain_ticks,
 )
-from ccip_batch.report.rotation import Rotation, angle_errors, angles, fit_rotation, lambda_squared
+from ccip_batch.report.rotation import Rotation, angle_errors, angles, fit_rotation
 from ccip_batch.stages.analyzestokescubes import REFERENCE_HZ, Place
+
+_BOTH = "peak of Stokes I and of polarised intensity"
+"""The name of both places where they are the same pixel."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Polarisation:
     @property
     def lambda2(self) -> np.ndarray:
         """m2."""
-        return lambda_squared(self.frequency)
+        return wavelength_squared(self.frequency)
 
     @property
     def chi(self) -> np.ndarray:
@@ -82,12 +86,25 @@ def polarisation(place: Place) -> Polarisation:
 def at_places(facts: RunFacts, plots: Plots) -> list[Plot]:
     """The plots of all places at which any plane has a positive Stokes I; none without such a place."""
     found = [place for place in facts.analysis.stokes.places if polarisation(place).spw] if facts.analysis else []
+    found = _once(found)
     return [make(found, plots) for make in (_qu, _flux, _angle)] if found else []
+
+
+def _once(places: list[Place]) -> list[Place]:
+    """The places, or one if both are the same pixel."""
+    if len(places) < 2 or (places[0].x, places[0].y) != (places[1].x, places[1].y):
+        return places
+    return [places[0].model_copy(update={"name": _BOTH})]
+
+
+def _width(places: Sequence[Place]) -> float:
+    """Width of a figure with a column of panels a place, inch."""
+    return 8.2 if len(places) > 1 else 5.2
 
 
 def _qu(places: Sequence[Place], plots: Plots) -> Plot:
     rows: list[Sequence[Any]] = []
-    with plots.figure("qu", (8.2, 3.9), (1, len(places))) as all_axes:
+    with plots.figure("qu", (_width(places), 3.9), (1, len(places))) as all_axes:
         for axes, place in zip(all_axes, places, strict=True):
             data = polarisation(place)
             low, high = data.frequency.min() / 1e9, data.frequency.max() / 1e9
@@ -111,17 +128,19 @@ def _qu(places: Sequence[Place], plots: Plots) -> Plot:
                 "part", matplotlib.colormaps["plasma"](np.linspace(*BRIGHT, 64))))  # fmt: skip
         axes.figure.colorbar(mappable, ax=all_axes, label="frequency (GHz)", shrink=0.9)
     plots.table("qu", Table(("place", "spw", "frequency_ghz", "q_over_i", "u_over_i", "error", "kept"), rows))
+    same = ", which are the same pixel" if places[0].name == _BOTH else ""
     return Plot(
         "qu",
         "Fractional U against Q",
-        "One point per plane, at the two places of stage 11; rejected planes are hollow.",
+        f"One point per plane, at the two places of stage 11{same}; rejected planes are hollow.",
     )
 
 
 def _flux(places: Sequence[Place], plots: Plots) -> Plot:
     rows: list[Sequence[Any]] = []
     texts = []
-    with plots.figure("flux", (8.2, 3.7), (1, len(places))) as all_axes:
+    faint = False
+    with plots.figure("flux", (_width(places), 3.7), (1, len(places))) as all_axes:
         for axes, place in zip(all_axes, places, strict=True):
             good = [row for row in place.planes if (row.pixel["I"] or 0) > 0]
             x = np.array([row.frequency_hz for row in good]) / 1e9
@@ -134,7 +153,9 @@ def _flux(places: Sequence[Place], plots: Plots) -> Plot:
             at = np.geomspace(x.min() * 0.97, x.max() * 1.03, 60)
             noise = np.interp(at, x, 2 * error)
             bottom = min(y.min() * 0.8, noise.min() if noise.max() > 0.3 * y.min() else y.min() * 0.8)
-            axes.fill_between(at, bottom, np.maximum(noise, bottom), color=FAINT, alpha=0.3, lw=0)
+            if noise.max() > bottom:
+                axes.fill_between(at, bottom, np.maximum(noise, bottom), color=FAINT, alpha=0.3, lw=0)
+                faint = True
             law = place.power_law
             if law:
                 axes.plot(at, law.flux_jy * 1e3 * law.ratio(at * 1e9), color=MODEL, lw=1.3)
@@ -158,7 +179,8 @@ def _flux(places: Sequence[Place], plots: Plots) -> Plot:
     )
     text = (
         "Stokes I of the peak pixel and the power law that fits the kept planes. "
-        f"{'; '.join(texts)}{'. ' if texts else ''}Below the grey line: less than 2 sigma."
+        f"{'; '.join(texts)}{'.' if texts else ''}"
+        f"{' In the grey area: less than 2 sigma.' if faint else ''}"
     )
     return Plot("flux", "Flux against frequency", text)
 
@@ -166,7 +188,7 @@ def _flux(places: Sequence[Place], plots: Plots) -> Plot:
 def _angle(places: Sequence[Place], plots: Plots) -> Plot:
     rows: list[Sequence[Any]] = []
     texts = []
-    with plots.figure("rotation", (8.2, 5.4), (2, len(places))) as all_axes:
+    with plots.figure("rotation", (_width(places), 5.4), (2, len(places))) as all_axes:
         for number, place in enumerate(places):
             upper, lower = all_axes[number], all_axes[number + len(places)]
             data = polarisation(place)

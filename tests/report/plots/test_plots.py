@@ -64,20 +64,18 @@ def test_primary_beam(made: tuple[dict[str, Plot], Path]) -> None:
 
 def test_fluxes_and_their_fit(made: tuple[dict[str, Plot], Path], facts: RunFacts) -> None:
     assert facts.analysis
-    found = rows(made[1], "flux")
-    for place in facts.analysis.stokes.places:
-        law = place.power_law
-        assert law and f"{place.name}: I at 3 GHz {law.flux_jy * 1e3:.4g}" in made[0]["flux"].text
-        of_place = [row for row in found if row["place"] == place.name]
-        for row, plane in zip(of_place, place.planes, strict=True):
-            assert float(row["i_mjy_beam"]) == pytest.approx(1e3 * (plane.pixel["I"] or 0))
-            fit = 1e3 * law.flux_jy * (plane.frequency_hz / 3e9) ** law.alpha
-            assert float(row["fit_mjy_beam"]) == pytest.approx(fit)
+    place = facts.analysis.stokes.places[0]  # both places of this run are one pixel
+    law = place.power_law
+    assert law and f": I at 3 GHz {law.flux_jy * 1e3:.4g}" in made[0]["flux"].text
+    for row, plane in zip(rows(made[1], "flux"), place.planes, strict=True):
+        assert float(row["i_mjy_beam"]) == pytest.approx(1e3 * (plane.pixel["I"] or 0))
+        fit = 1e3 * law.flux_jy * (plane.frequency_hz / 3e9) ** law.alpha
+        assert float(row["fit_mjy_beam"]) == pytest.approx(fit)
 
 
 def test_polarisation(made: tuple[dict[str, Plot], Path], facts: RunFacts) -> None:
     assert facts.analysis
-    planes = [plane for place in facts.analysis.stokes.places for plane in place.planes]
+    planes = facts.analysis.stokes.places[0].planes
     for row, plane in zip(rows(made[1], "qu"), planes, strict=True):
         intensity, q = plane.pixel["I"], plane.pixel["Q"]
         assert intensity and q and float(row["q_over_i"]) == pytest.approx(q / intensity)
@@ -85,6 +83,33 @@ def test_polarisation(made: tuple[dict[str, Plot], Path], facts: RunFacts) -> No
         assert float(row["error"]) == pytest.approx(noise / intensity)
     for row, qu in zip(rows(made[1], "rotation"), rows(made[1], "qu"), strict=True):
         assert float(row["fraction"]) == pytest.approx((float(qu["q_over_i"]) ** 2 + float(qu["u_over_i"]) ** 2) ** 0.5)
+
+
+def test_places_that_are_one_pixel_are_drawn_once(facts: RunFacts, tmp_path: Path) -> None:
+    assert facts.analysis
+    first, second = facts.analysis.stokes.places
+    for x, number in ((first.x, 1), (first.x + 1, 2)):
+        places = [first, second.model_copy(update={"x": x, "y": first.y})]
+        stokes = facts.analysis.stokes.model_copy(update={"places": places})
+        plots = make_plots(
+            replace(facts, analysis=facts.analysis.model_copy(update={"stokes": stokes})), Plots(tmp_path / str(x))
+        )
+        assert (
+            len({row["place"] for name in ("qu", "flux", "rotation") for row in rows(tmp_path / str(x), name)})
+            == number
+        )
+        assert ("the same pixel" in plots["qu"].text) == (number == 1)
+
+
+def test_the_grey_area_is_spoken_of_where_it_is(facts: RunFacts, tmp_path: Path) -> None:
+    assert facts.analysis
+    (place, *_) = facts.analysis.stokes.places
+    for factor, said in ((1.0, False), (0.001, True)):
+        planes = [row.model_copy(update={"pixel": row.pixel | {"I": 1.0 * factor}}) for row in place.planes]
+        stokes = facts.analysis.stokes.model_copy(update={"places": [place.model_copy(update={"planes": planes})]})
+        changed = replace(facts, analysis=facts.analysis.model_copy(update={"stokes": stokes}))
+        text = make_plots(changed, Plots(tmp_path / str(factor)))["flux"].text
+        assert ("grey area" in text) == said, text
 
 
 def test_convergence(facts: RunFacts, tmp_path: Path) -> None:
