@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from helpers.input_files import make_job
 from helpers.simulated_runs import ccip_batch, changed
-from helpers.verbs import VERBS, arguments_of, verbs_with
+from helpers.verbs import VERBS, takes_node, verbs_with
 
 READS_NOTHING = {"schema", "simulate", "campaign init"}
 """Verbs that need no job, run or folder of planes."""
@@ -52,6 +52,13 @@ def test_a_place_that_cannot_be_written_to(finished: Path) -> None:
     assert "/sys/kernel/cubes" in done.stderr and "you may write to" in done.stderr
 
 
+@pytest.mark.parametrize("words", [["status"], ["verify"], ["cube"], ["campaign", "status"], ["campaign", "init"]])
+def test_a_link_that_leads_to_itself(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    done = ccip_batch(*words, tmp_path / "loop")
+    assert done.returncode in (11, 12) and "loop" in done.stderr and "unexpected" not in done.stderr, done.stderr
+
+
 def test_a_plot_that_cannot_be_written_leaves_no_table(finished: Path, tmp_path: Path) -> None:
     words = ("extract", finished, "203.4236", "16.6895", "--out", tmp_path / "a.csv", "--plot", tmp_path / "a.foo")
     done = ccip_batch(*words)
@@ -72,10 +79,50 @@ def test_validate_finds_what_run_and_plan_refuse(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verb", verbs_with("RUN"))
 def test_a_folder_that_is_not_a_run_folder(tmp_path: Path, verb: str) -> None:
-    more = ["image_spw17" for _ in arguments_of(verb)[1:]]
-    done = ccip_batch(verb, tmp_path, *more)
+    done = ccip_batch(verb, tmp_path, *(["image_spw17"] if takes_node(verb) else []))
     assert done.returncode == 12 and f"{tmp_path} is not a run folder" in done.stderr
     assert "Traceback" not in done.stderr and not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("inside", "words", "says"),
+    [
+        (".", ["status"], "publish"),
+        ("dag", ["status"], "publish"),
+        ("nodes/publish", ["explain"], "Nothing failed"),
+        ("dag", ["explain", "publish"], "publish neither failed nor is held"),
+        ("dag", ["explain", "..", "publish"], "publish neither failed nor is held"),
+        ("dag", ["verify"], "all match"),
+        ("products", ["verify"], "all match"),
+        ("dag", ["report", "--text"], "spw"),
+        ("dag", ["cancel"], "never submitted"),
+    ],
+)
+def test_inside_a_run_folder_the_run_need_not_be_named(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, inside: str, words: list[str], says: str
+) -> None:
+    monkeypatch.chdir(finished / inside)
+    done = ccip_batch(*words)
+    assert done.returncode == 0 and says in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("inside", "words", "code", "says"),
+    [
+        ("dag", ["status", "run"], 12, "Leave it out"),
+        ("dag", ["retry", "publish"], 12, "was not planned for HTCondor"),
+        ("dag", ["retry"], 2, "NODE"),
+        ("dag", ["explain", "spw2"], 10, "has no node spw2; it has restore"),
+        ("/", ["status"], 12, "the current folder is in no run folder"),
+        ("/", ["verify"], 12, "Name one"),
+    ],
+)
+def test_what_is_said_where_no_run_can_be_taken(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, inside: str, words: list[str], code: int, says: str
+) -> None:
+    monkeypatch.chdir(finished / inside)
+    done = ccip_batch(*words)
+    assert done.returncode == code and says in done.stderr
 
 
 @pytest.mark.parametrize("verb", verbs_with("JOB.yaml"))

@@ -56,6 +56,8 @@ class MsSummary(Model):
     target_scans: list[int]
     scans: list[int]
     antennas: list[str]
+    longest_baseline_m: float = 0.0
+    """Between any two antennas; 0 in the results of older versions."""
     intents: list[str]
     target_intent: str = ""
     """The intents of the target as CASA selects them; empty in the results of older versions, which knew only one."""
@@ -91,8 +93,7 @@ def summarize(casa: Casa, vis: Path) -> MsSummary:
         directions = _directions(table)
     with casa.table(str(vis / "STATE")) as table:
         modes = [str(mode) for mode in table.getcol("OBS_MODE")] if table.nrows() else []
-    with casa.table(str(vis / "ANTENNA")) as table:
-        antennas = [str(name) for name in table.getcol("NAME")]
+    antennas, longest = _antennas(casa, vis)
     with casa.table(str(vis / "OBSERVATION")) as table:
         if not table.nrows():
             raise DataError(f"{vis} has an empty OBSERVATION table; it is not a whole measurement set.")
@@ -134,11 +135,22 @@ def summarize(casa: Casa, vis: Path) -> MsSummary:
         target_scans=target_scans,
         scans=sorted(times),
         antennas=antennas,
+        longest_baseline_m=longest,
         intents=sorted({part for mode in modes for part in mode.split(",")}),
         target_intent=_selected({modes[state] for _, state, _ in seen if on_target(state)}),
         start_mjd=min(times[scan][0] for scan in used) / 86400.0,
         end_mjd=max(times[scan][1] for scan in used) / 86400.0,
     )
+
+
+def _antennas(casa: Casa, vis: Path) -> tuple[list[str], float]:
+    """Names, and the longest distance between any two, m."""
+    with casa.table(str(vis / "ANTENNA")) as table:
+        if not table.nrows():
+            return [], 0.0
+        places = np.asarray(table.getcol("POSITION")).T
+        longest = max(np.linalg.norm(places - place, axis=1).max() for place in places)
+        return [str(name) for name in table.getcol("NAME")], float(longest)
 
 
 def _spws(casa: Casa, vis: Path) -> list[Spw]:

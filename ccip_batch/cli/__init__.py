@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ import click
 
 from ccip_batch import __version__, processes
 from ccip_batch.cli.campaign import campaign
-from ccip_batch.cli.ending import command, explained, show_all_characters
+from ccip_batch.cli.ending import Command, command, explained, show_all_characters
 from ccip_batch.errors import ConfigError, ExitCode
 
 if TYPE_CHECKING:
@@ -19,7 +21,25 @@ if TYPE_CHECKING:
 
 _PATH = click.Path(path_type=Path)
 _JOB = click.argument("job", type=_PATH, metavar="JOB.yaml")
-_RUN = click.argument("run", type=_PATH, metavar="RUN")
+_RUN = click.argument("run", type=_PATH, metavar="[RUN]", default=Path())
+
+
+def _run_and_node(optional: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Arguments RUN, which may be left out inside a run folder, and NODE; optional: this may be left out too."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def wrapper(words: tuple[str, ...]) -> None:
+            if len(words) > 2 or not (words or optional):
+                raise click.UsageError("Give RUN and NODE; inside a run folder, NODE alone.")
+            is_run = len(words) == 2 or (optional and len(words) == 1 and Path(words[0]).exists())
+            function(run=Path(words[0]) if is_run else Path(), name=words[-1] if len(words) > is_run else None)
+
+        return click.argument("words", nargs=-1, metavar="[RUN] [NODE]" if optional else "[RUN] NODE")(wrapper)
+
+    return decorate
+
+
 _RUN_DIR = click.option("--run-dir", type=_PATH, metavar="DIR", help="The run folder. Default: <imagename>.run here.")
 _SET = click.option(
     "--set",
@@ -34,14 +54,16 @@ _CONTAINER = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Command, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="ccip-batch")
 def main() -> None:
     """VLASS coarse-cube imaging: from a PIMS and its SE-CONT products to archive-ready FITS planes.
 
-    Exit codes: 0 done, 1 unforeseen error, 2 wrong command line, 10 bad configuration, 11 bad or missing data,
+    Exit codes: 0 done, 1 unexpected error, 2 wrong command line, 10 bad configuration, 11 bad or missing data,
     12 not a run folder, in use, or of another job, 13 files have changed, 20 some planes failed,
     30 out of memory or disk, 31 failure inside CASA, 85 checkpointed, 130 interrupted.
+
+    Inside a run folder, RUN may be left out.
     """
     processes.keep_to_own_python()
     show_all_characters()
@@ -141,14 +163,14 @@ def submit(job: Path, run_dir: Path | None, overrides: tuple[str, ...]) -> int:
 
 
 @main.command()
-@click.argument("folder", type=_PATH, metavar="RUN")
+@click.argument("folder", type=_PATH, metavar="[RUN]", default=Path())
 @explained
 def cancel(folder: Path) -> int:
     """Remove a run from the pool's queue; it can be resumed."""
     from ccip_batch.run.folder import RunFolder
     from ccip_batch.verbs import submit
 
-    return submit.cancel(RunFolder.existing(folder))
+    return submit.cancel(RunFolder.around(folder))
 
 
 @main.command()
@@ -162,8 +184,7 @@ def resume(run: Run) -> int:
 
 
 @main.command()
-@_RUN
-@click.argument("name", metavar="NODE")
+@_run_and_node(optional=False)
 @explained
 def retry(run: Run, name: str) -> int:
     """Submit one node of a run again, with everything that comes after it."""
@@ -173,8 +194,7 @@ def retry(run: Run, name: str) -> int:
 
 
 @main.command()
-@_RUN
-@click.argument("name", metavar="[NODE]", required=False)
+@_run_and_node(optional=True)
 @explained
 def explain(run: Run, name: str | None) -> int:
     """Explain each node that failed, is held or finds no machine: the cause, and the command that repeats it here."""
@@ -196,7 +216,7 @@ def report(run: Run, as_text: bool) -> int:
 
 
 @main.command()
-@click.argument("source", type=_PATH, metavar="RUN_OR_PRODUCTS")
+@click.argument("source", type=_PATH, metavar="[RUN_OR_PRODUCTS]", default=Path())
 @explained
 def verify(source: Path) -> int:
     """Compute all checksums of a run, or of a copied products folder, and list what differs. Needs no CASA."""
@@ -214,7 +234,7 @@ def node(folder: Path, name: str) -> int:
     from ccip_batch.nodes.supervisor import main as node_main
     from ccip_batch.run.folder import RunFolder
 
-    return node_main(RunFolder.existing(folder), name)
+    return node_main(RunFolder.around(folder), name)
 
 
 @main.command()
@@ -253,10 +273,20 @@ def schema() -> int:
 @main.command()
 @click.argument("source", type=_PATH, metavar="RUN_OR_FOLDER")
 @click.option("--out", type=_PATH, default=Path("cubes"), show_default=True, help="Folder for the cubes.")
-@click.option("--beam", metavar="BMAJ,BMIN,BPA", help="Beam of the cubes (arcsec, arcsec, degrees). Default: smallest.")
-@click.option("--spw", multiple=True, metavar="GROUP", help="Only these groups, e.g. --spw 2 --spw 3,4.")
-@click.option("--blank-missing", is_flag=True, help="Give rejected and missing spws a blank plane.")
-@click.option("--regular", is_flag=True, help="Make the frequency axis linear, where the spacing allows it.")
+@click.option(
+    "--beam",
+    metavar="BMAJ,BMIN,BPA",
+    help="Beam of the cubes (arcsec, arcsec, degrees), or `native`: each plane keeps its own. Default: smallest.",
+)
+@click.option("--spw", multiple=True, metavar="SPWS", help="Only these planes, e.g. --spw 2,3,4 or --spw 2 --spw 3.")
+@click.option(
+    "--axis",
+    type=click.Choice(["auto", "linear", "table"]),
+    default="auto",
+    show_default=True,
+    help="Frequencies: a linear axis, with blank planes for what is missing, or a table; auto: linear if they fit one.",
+)
+@click.option("--blank-missing", is_flag=True, help="Blank planes also before the first plane and after the last.")
 @click.option("--include-rejected", is_flag=True, help="Use rejected planes too.")
 @click.option(
     "--interpolation",
@@ -266,14 +296,50 @@ def schema() -> int:
     help="How planes are moved to the nominal grid: as in the .com files, or without loss.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace existing cubes.")
+@click.option("--rm", is_flag=True, help="Make maps of RM, polarised intensity and angle too. Needs RM-Tools.")
+@click.option(
+    "--rm-snr", type=click.FloatRange(min=3), default=7, show_default=True, help="Maps are blank below this S/N."
+)
+@click.option(
+    "--rm-max", type=click.FloatRange(min=50), default=500, show_default=True, help="Largest |RM| searched (rad/m2)."
+)
 @explained
-def cube(source: Path, out: Path, beam: str | None, spw: tuple[str, ...], **options: Any) -> int:
+def cube(
+    source: Path, out: Path, beam: str | None, spw: tuple[str, ...], rm: bool, rm_snr: float, rm_max: float,
+    **options: Any,
+) -> int:  # fmt: skip
     """Make I, Q and U cubes of a run, or of a folder of archive planes. Needs no CASA."""
     from ccip_batch.cube.beams import parse_beam
     from ccip_batch.cube.cubes import Options
+    from ccip_batch.cube.faraday import FaradayOptions
     from ccip_batch.verbs.cube import make_cubes
 
-    return make_cubes(source, out, Options(beam=parse_beam(beam) if beam else None, spws=spw or None, **options))
+    faraday = FaradayOptions(snr=rm_snr, limit=rm_max, overwrite=options["overwrite"]) if rm else None
+    if rm and beam == "native":
+        raise click.UsageError("Faraday depth needs planes of one beam: leave out --rm, or --beam native.")
+    common = parse_beam(beam) if beam and beam != "native" else None
+    chosen = Options(beam="native" if beam == "native" else common, spws=spw or None, **options)
+    return make_cubes(source, out, chosen, faraday)
+
+
+@main.command()
+@click.argument("folders", type=_PATH, nargs=-1, required=True, metavar="RUN_OR_FOLDER...")
+@click.option("--out", type=_PATH, default=Path("mosaic"), show_default=True, help="Folder for the mosaics.")
+@click.option("--name", default="mosaic", show_default=True, help="What the names of the files begin with.")
+@click.option("--spw", multiple=True, metavar="GROUP", help="Only these groups, e.g. --spw 2 --spw 3,4.")
+@click.option("--common-beam", is_flag=True, help="One beam for all groups. Default: one for each.")
+@click.option("--overwrite", is_flag=True, help="Replace existing mosaics.")
+@explained
+def mosaic(folders: tuple[Path, ...], out: Path, spw: tuple[str, ...], **options: Any) -> int:
+    """Put the planes of neighbouring squares into one image for each spw. Needs no CASA."""
+    from ccip_batch.cube.mosaic import MosaicOptions, make_mosaics
+
+    files = make_mosaics(
+        folders, out, MosaicOptions(spws=spw or None, **options), lambda line: click.echo(line, err=True)
+    )
+    for path in files:
+        click.echo(path)
+    return ExitCode.DONE
 
 
 @main.command()
@@ -283,33 +349,35 @@ def cube(source: Path, out: Path, beam: str | None, spw: tuple[str, ...], **opti
 @click.option("--out", type=_PATH, default=Path("spectra.ecsv"), show_default=True, help="ECSV, FITS, VOTable or CSV.")
 @click.option("--plot", "picture", type=_PATH, help="Draw the spectra too (PNG, PDF or SVG).")
 @click.option("--common-beam", is_flag=True, help="Convolve to the common beam of the kept planes first.")
-@click.option("--overwrite", is_flag=True, help="Replace an existing table.")
+@click.option(
+    "--measure",
+    type=click.Choice(["value", "peak", "aperture", "gaussian"]),
+    default="value",
+    show_default=True,
+    help="The value at the position, the peak of I within a beam of it, the sum in an aperture, or a Gaussian fit.",
+)
+@click.option("--aperture", type=float, metavar="ARCSEC", help="Radius of the aperture.")
+@click.option(
+    "--limit", type=float, default=3.0, show_default=True, help="Below this S/N, an upper limit of as many errors."
+)
+@click.option("--rm", is_flag=True, help="Fit rotation measures too, into a table <out>.rm.<ending>.")
+@click.option("--overwrite", is_flag=True, help="Replace existing tables.")
 @explained
 def extract(
-    source: Path,
-    position: tuple[str, ...],
-    catalogue: Path | None,
-    out: Path,
-    picture: Path | None,
-    common_beam: bool,
-    overwrite: bool,
-) -> int:
+    source: Path, position: tuple[str, ...], catalogue: Path | None, common_beam: bool, aperture: float | None,
+    measure: str, limit: float, **output: Any,
+) -> int:  # fmt: skip
     """Tabulate I, Q, U, V against frequency at one position or at those of a catalogue. Needs no CASA.
 
     RA DEC: degrees, or 13:33:35.8 +16:44:04; put -- before a negative declination.
     """
-    from ccip_batch.cube import extract as spectra
-    from ccip_batch.cube.catalogue import parse_position, read_catalogue
+    from ccip_batch.cube.spectra.catalogue import parse_position, read_catalogue
+    from ccip_batch.cube.spectra.measure import Photometry
+    from ccip_batch.verbs.extract import Output, write_spectra
 
     if (len(position) == 2) == (catalogue is not None):
         raise click.UsageError("Give RA and DEC, or --catalogue.")
+    if (measure == "aperture") != (aperture is not None):
+        raise click.UsageError("Give --measure aperture together with --aperture ARCSEC.")
     positions = read_catalogue(catalogue) if catalogue else [parse_position(*position)]
-    spectra.check_out(out, picture, overwrite=overwrite, positions=len(positions))
-    table = spectra.extract(
-        source, positions, in_common_beam=common_beam, warn=lambda line: click.echo(f"warning: {line}", err=True)
-    )
-    spectra.write_spectra(table, out, picture, overwrite=overwrite)
-    click.echo(out)
-    if picture:
-        click.echo(picture)
-    return ExitCode.DONE
+    return write_spectra(source, positions, Photometry(measure, aperture, limit, common_beam), Output(**output))

@@ -24,16 +24,29 @@ _OF_FILES = ("astropy", "yaml", "tarfile", "zipfile", "zlib", "gzip", "lzma", "j
 _PLACES = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
+class Command(click.Group):
+    """A command whose help, too, ends in a sentence if it cannot be printed."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it; see click."""
+        try:
+            return super().main(*args, **kwargs)
+        except Exception as error:
+            sys.exit(int(_told(error)))
+
+
 def explained(function: Callable[..., int | None]) -> Callable[..., None]:
-    """End with the exit code; failures are told in a sentence. RUN and CAMPAIGN are opened here."""
+    """End with the exit code; failures are told in a sentence. CAMPAIGN and RUN (that one is in, if none is named) are
+    opened here."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> None:
         try:
             if "run" in kwargs:
+                from ccip_batch.run.folder import RunFolder
                 from ccip_batch.run.run import Run
 
-                kwargs["run"] = Run.read(kwargs["run"])
+                kwargs["run"] = Run.read(RunFolder.around(kwargs["run"]))
                 kwargs["run"].refuse_tidied()
             if "of_campaign" in kwargs:
                 from ccip_batch.campaign.config import load_campaign
@@ -48,13 +61,19 @@ def explained(function: Callable[..., int | None]) -> Callable[..., None]:
             click.echo("ccip-batch: stopped; give the same command again to continue", err=True)
             code = ExitCode.INTERRUPTED
         except Exception as error:
-            words, code = put_into_words(error)
-            with contextlib.suppress(OSError):
-                click.echo(f"ccip-batch: {words}", err=True)
-            _forget_output()
+            code = _told(error)
         sys.exit(int(code))
 
     return wrapper
+
+
+def _told(error: Exception) -> ExitCode:
+    """Tell what was raised; gives the exit code."""
+    words, code = put_into_words(error)
+    with contextlib.suppress(OSError):
+        click.echo(f"ccip-batch: {words}", err=True)
+    _forget_output()
+    return code
 
 
 def put_into_words(error: Exception) -> tuple[str, ExitCode]:
@@ -69,6 +88,8 @@ def put_into_words(error: Exception) -> tuple[str, ExitCode]:
         return "there is not enough memory. Use a machine with more, or end what else runs on it.", ExitCode.RESOURCES
     if isinstance(error, UnicodeError):
         return f"a text has characters that cannot be read or written here ({error}).", ExitCode.DATA
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # Path.resolve, before Python 3.13
+        return f"a link leads to itself ({_first_line(error)}). Name the place itself.", ExitCode.DATA
     kinds = {kind.__module__.partition(".")[0].lstrip("_") for kind in type(error).__mro__}
     if kinds & set(_OF_FILES):
         return f"a file is not as it should be: {_first_line(error)}. Look at the files that you named.", ExitCode.DATA
@@ -77,6 +98,8 @@ def put_into_words(error: Exception) -> tuple[str, ExitCode]:
 
 def _of_the_system(error: OSError) -> tuple[str, ExitCode]:
     """What the system refused: the place, if it is known, and the remedy."""
+    if isinstance(error, FileNotFoundError) and _is_homeless():
+        return "the current folder is gone. Go to another one (cd), and give the same command again.", ExitCode.DATA
     if not error.filename:
         return f"{_first_line(error)}. Look at the files and folders that you named.", ExitCode.DATA
     place, why = str(error.filename), (error.strerror or "cannot be used").lower()
@@ -85,6 +108,15 @@ def _of_the_system(error: OSError) -> tuple[str, ExitCode]:
     if error.errno in _PLACES:
         return f"{place}: {why}. Name a place that you may write to.", ExitCode.RUN_FOLDER
     return f"{place}: {why}. Name another place, or put there what should be there.", ExitCode.DATA
+
+
+def _is_homeless() -> bool:
+    """Whether the current folder was removed."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _of_a_bug(error: Exception) -> str:
@@ -98,8 +130,8 @@ def _of_a_bug(error: Exception) -> str:
         ) as out:
             out.writelines(lines)
     except OSError:
-        return f"unforeseen error, most likely a bug in ccip_batch: {what}. Please report it:\n{''.join(lines)}"
-    return f"unforeseen error, most likely a bug in ccip_batch: {what}. Please report it, with {out.name}"
+        return f"unexpected error, most likely a bug in ccip_batch: {what}. Please report it:\n{''.join(lines)}"
+    return f"unexpected error, most likely a bug in ccip_batch: {what}. Please report it, with {out.name}"
 
 
 def _first_line(error: Exception) -> str:
@@ -108,11 +140,12 @@ def _first_line(error: Exception) -> str:
 
 def _forget_output() -> None:
     """Drop output that cannot be written, so that Python does not try it again at its end."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except (OSError, ValueError):
-        sys.stdout = None
+    for name in ("stdout", "stderr"):
+        try:
+            if (stream := getattr(sys, name)) is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            setattr(sys, name, None)
 
 
 def show_all_characters() -> None:

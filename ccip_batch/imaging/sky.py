@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ccip_batch.casa.measurement_set import Field
 from ccip_batch.errors import ConfigError
@@ -34,12 +35,17 @@ def fields_within(fields: Sequence[Field], centre: SkyCoord, limit_arcsec: float
 
     The offsets are `SkyCoord.spherical_offsets_to`; the limit itself is outside.
     """
+    if not fields:
+        return []
+    inside = np.abs(offsets(fields, centre)).max(axis=0) < limit_arcsec
+    return [field.id for field, ok in zip(fields, inside, strict=True) if ok]
+
+
+def offsets(fields: Sequence[Field], centre: SkyCoord) -> NDArray[np.float64]:
+    """Offsets of fields from a centre in longitude and latitude, arcsec: shape (2, fields). At least one field."""
     from astropy import units as u
     from astropy.coordinates import SkyCoord
 
-    if not fields:
-        return []
     directions = SkyCoord([f.ra_rad for f in fields] * u.rad, [f.dec_rad for f in fields] * u.rad, frame="fk5")
     longitude, latitude = centre.transform_to("fk5").spherical_offsets_to(directions)
-    inside = (np.abs(longitude.arcsec) < limit_arcsec) & (np.abs(latitude.arcsec) < limit_arcsec)
-    return [field.id for field, ok in zip(fields, inside, strict=True) if ok]
+    return np.array([longitude.arcsec, latitude.arcsec])

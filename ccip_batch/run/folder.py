@@ -6,6 +6,7 @@ nodes/<node>/                      a node's work, logs and result
 planes/<group>/                    the FITS files of a plane
 products/                          what goes to the archive
 report/index.html
+faraday/                           pictures of `cube --rm`, which the report shows
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ class RunFolder:
         """Exists when the run is done and its nodes were removed."""
         self.products = self.path / "products"
         self.report = self.path / "report"
+        self.faraday = self.path / "faraday"
 
     @classmethod
     def existing(cls, path: Path) -> RunFolder:
@@ -91,6 +93,20 @@ class RunFolder:
             raise RunFolderError(f"{path} is not a run folder: it has no {run.resolved.name}.")
         return run
 
+    @classmethod
+    def around(cls, path: Path) -> RunFolder:
+        """The run folder that is at `path`, or that `path` is in. Raises RunFolderError if there is none."""
+        for folder in (path.absolute(), *path.resolve().parents) if path.exists() else ():
+            if cls(folder).resolved.is_file():
+                return cls(folder)
+        if path == Path():
+            raise RunFolderError("the current folder is in no run folder. Name one.")
+        try:
+            here = cls.around(Path()).path
+        except RunFolderError:
+            return cls.existing(path)
+        raise RunFolderError(f"{path} is not a run folder here, in {here}. Leave it out: that run is taken.")
+
     def read_job(self) -> ResolvedJob:
         """The resolved job. Raises RunFolderError or ConfigError."""
         try:
@@ -99,6 +115,21 @@ class RunFolder:
             raise RunFolderError(
                 f"{self.path} is not a run folder, or {self.resolved.name} is damaged: {error}"
             ) from error
+
+    def disk_taken(self) -> int:
+        """Bytes of disk that it takes; a file with two names in it counts once, and links are not followed."""
+        seen: set[tuple[int, int]] = set()
+        total = 0
+        for root, _, names in os.walk(self.path):
+            for name in names:
+                try:
+                    found = os.lstat(Path(root, name))
+                except OSError:  # it was removed just now
+                    continue
+                if (found.st_dev, found.st_ino) not in seen:
+                    seen.add((found.st_dev, found.st_ino))
+                    total += found.st_blocks * 512
+        return total
 
     def node(self, node: Node) -> NodeFolder:
         """The folder of a node."""

@@ -168,7 +168,7 @@ def _check_files(read: JobFile, problems: list[Problem]) -> dict[str, Path]:
                 reason, right = "is an archive, not a folder", f"Unpack it (tar xf {path}), and give the folder."
             problems.append(Problem(place, f"inputs.{key}", f"{path} {reason}", right))
         elif is_no_text(path) or (key in _PRODUCTS and not path.name.isprintable()):
-            wrong = f"{str(path)!r} has a letter that cannot be printed or is no UTF-8"
+            wrong = f"{str(path)!r} has a character that cannot be printed, or is not UTF-8"
             problems.append(Problem(place, f"inputs.{key}", wrong, "Rename it, or make a link with a plain name."))
         else:
             there[key] = path

@@ -35,7 +35,7 @@ def plan(
     """
     folder, job, warnings = open_run(config, overrides, run_dir)
     job = _with_image(job, check_site(job).container)
-    if look and casa_is_installed() and not contents.is_restored(folder):
+    if look and casa_is_installed() and not contents.is_restored(folder, job):
         warnings += contents.judge(job, contents.look(job))
     with folder.locked():
         refuse_while_alive(folder)

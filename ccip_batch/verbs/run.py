@@ -37,7 +37,7 @@ def run_job(config: Path, overrides: Sequence[str], run_dir: Path | None) -> Exi
         raise ConfigError(f"{config}: execution.engine is {job.execution.engine}; `run` is for the engine `local`.")
     if job.execution.container is None and not casa_is_installed():
         raise ConfigError(f"{config}: {CASA_MISSING}, or give an image with --container.")
-    if job.execution.container is None and not contents.is_restored(folder):
+    if job.execution.container is None and not contents.is_restored(folder, job):
         warnings += contents.judge(job, contents.look(job))
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -88,7 +88,7 @@ def _with_image(folder: RunFolder, job: ResolvedJob) -> ResolvedJob:
         return job
     for warning in image.warnings():
         click.echo(f"warning: {warning}", err=True)
-    if contents.is_restored(folder):
+    if contents.is_restored(folder, job):
         found = image.probe()
     else:
         found = image.probe(job.inputs.vis, contents.flags_of(job))

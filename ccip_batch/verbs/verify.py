@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from ccip_batch.errors import DataError, ExitCode, RunFolderError
 from ccip_batch.run.checksums import ProductFile
 from ccip_batch.run.fingerprint import of_path
-from ccip_batch.run.folder import NodeFolder
+from ccip_batch.run.folder import NodeFolder, RunFolder
 from ccip_batch.run.results import NodeResult
 from ccip_batch.run.run import Run
 from ccip_batch.stages.exportvlassdata import NativeExport
@@ -46,23 +46,25 @@ class Verification:
 
 
 def verify(source: Path) -> Verification:
-    """Verify a run folder, or a products folder.
+    """Verify a products folder, or the run that a folder is of.
 
     Raises RunFolderError if it is neither, DataError if its list of checksums is too large to be one.
     """
     found = Verification()
-    if (source / "job.resolved.yaml").is_file():
-        run = Run.read(source)
-        if run.folder.tidied.exists():
-            _verify_products(run.folder.products, found)
-        else:
-            _verify_run(run, found)
-    elif (source / CHECKSUMS).is_file():
+    if (source / CHECKSUMS).is_file():
         _verify_products(source, found)
-    else:
+        return found
+    try:
+        folder = RunFolder.around(source)
+    except RunFolderError as error:
         raise RunFolderError(
-            f"{source} is neither a run folder (job.resolved.yaml) nor a products folder ({CHECKSUMS}). Name one."
-        )
+            f"{source.absolute()} is neither a run folder (job.resolved.yaml) nor a products folder ({CHECKSUMS}). "
+            "Name one."
+        ) from error
+    if folder.tidied.exists():
+        _verify_products(folder.products, found)
+    else:
+        _verify_run(Run.read(folder), found)
     return found
 
 

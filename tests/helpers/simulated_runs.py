@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import yaml
@@ -48,6 +48,21 @@ def alone(folder: Path) -> Iterator[None]:
     with lock_file(folder.with_name(f".{folder.name}.lock"), LONGEST_S) as held:
         assert held is not None, f"{folder} was not made within {LONGEST_S} s"
         yield
+
+
+def made_once(name: str, base: Path, make: Callable[[Path], Path]) -> Path:
+    """What one process of the tests makes in a folder for all of a session; none may change it.
+
+    base: the temporary folder of this process. make: makes it in an empty folder, and gives its path.
+    """
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    made = folder / "made.txt"
+    with alone(folder):
+        if not made.is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            made.write_text(str(make(folder)))
+    return Path(made.read_text())
 
 
 def make_simulation(preset: str, seed: int = 1) -> Path:

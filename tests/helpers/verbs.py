@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from ccip_batch.cli import main
@@ -20,14 +22,15 @@ VERBS = tuple(sorted(_COMMANDS))
 
 
 def verbs_with(*what: str) -> list[str]:
-    """The verbs that take an argument that the help calls so, such as `RUN` or `JOB.yaml`."""
-    return [verb for verb in VERBS if set(what) & {one.metavar for one in _arguments(verb)}]
+    """The verbs that take an argument that the help calls so, such as `RUN` or `JOB.yaml`; also one that may be left
+    out."""
+    return [verb for verb in VERBS if set(what) & set(re.findall(r"\w+(?:\.\w+)*", " ".join(_metavars(verb))))]
 
 
-def arguments_of(verb: str) -> list[str]:
-    """Names of a verb's required arguments, in order."""
-    return [str(one.name) for one in _arguments(verb) if one.required]
+def takes_node(verb: str) -> bool:
+    """Whether a verb needs the name of a node."""
+    return "NODE" in " ".join(_metavars(verb)).split()
 
 
-def _arguments(verb: str) -> list[click.Argument]:
-    return [one for one in _COMMANDS[verb].params if isinstance(one, click.Argument)]
+def _metavars(verb: str) -> list[str]:
+    return [str(one.metavar) for one in _COMMANDS[verb].params if isinstance(one, click.Argument)]

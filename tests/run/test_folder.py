@@ -30,6 +30,18 @@ def test_one_engine_at_a_time(tmp_path: Path) -> None:
     assert not is_locked(run.path / ".lock")
 
 
+def test_disk_is_counted_once(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    (run.path / "planes").mkdir(parents=True)
+    (run.path / "planes" / "a").write_bytes(b"x" * 100_000)
+    before = run.disk_taken()
+    assert before >= 100_000
+    os.link(run.path / "planes" / "a", run.path / "again")
+    (tmp_path / "elsewhere").write_bytes(b"x" * 100_000)
+    (run.path / "link").symlink_to(tmp_path / "elsewhere")
+    assert run.disk_taken() < before + 50_000 and RunFolder(tmp_path / "none").disk_taken() == 0
+
+
 def test_a_lock_lasts_as_long_as_its_descriptor(tmp_path: Path) -> None:
     with lock_file(tmp_path / "lock") as held:
         assert held is not None

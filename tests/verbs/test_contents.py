@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from helpers.altered_sets import altered
+from helpers.finished_runs import write_result
+from helpers.input_files import make_job
 from helpers.simulated_runs import ccip_batch, changed
 
+from ccip_batch.casa.probe import Finding
+from ccip_batch.errors import ConfigError
 from ccip_batch.job.config import load_job
-
-ALTER = """
-import sys
-from pathlib import Path
-from ccip_batch.casa.session import Casa
-casa = Casa(Path("casa.log").resolve())
-vis, what = sys.argv[1:]
-if what == "fields":
-    with casa.table(f"{vis}/FIELD", write=True) as table:
-        for row in range(table.nrows()):
-            table.putcell("NAME", row, f"J13330{row}+164249")
-elif what == "row flags":
-    with casa.table(vis, write=True) as table:
-        flags = table.getcol("FLAG_ROW")
-        flags[:] = True
-        table.putcol("FLAG_ROW", flags)
-elif what == "frequency":
-    with casa.table(f"{vis}/SPECTRAL_WINDOW", write=True) as table:
-        table.putcell("CHAN_FREQ", 10, table.getcell("CHAN_FREQ", 9))
-else:
-    with casa.table(f"{vis}/STATE", write=True) as table:
-        for row in range(table.nrows()):
-            table.putcell("OBS_MODE", row, table.getcell("OBS_MODE", row).replace("OBSERVE_TARGET#UNSPECIFIED", what))
-"""
-"""Changes a measurement set: names of fields, FLAG_ROW, the frequency of spw 10, or the intent of the target."""
-
-
-def altered(job: Path, folder: Path, what: str) -> Path:
-    """A job on a copy of its measurement set that is changed."""
-    vis = load_job(job).inputs.vis
-    shutil.copytree(vis, folder / vis.name)
-    words = [sys.executable, "-c", ALTER, str(folder / vis.name), what]
-    subprocess.run(words, check=True, capture_output=True, cwd=folder)
-    return changed(job, folder, inputs__vis=str(folder / vis.name))
+from ccip_batch.job.resolve import resolve
+from ccip_batch.run.folder import RunFolder
+from ccip_batch.run.run import Run
+from ccip_batch.verbs.contents import is_restored, judge
+from ccip_batch.verbs.plan import plan
 
 
 def with_flags(job: Path, folder: Path, *lines: str) -> Path:
@@ -74,7 +48,8 @@ MISSING = {
 THERE = (
     "antenna='ea01&ea02'", "antenna='!ea05'", "antenna='0~3;ea0*'", "antenna='ea01&'", "spw='9:0~4;1,EVLA*'",
     "spw='*' field='1333*'", "scan='1~99'", "scan='<9' intent='*TARGET*'", "correlation='ABS_RR,LL'",
-    "correlation='ABS_ALL'", "mode='quack' quackinterval=1.0", "uvrange='<10klambda' array='0' observation='0'",
+    "correlation='ABS_ALL'", "spw='3:2100~2200MHz'", "mode='quack' quackinterval=1.0",
+    "uvrange='<10klambda' array='0' observation='0'",
 )  # fmt: skip
 NO_DATA = ("timerange='2030/01/01/00:00:00~01:00:00'", "spw='0'", "scan='1' intent='*TARGET*'")
 """Commands whose parts are all there, but that select nothing that is imaged."""
@@ -94,7 +69,7 @@ def test_commands_that_select_nothing_beside_good_ones_are_told(small_job: Path,
     done = ccip_batch("validate", with_flags(small_job, tmp_path, *THERE, *NO_DATA))
     assert done.returncode == 0, done.stderr
     told = [line for line in done.stderr.splitlines() if "flags.txt:" in line]
-    assert [line.split(": ")[1].rpartition(":")[2] for line in told] == ["13", "14", "15"]
+    assert [line.split(": ")[1].rpartition(":")[2] for line in told] == ["14", "15", "16"]
     assert all("selects none of the data" in line for line in told)
 
 
@@ -114,6 +89,7 @@ def test_commands_that_all_select_nothing_are_an_error_of_all_verbs(small_job: P
         ("CALIBRATE_PHASE#ON_SOURCE", 11, "no scan with the intent OBSERVE_TARGET (intents: CALIBRATE_PHASE"),
         ("fields", 11, "4 target fields (J133301+164249, J133302+164249, J133303+164249, J133304+164249), but none is"),
         ("frequency", 11, "spw 9 and spw 10"),
+        ("damage", 11, ".ms/ANTENNA: AipsIO::getNextType: no magic value found. Fetch it again."),
         ("row flags", 0, "has rows with FLAG_ROW, but not FLAG, set"),
     ],
 )
@@ -132,9 +108,25 @@ def test_no_field_near_the_phase_centre(small_job: Path, tmp_path: Path) -> None
     assert done.returncode == 11 and "no target field within" in done.stderr
 
 
-def test_another_intent_of_the_target_is_imaged(small_job: Path, tmp_path: Path) -> None:
-    job = altered(small_job, tmp_path, "OBSERVE_TARGET#ON_SOURCE")
-    done = ccip_batch("run", job, "--run-dir", tmp_path / "run", "--set", "imaging.spw=[17]")
-    assert done.returncode == 0, done.stderr
-    calls = (tmp_path / "run/nodes/image_spw17/casa_commands.py").read_text()
-    assert "intent='OBSERVE_TARGET#ON_SOURCE'" in calls and "UNSPECIFIED" not in calls
+def test_a_run_is_looked_at_again_if_commands_or_planes_have_changed(tmp_path: Path) -> None:
+    flags, job = tmp_path / "flags.txt", make_job(tmp_path / "job")
+    flags.write_text("spw='3'\n")
+    changes = ["execution.engine=htcondor", "execution.site=local", f"inputs.flag_commands={flags}"]
+    plan(job, changes, tmp_path / "run", look=False)
+    folder, resolved = RunFolder(tmp_path / "run"), resolve(load_job(job, changes))
+    assert not is_restored(folder, resolved)
+    write_result(Run.read(folder), "restore")
+    assert is_restored(folder, resolved)
+    assert not is_restored(folder, resolve(load_job(job, [*changes, "imaging.spw=[5]"])))
+    assert not is_restored(folder, resolve(load_job(job, changes[:2])))
+    flags.write_text("antenna='ea99'\n")
+    assert not is_restored(folder, resolved)
+
+
+def test_a_casa_that_does_not_start_stops_what_would_use_it(tmp_path: Path) -> None:
+    job, found = make_job(tmp_path), Finding(versions={}, broken="CASA cannot be imported: no such library")
+    with pytest.raises(ConfigError, match=f"{sys.executable}: CASA cannot be imported: no such library. Install CASA"):
+        judge(resolve(load_job(job)), found)
+    elsewhere = resolve(load_job(job, ["execution.engine=htcondor", "execution.site=nrao"]))
+    (told,) = judge(elsewhere, found)
+    assert "was not looked into: CASA cannot be imported" in told

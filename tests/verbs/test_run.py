@@ -70,18 +70,34 @@ def test_a_product_that_was_changed_is_told_and_made_again(small_job: Path, fini
     assert pixel_sums(copy / "products") == pixel_sums(finished / "products")
 
 
-def test_another_plane_images_only_itself(small_job: Path, copy: Path) -> None:
-    images = {path: path.read_bytes() for path in copy.glob("nodes/image_*/result.json")}
+def test_planes_that_are_new_or_were_forgotten_are_imaged_and_no_others(
+    small_job: Path, finished: Path, copy: Path
+) -> None:
+    """With another group; and a plane whose measurement set went when the products were verified, here with saves
+    between its major cycles: `restore` is repeated for them, and the pixels are as before."""
+    others = {path: path.read_bytes() for name in ("09", "10", "12_13") for path in [record(copy, f"image_spw{name}")]}
+    clean(Run.read(copy))
+    forget(copy, "image_spw17")
     groups = "imaging.spw=['9', '10', '12,13', '17', '16']"
-    options = ("--set", groups, "--set", "execution.keep=all")
+    options = ("--set", groups, "--set", "execution.keep=all", "--set", "execution.checkpoint_interval=1")
     done = ccip_batch("run", small_job, "--run-dir", copy, *options)
     assert done.returncode == 0, done.stderr
     assert "groups changed" in done.stderr
+    assert "restore: running" in done.stderr and "image_spw10: done: already done" in done.stderr
     for what in (r"running: expected \d+:\d\d", "stage makeimages", r"done: imaged: beam .*"):
         line = rf"^\[\d+:\d\d, about \d+:\d\d to go\] \d+/13 image_spw16: {what}$"  # no terminal: plain lines
         assert re.search(line, done.stderr, re.MULTILINE), done.stderr
-    assert {path: path.read_bytes() for path in images} == images
+    assert {path: path.read_bytes() for path in others} == others
     assert list(copy.glob("products/*.spw16.IQU.*"))
+    script = (copy / "nodes" / "image_spw17" / "casa_commands.py").read_text()
+    assert script.count("casatasks.tclean(") > 4  # a call an iteration, and one more for each save inside it
+    before, after = pixel_sums(finished / "products"), pixel_sums(copy / "products")
+    native = {name for name in before if ".spw" in name and ".com." not in name}  # the common beam is of all planes
+    assert native and {name: after[name] for name in native} == {name: before[name] for name in native}
+
+
+def record(run: Path, node: str) -> Path:
+    return run / "nodes" / node / "result.json"
 
 
 def test_missing_resources_are_an_error_and_have_a_report(tmp_path: Path) -> None:
@@ -132,13 +148,3 @@ def test_not_enough_disk(small_job: Path, tmp_path: Path) -> None:
     done = ccip_batch("run", small_job, "--run-dir", tmp_path / "run", "--set", "imaging.imsize=100000")
     assert done.returncode == 30 and "GB free" in done.stderr
     assert not (tmp_path / "run").exists()
-
-
-def test_a_plane_is_made_again_after_its_data_were_removed(small_job: Path, finished: Path, copy: Path) -> None:
-    """Its measurement set went when the products were verified: `restore` is repeated for it, other planes are not."""
-    clean(Run.read(copy))
-    forget(copy, "image_spw17")
-    done = ccip_batch("run", small_job, "--run-dir", copy, "--set", "execution.keep=all")
-    assert done.returncode == 0, done.stderr
-    assert "restore: running" in done.stderr and "image_spw10: done: already done" in done.stderr
-    assert pixel_sums(copy / "products") == pixel_sums(finished / "products")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -24,11 +23,10 @@ def test_a_finished_run_is_readable_at_80_columns(finished: Path) -> None:
     assert not any(word.endswith("…") for word in done.stdout.split())
 
 
-def test_what_comes_after_something_outdated_is_outdated(finished: Path, tmp_path: Path) -> None:
-    run = Path(shutil.copytree(finished, tmp_path / "run", symlinks=True))
-    text = (run / "job.resolved.yaml").read_text()
-    (run / "job.resolved.yaml").write_text(text.replace("beamdev_thresh: 0.2", "beamdev_thresh: 0.3"))
-    states = {row["node"]: row["state"] for row in json.loads(ccip_batch("status", run, "--json").stdout)}
+def test_what_comes_after_something_outdated_is_outdated(copy: Path) -> None:
+    text = (copy / "job.resolved.yaml").read_text()
+    (copy / "job.resolved.yaml").write_text(text.replace("beamdev_thresh: 0.2", "beamdev_thresh: 0.3"))
+    states = {row["node"]: row["state"] for row in json.loads(ccip_batch("status", copy, "--json").stdout)}
     assert {name for name, state in states.items() if state == "outdated"} == {
         name for name in states if name.startswith(("analyze", "export", "publish"))
     }
