@@ -21,7 +21,7 @@ CI_PLANES := 2,5,10,17
 POOL := condor/pool/pool.py $(if $(SUITE),--suite $(SUITE))
 
 .PHONY: help setup lock lint demo test recover parity parity-ci browser-test bench image image-test image-test-quick \
-	pool pool-down pool-test pool-test-ci chaos chaos-ci rehearsal ci clean
+	pool pool-down pool-test pool-test-alone pool-test-newest pool-test-ci chaos chaos-ci rehearsal ci clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -85,19 +85,20 @@ pool: ## start a personal HTCondor pool on this machine (SUITE=sid: with the HTC
 pool-down: ## stop the personal HTCondor pool (SUITE=sid: that one)
 	@$(POOL) down
 
-# Side by side, except for tests that restart or fill what the others use; then what is marked `both` in a pool of the
-# newest HTCondor.
-define POOL_TEST
-CCIP_POOL_TEST=1 $(BIN)/pytest -n 3 --dist worksteal -m "pool and not alone$(1)" tests/pool
-CCIP_POOL_TEST=1 $(BIN)/pytest -m "pool and alone$(1)" tests/pool
-CCIP_POOL_TEST=1 CCIP_POOL_SUITE=sid $(BIN)/pytest -n 3 --dist worksteal -m "pool and both$(1)" tests/pool
-endef
-
+# Side by side, except for tests that restart or fill what the others use. These come afterwards, one by one; they wait
+# for HTCondor most of the time, so what is marked `both` runs beside them in a pool of the newest HTCondor.
 pool-test: setup ## run jobs and faults in pools of the tests' own, of HTCondor 23.9 and 25.14
-	$(call POOL_TEST)
+	CCIP_POOL_TEST=1 $(BIN)/pytest -n 3 --dist worksteal -m "pool and not alone $(AND)" tests/pool
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target pool-test-alone pool-test-newest
 
-pool-test-ci: setup
-	$(call POOL_TEST, and not slow)
+pool-test-alone:
+	CCIP_POOL_TEST=1 $(BIN)/pytest -m "pool and alone $(AND)" tests/pool
+
+pool-test-newest:
+	CCIP_POOL_TEST=1 CCIP_POOL_SUITE=sid $(BIN)/pytest -n 3 --dist worksteal -m "pool and both $(AND)" tests/pool
+
+pool-test-ci: export AND := and not slow
+pool-test-ci: pool-test
 
 chaos: setup ## cause faults of every kind (docs/faults.md): SEED=2 draws other moments, COUNT=50 kills
 	$(BIN)/python tests/chaos/chaos.py --seed $(or $(SEED),1) --count $(or $(COUNT),50)

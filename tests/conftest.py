@@ -43,5 +43,6 @@ def finished(small_job: Path) -> Path:
 
 @pytest.fixture
 def copy(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the finished run, for a test to change."""
-    return Path(shutil.copytree(finished, tmp_path / "run", symlinks=True))
+    """A copy of the finished run, for a test to change. CASA's own images, most of its files, are left out."""
+    left_out = shutil.ignore_patterns("work", "casa_home")
+    return Path(shutil.copytree(finished, tmp_path / "run", symlinks=True, ignore=left_out))

@@ -46,18 +46,23 @@ def work(casa: Casa, number: int, how: str) -> Answer:
     return Answer(process=os.getpid(), number=number)
 
 
-def main(at_once: int, *hows: str) -> None:
-    """Run a part for each word, `p0`, `p1`, ...; prints the answers, or the failure."""
+def main(*cases: str) -> None:
+    """Run cases in turn, and print the answers, or the failure, of each.
+
+    cases: such as `2,ok,kill`: how many parts at once, then a word for each part, `p0`, `p1`, ...
+    """
     casa = Casa(Path("../casa.log"), Path("../casa_commands.py"))
-    parts = {f"p{number}": {"number": number, "how": how} for number, how in enumerate(hows)}
-    try:
-        for answer in side_by_side.run(casa, Path("../casa.log"), work, Answer, parts, at_once):
-            print(answer.process, answer.number)
-    except CcipError as error:
-        print(int(error.exit_code), error)
+    for case in cases:
+        at_once, *hows = case.split(",")
+        parts = {f"p{number}": {"number": number, "how": how} for number, how in enumerate(hows)}
+        try:
+            for answer in side_by_side.run(casa, Path("../casa.log"), work, Answer, parts, int(at_once)):
+                print(answer.process, answer.number)
+        except CcipError as error:
+            print(int(error.exit_code), error)
 
 
 if __name__ == "__main__":
     import parts
 
-    parts.main(int(sys.argv[1]), *sys.argv[2:])
+    parts.main(*sys.argv[1:])
