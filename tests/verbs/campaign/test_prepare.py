@@ -231,7 +231,10 @@ def test_ctrl_c_while_rows_are_checked_is_quiet(tmp_path: Path) -> None:
     """All processes of a terminal have the signal; only one of them has something to say."""
     folder = make_campaign(tmp_path, [f"s{number}" for number in range(1000)])
     command = [sys.executable, "-m", "ccip_batch", "campaign", "validate", str(folder)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # a shell in the background would have the signal ignored
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    )
     try:
         parent = psutil.Process(process.pid)
         while not (children := [one for one in parent.children() if "validate" in one.cmdline()]):
