@@ -97,7 +97,8 @@ def linear_axis(frequencies: Sequence[float], width: float) -> LinearAxis:
 def _fitted(axis: NDArray[np.float64], step: float) -> LinearAxis:
     """The axis of about this step: from end to end or, where that is not exact, by least squares."""
     # Gap by gap: over many channels an error of the step would add up to a channel.
-    places = np.concatenate([[0], np.cumsum(np.round(np.diff(axis) / step))])
+    # However near two frequencies are, a channel is of one.
+    places = np.concatenate([[0], np.cumsum(np.maximum(1, np.round(np.diff(axis) / step)))])
     start, step = float(axis[0]), float((axis[-1] - axis[0]) / places[-1])
     off = np.abs(start + step * places - axis)
     if off.max() > _EXACT:

@@ -104,3 +104,12 @@ def test_no_blank_plane_where_nothing_tells_its_frequency(tmp_path: Path) -> Non
         write_plane(tmp_path, spw, SKY, frequency=frequency)
     result = make_cube(tmp_path, tmp_path / "out", Options(blank_missing=True, axis="table"))
     assert len(result.channels) == 3 and any("No blank plane for spw 4, 5" in line for line in result.warnings)
+
+
+def test_two_planes_are_never_one_channel(tmp_path: Path) -> None:
+    assert not linear_axis([2028e6, 2034e6, 2156e6], 128e6).fits
+    assert linear_axis([2028e6, 2034e6], 128e6).places == (0, 1)
+    for spw, frequency in (("2_4", 2160e6), ("3", 2156e6), ("5", 2412e6)):
+        write_plane(tmp_path, spw, SKY, frequency=frequency)
+    result = make_cube(tmp_path, tmp_path / "out")
+    assert [channel.group for channel in result.channels] == ["3", "2_4", "5"]
