@@ -14,7 +14,7 @@ from ccip_batch.cube.beams import common_beam
 from ccip_batch.cube.planes.plane import Plane, find_planes
 from ccip_batch.cube.planes.search import NoPlanesError
 from ccip_batch.cube.spectra.catalogue import Position
-from ccip_batch.cube.spectra.measure import Photometry, measure
+from ccip_batch.cube.spectra.measure import Photometry, measure, too_broad
 from ccip_batch.errors import DataError
 
 
@@ -36,7 +36,7 @@ def extract(
     `state`. Positions outside all planes are left out, and `warn` is told of them; DataError if all are.
 
     how: what is measured, and in which beam. In another beam than the planes' own, a box around each position is
-    convolved, and errors are those of the convolved noise.
+    convolved, and errors are those of the convolved noise. Rejected planes with a larger beam are NaN.
 
     warn: is told what looks like a plane and is not taken, and where V is not there.
     """
@@ -47,6 +47,9 @@ def extract(
     target = how.beam
     if how.in_common_beam and target is None:
         target = common_beam([plane.beam for plane in planes if not plane.rejected] or [p.beam for p in planes])
+    broad = [plane.group.replace("_", ",") for plane in planes if too_broad(plane, target)]
+    if broad:
+        say(f"The rejected plane(s) of spw {'; '.join(broad)} are blank (NaN): their beams are larger than {target}.")
     measured = [measure(plane, v_planes.get(plane.group), positions, how, target) for plane in planes]
     columns = {name: np.stack([one[name] for one in measured], axis=1) for name in measured[0]}
     inside = np.asarray(columns.pop("inside").any(axis=1), dtype=np.bool_)

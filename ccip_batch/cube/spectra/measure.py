@@ -13,7 +13,7 @@ from astropy import units
 from astropy.units import UnitBase
 from numpy.typing import NDArray
 
-from ccip_batch.cube.beams import GaussianBeam
+from ccip_batch.cube.beams import GaussianBeam, kernel
 from ccip_batch.cube.planes.plane import Plane
 from ccip_batch.cube.spectra import estimators
 from ccip_batch.cube.spectra.catalogue import Position
@@ -97,11 +97,17 @@ class _Aim:
         return self.dx / cdelt[0], self.dy / cdelt[1], None if self.moments is None else scale @ self.moments @ scale
 
 
+def too_broad(plane: Plane, target: GaussianBeam | None) -> bool:
+    """Whether a rejected plane cannot be convolved to the beam `target`, which is that of the kept planes."""
+    return target is not None and plane.rejected and kernel(plane.beam, target) is None
+
+
 def measure(
     plane: Plane, v_plane: Plane | None, positions: Sequence[Position], how: Photometry, target: GaussianBeam | None
 ) -> dict[str, NDArray[np.float64]]:
     """Flux and error of I, Q, U, V at each position, `inside` (0 or 1), and `Photometry.columns`; NaN for what there is
-    not. Each file is opened once. target: the beam to convolve to; None: the plane's own."""
+    not, also for a plane that is `too_broad`. Each file is opened once. target: the beam to convolve to; None: the
+    plane's own."""
     ra, dec = (np.array([getattr(position, key) for position in positions]) for key in ("ra", "dec"))
     names = ["inside", *(f"{stokes}{more}" for stokes in "IQUV" for more in ("", "_err")), *how.columns()]
     found = {name: np.full(len(positions), np.nan) for name in names}
@@ -109,6 +115,8 @@ def measure(
         images = [stack.enter_context(Image.opened(one, target)) for one in (plane, v_plane) if one]
         places = [places_in(image.plane, ra, dec) for image in images]
         found["inside"] = np.any([inside for _, _, inside in places], axis=0).astype(float)
+        if too_broad(plane, target):
+            return found
         for members in _parts(len(positions), max(_reach(image, how) for image in images)):
             aims: dict[int, _Aim] = {}
             for image, (x, y, inside) in zip(images, places, strict=True):

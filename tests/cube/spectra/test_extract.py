@@ -44,6 +44,16 @@ def test_a_source_between_pixels(planes: Path, common: bool) -> None:
     assert errors == pytest.approx([1, 1.44, 1.92] if common else [1, 1, 1], rel=0.02)
 
 
+@pytest.mark.parametrize("measure", ["value", "gaussian"])
+def test_a_rejected_plane_with_a_larger_beam_is_blank_in_the_common_beam(planes: Path, measure: str) -> None:
+    write_plane(planes, 9, Sky([SOURCE], noise=1e-4), rejected=True, beam=(8 / 3600, 6 / 3600, 20.0))
+    told: list[str] = []
+    table = extract(planes, [PLACE], Photometry(measure, in_common_beam=True), warn=told.append)
+    assert list(table["spw"]) == ["2", "9", "17"] and np.isfinite(table["I"]).tolist() == [True, False, True]
+    assert any("spw 9 are blank" in line for line in told)
+    assert np.isfinite(extract(planes, [PLACE], Photometry(measure))["I"]).all()
+
+
 def test_blank_and_absent_values(planes: Path) -> None:
     for path in planes.glob("*.spw9.V.*"):
         path.unlink()
