@@ -7,6 +7,7 @@ it was tried, and would bring 18 packages into the container image.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -25,16 +26,22 @@ from ccip_batch.cube.planes.noise import scatter
 from ccip_batch.cube.planes.plane import Plane, find_planes
 from ccip_batch.cube.planes.search import NoPlanesError, selected_groups
 from ccip_batch.cube.resample import resample
-from ccip_batch.cube.write import CubeFile, base_header, free_space, set_beam
+from ccip_batch.cube.write import CubeFile, add_history, base_header, free_space, set_beam, set_frequency
 from ccip_batch.errors import DataError, ResourceError
 
 KINDS = {"image": "", "rms": ".rms", "weight": ".weight"}
 """The files of a mosaic, and what their names have: those of planes, so that cubes can be made of mosaics."""
+_LONGEST = 60
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._+-]{{0,{_LONGEST - 1}}}")
+"""What a mosaic may be called: a part of the names of its files, and the value of a keyword."""
 _SAME_FREQUENCY = 1e-6
 """Planes of one spw whose frequencies differ by less than this share are of one frequency."""
 _STRIP = 256
 """Rows that are divided and written at a time."""
-_OF_A_SQUARE = ("VLASSTN", "OBSRA", "OBSDEC")
+_OF_A_SQUARE = (
+    "OBSRA", "OBSDEC", "OBSERVER", "PROPCODE", "VLASSEP", "VLASSITY", "VLASSPC", "VLASSPT", "VLASSTN", "VLASSVR",
+    "VLASSWP",
+)  # fmt: skip
 """Keywords that are left out where squares differ in them."""
 
 
@@ -50,6 +57,14 @@ class MosaicOptions:
     """Only these groups, such as `["2", "3_4"]`."""
     overwrite: bool = False
     """Replace mosaics that are there."""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise DataError(
+                f"Mosaics cannot be named {self.name!r}: a name has letters from A to Z, digits and any of . _ + -, "
+                f"begins with a letter or a digit, and is {_LONGEST} characters long at most. Choose another with "
+                "--name."
+            )
 
 
 @dataclass(frozen=True)
@@ -246,8 +261,8 @@ def _header(mosaic: _Mosaic, grid: Grid, name: str, key: str) -> fits.Header:
     header["NAXIS4"] = len(mosaic.kind)
     header["VLASSPL"] = mosaic.kind
     set_beam(header, mosaic.beam)
-    for word, value in (("CRVAL3", first["CRVAL3"]), ("CDELT3", first["CDELT3"]), ("CRPIX3", 1.0), ("CUNIT3", "Hz")):
-        header.set(word, value, after="CTYPE3")
+    axis = {"CRVAL3": first["CRVAL3"], "CDELT3": first["CDELT3"], "CRPIX3": 1.0, "CUNIT3": "Hz"}
+    set_frequency(header, axis, first["CRVAL3"])
     if "LATPOLE" in header:
         header["LATPOLE"] = grid.crval[1]
     for word in _OF_A_SQUARE:
@@ -258,9 +273,12 @@ def _header(mosaic: _Mosaic, grid: Grid, name: str, key: str) -> fits.Header:
     if key == "weight":
         header["BUNIT"] = "beam2/Jy2"
         header["BTYPE"] = "Weight"
-    header["HISTORY"] = "Mosaic of the planes below in the beam of this header, weighted by 1 / rms^2, resampled by"
-    header["HISTORY"] = "cubic splines; position corrections applied."
+    add_history(
+        header,
+        "Mosaic of the squares below in the beam of this header, weighted by 1 / rms^2, resampled by cubic splines; "
+        "position corrections applied.",
+    )
     for plane in planes:
-        header["HISTORY"] = f"In the mosaic: {plane.path.name}"
-        header["HISTORY"] = f"  of beam {plane.beam}"
+        add_history(header, f"In the mosaic: {plane.imagename}")
+        add_history(header, f"of beam {plane.beam}")
     return header

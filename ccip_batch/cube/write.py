@@ -85,8 +85,9 @@ def put(header: fits.Header, key: str, value: str | float | bool, comment: str) 
 
 
 def add_history(header: fits.Header, text: str) -> None:
-    """Add lines of history, folded at words."""
-    for line in textwrap.wrap(text, 72):
+    """Add lines of history, folded at words; letters that FITS does not have are written as escapes."""
+    text = text.encode("ascii", "backslashreplace").decode()
+    for line in textwrap.wrap(text, 72, break_on_hyphens=False):
         header["HISTORY"] = line
 
 

@@ -172,6 +172,24 @@ def test_rejected_planes_are_left_out(tmp_path: Path) -> None:
     assert not five.rejected
 
 
+def test_the_header_says_nothing_of_one_square_alone(tmp_path: Path) -> None:
+    name = "VLASS2.1.cc.T10t02.J005000-023000.06.2048.v1"
+    for square, epoch in ((name, "2.1"), (name.replace("2.1", "3.1"), "3.1")):
+        folder = tmp_path / epoch
+        folder.mkdir()
+        write_plane(folder, 5, Sky(noise=NOISE, header={"VLASSEP": epoch, "PROPCODE": "VLASS"}), name=square)
+    header = image(make_mosaics([tmp_path / "2.1", tmp_path / "3.1"], tmp_path / "out"))[1]
+    assert "VLASSEP" not in header and header["PROPCODE"] == "VLASS" and header["VLASSTN"] == "T10t02"
+    assert header["RESTFRQ"] == header["CRVAL3"] and "resampled by cubic splines" in " ".join(header["HISTORY"])
+    assert f"In the mosaic: {name}" in header["HISTORY"]
+
+
+@pytest.mark.parametrize("name", ["", ".a", "a/b", "x y", "gr\u00fcn", "x" * 61])
+def test_names_of_mosaics(tmp_path: Path, name: str) -> None:
+    done = CliRunner().invoke(main, ["mosaic", str(tmp_path), "--out", str(tmp_path / "out"), "--name", name])
+    assert done.exit_code == 11 and "Choose another with --name" in done.output
+
+
 def test_squares_that_do_not_touch_are_told(tmp_path: Path) -> None:
     squares = [
         write_square(tmp_path / name, name, neighbour(CENTRE, east), (5,), at=neighbour(CENTRE, east))

@@ -127,6 +127,8 @@ def test_history_is_folded_at_words() -> None:
     lines = list(header["HISTORY"])
     assert 1 < len(lines) < 6 and all(len(line) <= 72 for line in lines)
     assert " ".join(lines) == ("Planes lie beside the axis; " * 6).strip()
+    add_history(header, f"{'In the mosaic of the square with the name of the sources of'} J005000-023000 gr\u00fcn")
+    assert header["HISTORY"][-1] == "J005000-023000 gr\\xfcn"
 
 
 def test_the_beam_table_is_that_of_casa() -> None:
