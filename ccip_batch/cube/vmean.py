@@ -16,7 +16,7 @@ from ccip_batch.cube.beams import GaussianBeam, common_beam
 from ccip_batch.cube.convolve import Grid, Transfer, nominal_grid, shift_of
 from ccip_batch.cube.planes.noise import scatter
 from ccip_batch.cube.planes.plane import Plane, find_planes
-from ccip_batch.cube.write import CubeFile, base_header, set_beam
+from ccip_batch.cube.write import CubeFile, add_history, base_header, set_beam, set_frequency
 from ccip_batch.errors import DataError
 
 _VERSION = re.compile(r"\.v\d+$")
@@ -115,24 +115,16 @@ def _header(kept: list[Plane], rejected: int, grid: Grid, beam: GaussianBeam, no
     low, high = kept[0].frequency, kept[-1].frequency
     width = float(kept[0].header.get("CDELT3", SPACING))
     frequency = float(np.mean([plane.frequency for plane in kept]))
-    header.set("CRVAL3", frequency, after="CTYPE3")
-    header.set("CDELT3", high - low + width, after="CRVAL3")
-    header.set("CRPIX3", 1.0, after="CDELT3")
-    header.set("CUNIT3", "Hz", after="CRPIX3")
-    header["RESTFRQ"] = (frequency, "Rest frequency, Hz")
-    if not header.get("OBJECT"):
-        header["OBJECT"] = _object_of(kept[0].imagename)
+    axis: dict[str, str | float] = {"CRVAL3": frequency, "CDELT3": high - low + width, "CRPIX3": 1.0, "CUNIT3": "Hz"}
+    set_frequency(header, axis, frequency)
     header["NPLANES"] = (len(kept), "Planes in the mean")
     header["NREJ"] = (rejected, "Rejected planes, not in the mean")
     header["MADRMS"] = (noise, "1.4826 x median abs. deviation of this image")
-    header["HISTORY"] = "Mean of the V planes below in the beam of this header, on the nominal"
-    header["HISTORY"] = f"grid; the smallest and the largest value left out where {AT_LEAST} or more."
+    add_history(
+        header,
+        "Mean of the V planes below in the beam of this header, on the nominal grid; the smallest and the largest "
+        f"value left out where {AT_LEAST} or more.",
+    )
     for plane in kept:
-        header["HISTORY"] = f"In the mean: spw {plane.group.replace('_', ',')}, {plane.frequency / 1e6:.3f} MHz"
+        add_history(header, f"In the mean: spw {plane.group.replace('_', ',')}, {plane.frequency / 1e6:.3f} MHz")
     return header
-
-
-def _object_of(imagename: str) -> str:
-    """What an imagename says the object is: its fifth component, if it has one."""
-    parts = imagename.split(".")
-    return parts[4] if len(parts) > 4 else imagename
