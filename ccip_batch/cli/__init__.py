@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ccip_batch import __version__, processes
 from ccip_batch.cli.campaign import campaign
@@ -314,6 +315,9 @@ def cube(
     from ccip_batch.cube.faraday import FaradayOptions
     from ccip_batch.verbs.cube import make_cubes
 
+    given = click.get_current_context().get_parameter_source
+    if not rm and ParameterSource.COMMANDLINE in (given("rm_snr"), given("rm_max")):
+        raise click.UsageError("--rm-snr and --rm-max are of the maps: give --rm too.")
     faraday = FaradayOptions(snr=rm_snr, limit=rm_max, overwrite=options["overwrite"]) if rm else None
     if rm and beam == "native":
         raise click.UsageError("Faraday depth needs planes of one beam: leave out --rm, or --beam native.")

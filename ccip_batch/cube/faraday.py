@@ -24,14 +24,12 @@ from numpy.typing import NDArray
 from ccip_batch import processes
 from ccip_batch.cube.cubes import CubeResult
 from ccip_batch.cube.faraday_headers import MAPS, map_header
-from ccip_batch.cube.polarisation import wavelength_squared
+from ccip_batch.cube.polarisation import FEWEST, wavelength_squared
 from ccip_batch.cube.write import CubeFile, free_space
 from ccip_batch.errors import DataError, ResourceError
 
 STEP = 5.0
 """rad/m2 between the Faraday depths of a spectrum: a fiftieth of the width of the VLASS band's response."""
-LEAST_CHANNELS = 3
-"""Channels that a pixel must have: with two, any angle at wavelength zero fits."""
 _FIRST_CUT = 0.95
 """Share of the wanted S/N from which on a pixel is fitted; between the depths of the search, 1% of a peak is missed."""
 _ACROSS = 8
@@ -78,6 +76,14 @@ def require_rm_tools() -> None:
             f"Maps of Faraday depth peaks need RM-Tools, which this Python does not have ({error}). "
             "Install it with: pip install 'ccip-batch[rm]'"
         ) from error
+
+
+def require_channels(count: int, where: str) -> None:
+    """Raises DataError if there are too few channels with noise. where: what has so many."""
+    if count < FEWEST:
+        raise DataError(
+            f"{where} has {count} channel(s) with noise: Faraday depths need at least {FEWEST}. Take more planes."
+        )
 
 
 def map_paths(out: Path, imagename: str) -> dict[str, Path]:
@@ -201,11 +207,7 @@ class _Found:
 def _search(cubes: CubeResult, options: FaradayOptions) -> _Search:
     noise = np.atleast_1d(np.loadtxt(cubes.noise))
     good = np.isfinite(noise) & (noise > 0)
-    if np.count_nonzero(good) < LEAST_CHANNELS:
-        raise DataError(
-            f"{cubes.noise.name} has {np.count_nonzero(good)} channel(s) with noise: "
-            f"Faraday depths need at least {LEAST_CHANNELS}. Take more planes."
-        )
+    require_channels(int(np.count_nonzero(good)), cubes.noise.name)
     frequency = np.array([channel.frequency for channel in cubes.channels])
     steps = math.ceil(options.limit / STEP)
     return _Search(
@@ -275,7 +277,7 @@ class _Search:
         highest = np.max(sums.real**2 + sums.imag**2, axis=0)
         total = self.weights.astype(np.float32) @ used.astype(np.float32)  # 1 / variance of a pixel's spectrum
         reaches = highest >= (_FIRST_CUT * self.snr) ** 2 * total
-        return np.flatnonzero(reaches & (used.sum(axis=0) >= LEAST_CHANNELS))
+        return np.flatnonzero(reaches & (used.sum(axis=0) >= FEWEST))
 
     def _phases(self, depths: NDArray[np.float64]) -> NDArray[np.complex128]:
         """What turns channels into the sum of a spectrum, shape (depths, channels); weights are in it."""

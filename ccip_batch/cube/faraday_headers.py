@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from astropy.io import fits
 
+from ccip_batch.cube.write import add_history
+
 _OTHER_AXES = re.compile(r"(?:NAXIS|CTYPE|CRVAL|CDELT|CRPIX|CUNIT|CNAME|CROTA)[3-9]|P[SVC]\d+_\d+|PC\d+_\d+|CD\d+_\d+")
 _OF_A_CUBE = ("CHECKSUM", "DATASUM", "SPECSYS", "VELREF", "RESTFRQ", "RESTFREQ", "BTYPE", "BUNIT", "VLASSPL")
 
@@ -61,7 +63,10 @@ def map_header(cube: fits.Header, name: str, facts: Mapping[str, float]) -> fits
     header["SNRMIN"] = (facts["snr"], "Pixels with a lower peak are blank")
     header["DATE"] = (datetime.datetime.now(datetime.UTC).replace(tzinfo=None).isoformat(timespec="seconds"), "UTC")
     version = importlib.metadata.version("rm-tools")
-    header["HISTORY"] = f"Highest peak of the Faraday depth spectrum of each pixel, fitted by RM-Tools {version}"
-    header["HISTORY"] = "(measure_FDF_parms), channels weighted by 1 / noise^2. The angle at another wavelength is"
-    header["HISTORY"] = "that at wavelength zero + RM x wavelength^2."
+    add_history(
+        header,
+        f"Highest peak of the Faraday depth spectrum of each pixel, fitted by RM-Tools {version} (measure_FDF_parms), "
+        "channels weighted by 1 / noise^2. The angle at another wavelength is that at wavelength zero + RM x "
+        "wavelength^2.",
+    )
     return header

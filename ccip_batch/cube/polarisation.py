@@ -18,7 +18,7 @@ BIAS = 2.3
 _STEP = 0.5
 """Step of the coarse grid of rotation measures times the range of wavelength squared; a peak is 3.8 wide so."""
 FEWEST = 3
-"""Planes that it takes to fit a rotation measure."""
+"""Planes that it takes to fit a rotation measure: with two, any angle at wavelength zero fits."""
 
 
 @dataclass(frozen=True)

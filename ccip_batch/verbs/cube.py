@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from ccip_batch.cube.cubes import Options, make_cube
-from ccip_batch.cube.faraday import FaradayMaps, FaradayOptions, check_maps, faraday_maps
+from ccip_batch.cube.faraday import FaradayMaps, FaradayOptions, check_maps, faraday_maps, require_channels
 from ccip_batch.cube.planes.plane import find_planes
 from ccip_batch.errors import CcipError, ExitCode
 from ccip_batch.report.facts import gather
@@ -23,7 +23,10 @@ def make_cubes(source: Path, out: Path, options: Options, faraday: FaradayOption
     faraday: how to make maps of the Faraday depth peaks of the cubes; None: none are wanted.
     """
     if faraday is not None:
-        check_maps(out, find_planes(source, "IQU", options.spws)[0].imagename, faraday)
+        planes = find_planes(source, "IQU", options.spws)
+        check_maps(out, planes[0].imagename, faraday)
+        if taken := [plane for plane in planes if options.include_rejected or not plane.rejected]:
+            require_channels(len(taken), "The cube")
     result = make_cube(source, out, replace(options, states=_states(source)), _say)
     for warning in result.warnings:
         click.echo(f"warning: {warning}", err=True)

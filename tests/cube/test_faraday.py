@@ -21,6 +21,7 @@ from ccip_batch.cube.cubes import CubeResult, Options, make_cube
 from ccip_batch.cube.faraday import FaradayMaps, FaradayOptions, faraday_maps
 from ccip_batch.cube.faraday_headers import MAPS
 from ccip_batch.cube.faraday_pictures import draw, keep, kept
+from ccip_batch.errors import DataError
 
 NOISE = 1e-3
 SPWS = (2, 3, 5, 8, 10, 11, 13, 14, 16, 17)
@@ -137,6 +138,7 @@ def test_headers(cubes: CubeResult, maps: FaradayMaps) -> None:
         assert wcs.naxis == 2 and wcs.wcs.ctype[0] == sky.wcs.ctype[0]
         assert wcs.wcs.crval[0] == cube["CRVAL1"] and wcs.wcs.crpix[1] == cube["CRPIX2"]
     assert header["NCHAN"] == len(SPWS)
+    assert "Highest peak of the Faraday depth spectrum of each pixel" in " ".join(header["HISTORY"])
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -169,8 +171,17 @@ def test_without_rm_tools_nothing_is_made(tmp_path: Path, monkeypatch: pytest.Mo
 def test_too_few_channels(tmp_path: Path) -> None:
     for spw in (2, 17):
         write_plane(tmp_path, spw, Sky(SOURCES, noise=NOISE, size=SIZE))
-    done = CliRunner().invoke(main, ["cube", str(tmp_path), "--out", str(tmp_path / "cubes"), "--rm"])
-    assert done.exit_code == 11 and "at least 3" in done.output
+    write_plane(tmp_path, 9, Sky(SOURCES, noise=NOISE, size=SIZE), rejected=True)
+    words = ["cube", str(tmp_path), "--out", str(tmp_path / "cubes"), "--rm"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 11 and "at least 3" in done.output and not (tmp_path / "cubes").exists()
+    with pytest.raises(DataError, match=r"noise\.txt has 2 channel"):
+        faraday_maps(make_cube(tmp_path, tmp_path / "cubes"))
+
+
+def test_options_of_the_maps_need_maps(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["cube", str(tmp_path), "--out", str(tmp_path / "cubes"), "--rm-snr", "9"])
+    assert done.exit_code == 2 and "give --rm too" in done.output
 
 
 def test_pictures(maps: FaradayMaps, tmp_path: Path) -> None:
