@@ -77,14 +77,14 @@ def test_memory_hold_asks_for_more(jobs: PoolJobs) -> None:
     """Held by the pool's policy, released by ours with twice the memory, until it is enough."""
     run = jobs.plan("memory", "transfer", True)
     jobs.open_again(run, NODE)
-    jobs.edit(run.folder.dag / "ccip.dag", f'^(VARS {NODE} .*memory=)"\\d+"', r'\1"128"')
+    jobs.edit(run.folder.dag / "ccip.dag", f'^(VARS {NODE} .*memory=)"\\d+"', r'\1"64"')  # CASA alone takes some 200 MB
     jobs.ccip("submit", run.folder.path)
     assert jobs.finish(run) == 0
     log = (run.folder.dag / "jobs.log").read_text()
-    assert log.count("Code 21 Subcode 102") >= 2
+    assert log.count("Job was held") >= 2 and "Code 21 Subcode 102" in log
     row = jobs.row(run, NODE)
     assert row.submissions == 1 and row.attempts >= 3
-    assert row.memory_asked is not None and row.memory_asked >= 512
+    assert row.memory_asked is not None and row.memory_asked >= 256
     jobs.assert_same_products(run)
 
 
