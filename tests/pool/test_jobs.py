@@ -94,16 +94,16 @@ def test_memory_hold_for_good(jobs: PoolJobs) -> None:
     """No machine has enough: removed with a reason, not tried again, and the other planes go on."""
     run = jobs.plan("too_small", "shared", True)
     jobs.open_again(run, NODE)
-    jobs.edit(run.folder.dag / "ccip.dag", f'^(VARS {NODE} .*memory=)"\\d+"', r'\1"128"')
+    jobs.edit(run.folder.dag / "ccip.dag", f'^(VARS {NODE} .*memory=)"\\d+"', r'\1"16"')
     jobs.edit(run.folder.dag / "ccip.dag", rf"^RETRY {NODE} 2", f"RETRY {NODE} 1")
-    jobs.edit(run.folder.dag / "ccip.dag", rf"^(RETRY {NODE} .*)", rf'\1\nVARS {NODE} APPEND memory_limit="128"')
+    jobs.edit(run.folder.dag / "ccip.dag", rf"^(RETRY {NODE} .*)", rf'\1\nVARS {NODE} APPEND memory_limit="16"')
     jobs.ccip("submit", run.folder.path)
     assert jobs.finish(run) != 0
     assert jobs.row(run, NODE).state is JobState.REMOVED
     assert "more memory than it had asked for" in jobs.ccip("explain", run.folder.path, NODE)
     assert jobs.result(run, "publish").stage("publish")["failed"] == ["10"]
 
-    jobs.edit(run.folder.dag / "ccip.dag", r'memory_limit="128"', 'memory_limit="4000"')
+    jobs.edit(run.folder.dag / "ccip.dag", r'memory_limit="16"', 'memory_limit="4000"')
     jobs.ccip("retry", run.folder.path, NODE)
     assert jobs.finish(run) == 0
     jobs.assert_same_products(run)
