@@ -30,7 +30,6 @@ _OTHERS = (
     (b"PK\x05\x06", "is a zip archive"),
     (b"7z\xbc\xaf\x27\x1c", "is a 7z archive"),
     (b"Rar!", "is a rar archive"),
-    (b"<", "is a web page or the like, not an archive"),
 )
 """How files begin that are not read, and what they are."""
 _MOST_LINKS = 200
@@ -81,7 +80,7 @@ def is_archive(path: Path) -> bool:
             start = file.read(265)
     except OSError:
         return False
-    known = (*(magic for magic, _ in _OTHERS[:-1]), b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
+    known = (*(magic for magic, _ in _OTHERS), b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
     return start.startswith(known) or start[257:262] == b"ustar"
 
 
@@ -116,6 +115,8 @@ def _unpacked(raw: IO[bytes], archive: Path) -> IO[bytes]:
     raw.seek(0)
     if not start:
         raise DataError(f"{archive} is empty. Fetch it again.")
+    if start.startswith(b"<"):
+        raise DataError(f"{archive} is a web page or the like: the download went wrong. Fetch it again.")
     for magic, what in _OTHERS:
         if start.startswith(magic):
             raise DataError(f"{archive} {what}, not a tarball of gzip, bzip2 or xz. {_AGAIN}")

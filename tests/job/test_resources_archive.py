@@ -221,7 +221,7 @@ def test_many_hard_links_are_refused(tmp_path: Path) -> None:
         (b"", "is empty"),
         (b"PK\x03\x04", "is a zip archive"),
         (b"\x28\xb5\x2f\xfd", "is compressed with Zstandard"),
-        (b"<!DOCTYPE html>", "is a web page"),
+        (b"<!DOCTYPE html>", "is a web page or the like: the download went wrong. Fetch it again"),
         (b"7z\xbc\xaf\x27\x1c", "is a 7z archive"),
     ],
 )
