@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -346,7 +347,22 @@ def mosaic(folders: tuple[Path, ...], out: Path, spw: tuple[str, ...], **options
     return ExitCode.DONE
 
 
-@main.command()
+class _AtPositions(click.Command):
+    """A verb with a declination among its words."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Split the words into options and arguments; a declination that looks like an option is told as what it is."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if not re.match(r"-[\d.]", error.option_name):
+                raise
+            raise click.UsageError(
+                "Put --, after all options, before a position with a negative declination: -- 203.4 -16.6", ctx
+            ) from None
+
+
+@main.command(cls=_AtPositions)
 @click.argument("source", type=_PATH, metavar="RUN_OR_FOLDER")
 @click.argument("position", nargs=-1, metavar="[RA DEC]")
 @click.option("--catalogue", type=_PATH, help="A table of positions (ECSV, CSV, FITS, VOTable) instead of RA DEC.")
@@ -360,7 +376,7 @@ def mosaic(folders: tuple[Path, ...], out: Path, spw: tuple[str, ...], **options
     show_default=True,
     help="The value at the position, the peak of I within a beam of it, the sum in an aperture, or a Gaussian fit.",
 )
-@click.option("--aperture", type=float, metavar="ARCSEC", help="Radius of the aperture.")
+@click.option("--aperture", type=float, metavar="ARCSEC", help="Radius of the aperture, for --measure aperture.")
 @click.option(
     "--limit", type=float, default=3.0, show_default=True, help="Below this S/N, an upper limit of as many errors."
 )
@@ -379,8 +395,9 @@ def extract(
     from ccip_batch.cube.spectra.measure import Photometry
     from ccip_batch.verbs.extract import Output, write_spectra
 
-    if (len(position) == 2) == (catalogue is not None):
-        raise click.UsageError("Give RA and DEC, or --catalogue.")
+    if len(position) != (0 if catalogue else 2):
+        behind = any(word.startswith("--") for word in position)
+        raise click.UsageError(f"Give RA and DEC, or --catalogue{'; options go before --' if behind else ''}.")
     if (measure == "aperture") != (aperture is not None):
         raise click.UsageError("Give --measure aperture together with --aperture ARCSEC.")
     positions = read_catalogue(catalogue) if catalogue else [parse_position(*position)]

@@ -86,7 +86,11 @@ def search(
         named = [one for one in named if one.group in wanted]
         images = [one for one in images if one.group in wanted]
     if not images:
-        raise NoPlanesError(f"{folder} holds no plane named {_FORM.format(kind=polarisation)}.", passed_over)
+        named_so = _FORM.format(kind=polarisation)
+        raise NoPlanesError(
+            f"{folder} holds no plane named {named_so}. Name a run folder, or the folder that the planes are in.",
+            passed_over,
+        )
     names = sorted({one.image for one in images})
     if len(names) > 1:
         raise DataError(

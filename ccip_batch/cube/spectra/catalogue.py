@@ -67,7 +67,8 @@ def read_catalogue(path: Path) -> list[Position]:
     columns = _columns(table, path)
     ra, dec = (_first(columns, names) for names in (_RA, _DEC))
     if ra is None or dec is None:
-        raise DataError(f"{path.name}: no columns ra and dec; it has {', '.join(map(str, table.colnames))}.")
+        there = ", ".join(map(str, table.colnames))
+        raise DataError(f"{path.name}: no columns ra and dec (ICRS); it has {there}. Rename them, or add a header.")
     if not len(table):
         raise DataError(f"{path.name}: the table has no rows.")
     readers = [_Cells(table, column, path) for column in (ra, dec)]

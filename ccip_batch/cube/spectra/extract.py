@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy import units
@@ -16,6 +17,8 @@ from ccip_batch.cube.planes.search import NoPlanesError
 from ccip_batch.cube.spectra.catalogue import Position
 from ccip_batch.cube.spectra.measure import Photometry, measure, too_broad
 from ccip_batch.errors import DataError
+
+_MOST_TOLD = 10
 
 
 def extract(
@@ -38,12 +41,13 @@ def extract(
     how: what is measured, and in which beam. In another beam than the planes' own, a box around each position is
     convolved, and errors are those of the convolved noise. Rejected planes with a larger beam are NaN.
 
-    warn: is told what looks like a plane and is not taken, and where V is not there.
+    warn: is told what looks like a plane and is not taken, where V is not there, and what has no value or no error.
     """
     say = warn or (lambda line: None)
     how = how or Photometry()
     planes = find_planes(source, "IQU", warn=say)
     v_planes = _v_planes(source, planes, say)
+    _tell_no_rms([*planes, *v_planes.values()], say)
     target = how.beam
     if how.in_common_beam and target is None:
         target = common_beam([plane.beam for plane in planes if not plane.rejected] or [p.beam for p in planes])
@@ -55,10 +59,11 @@ def extract(
     inside = np.asarray(columns.pop("inside").any(axis=1), dtype=np.bool_)
     outside = [f"{p.name} ({p.ra:.6f} {p.dec:+.6f})" for p, there in zip(positions, inside, strict=True) if not there]
     if len(outside) == len(positions):
-        more = f", like the {len(outside) - 1} others" if len(outside) > 1 else ""
+        more = f", and so do all others ({len(outside) - 1})" if len(outside) > 1 else ""
         raise DataError(f"{outside[0]} lies outside all planes{more}. Give positions in the image, ICRS.")
     for place in outside:
         say(f"left out: {place} lies outside all planes")
+    _tell_blanks(positions, columns | {"inside": inside}, say)
     table = _table([p for p, there in zip(positions, inside, strict=True) if there], planes, how)
     for name, values in columns.items():
         table[name] = values[inside].ravel()
@@ -86,6 +91,26 @@ def _v_planes(source: Path, planes: Sequence[Plane], say: Callable[[str], None])
     if without:
         say(f"No V plane for spw {'; '.join(without)}: V is blank (NaN) there.")
     return found
+
+
+def _tell_no_rms(planes: Sequence[Plane], say: Callable[[str], None]) -> None:
+    """Which planes have no errors, so that what is measured in them has no upper limit and no rotation measure."""
+    without = [f"{plane.group.replace('_', ',')} {plane.stokes}" for plane in planes if plane.rms is None]
+    if without:
+        say(f"No rms image for spw {'; '.join(without)}: errors are blank (NaN) there. Put the .rms files there too.")
+
+
+def _tell_blanks(positions: Sequence[Position], columns: dict[str, NDArray[Any]], say: Callable[[str], None]) -> None:
+    """Positions on the planes that have no value of Stokes I in any of them, or values and nowhere an error."""
+    value, error = (np.isfinite(columns[name]).any(axis=1) for name in ("I", "I_err"))
+    for found, what in (
+        (columns["inside"] & ~value, "no value in any plane"),
+        (value & ~error, "without errors: the rms images are blank or not there"),
+    ):
+        names = [position.name for position, blank in zip(positions, found, strict=True) if blank]
+        if names:
+            more = f" and {len(names) - _MOST_TOLD} more" if len(names) > _MOST_TOLD else ""
+            say(f"{what}: {', '.join(names[:_MOST_TOLD])}{more}")
 
 
 def _table(positions: Sequence[Position], planes: Sequence[Plane], how: Photometry) -> Table:

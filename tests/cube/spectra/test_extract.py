@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.table import QTable, Table
+from click.testing import CliRunner
 from helpers.small_disks import small_disk
 from skies import CELL, CENTRE, FREQUENCIES, Sky, Source, cut, sky_wcs, slant, write_plane
 
+from ccip_batch.cli import main
 from ccip_batch.cube.spectra.catalogue import Position, parse_position, read_catalogue
 from ccip_batch.cube.spectra.extract import extract
 from ccip_batch.cube.spectra.measure import Photometry
@@ -65,6 +67,35 @@ def test_blank_and_absent_values(planes: Path) -> None:
     assert np.isnan(table["I"][3:]).all()
     with pytest.raises(DataError, match="outside all planes"):
         extract(planes, [Position("far", 200.0, 10.0)])
+
+
+def test_what_has_no_value_or_no_error_is_told(planes: Path) -> None:
+    next(planes.glob("*.spw17.IQU.*.rms.*")).unlink()
+    told: list[str] = []
+    extract(planes, [PLACE, Position("edge", CENTRE[0], CENTRE[1] - 47 * CELL)], warn=told.append)
+    assert told == [
+        "No rms image for spw 17 IQU: errors are blank (NaN) there. Put the .rms files there too.",
+        "no value in any plane: edge",
+    ]
+    for path in planes.glob("*.IQU.*.rms.*"):
+        path.unlink()
+    extract(planes, [PLACE], warn=told.append)
+    assert told[-1] == "without errors: the rms images are blank or not there: S"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["12.5", "-2.5"], "Put --, after all options, before a position with a negative declination: -- 203.4 -16.6"),
+        (["12.5", "-.5"], "before a position with a negative declination"),
+        (["--", "12.5", "-2.5", "--out", "a.csv"], "Give RA and DEC, or --catalogue; options go before --."),
+        (["12.5", "--catalogue", "a.csv"], "Give RA and DEC, or --catalogue."),
+        (["12.5", "2.5", "--mesure", "peak"], "No such option"),
+    ],
+)
+def test_words_that_are_no_position(planes: Path, words: list[str], says: str) -> None:
+    done = CliRunner().invoke(main, ["extract", str(planes), *words])
+    assert done.exit_code == 2 and says in done.output
 
 
 @pytest.mark.parametrize("common", [False, True])
