@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.constants import speed_of_light
 from scipy.optimize import minimize_scalar
 
 Spectrum = NDArray[np.float64]
-LIGHT = 299792458.0
-"""Speed of light, m/s."""
 BIAS = 2.3
 """Polarised intensity at the best of many rotation measures is too large by as many squared errors, in the square
 (George, Stil & Keller 2012, PASA 29, 214; RM-Tools corrects by the same)."""
@@ -37,10 +36,15 @@ class Rotation:
     chi2: float
     """Reduced chi squared of Q and U; far above 1 for more than one Faraday depth."""
 
+    def angle(self, squared: Spectrum) -> Spectrum:
+        """Polarisation angle at some wavelength squared (m2): degrees, not wrapped."""
+        turned: Spectrum = self.chi0 + np.degrees(self.rm * squared)
+        return turned
+
 
 def wavelength_squared(frequency: Spectrum) -> Spectrum:
     """m2, of Hz."""
-    squared: Spectrum = (LIGHT / frequency) ** 2
+    squared: Spectrum = (speed_of_light / frequency) ** 2
     return squared
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from astropy.units import Quantity
+from scipy.constants import speed_of_light
 
 from ccip_batch.casa.measurement_set import MsSummary
 from ccip_batch.errors import CcipError
@@ -14,7 +15,6 @@ from ccip_batch.imaging.sky import offsets, phase_centre
 from ccip_batch.job.config import ResolvedJob
 from ccip_batch.stages.editimlist import select_fields
 
-_LIGHT_M_S = 299792458.0
 _BEAM_ARCMIN_GHZ = 38.0
 """Distance at which an antenna sees a tenth, times the frequency: 0.9 of the width at half power, which is 42 arcmin at
 1 GHz (VLA Observational Status Summary)."""
@@ -45,7 +45,7 @@ def _of_cell(cell: float, baseline: float, frequency: float) -> tuple[list[str],
     known. frequency: the highest, Hz."""
     if not baseline:
         return [], cell
-    fringe = math.degrees(_LIGHT_M_S / frequency / baseline) * 3600
+    fringe = math.degrees(speed_of_light / frequency / baseline) * 3600
     better = float(f"{fringe / _USUAL:.1g}")
     sees = f"the longest baseline, {baseline / 1e3:.3g} km, sees {fringe:.2g} arcsec at {frequency / 1e9:.2f} GHz"
     if fringe / cell > _FINEST:

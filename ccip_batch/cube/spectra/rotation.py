@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from astropy import units
 from astropy.table import Table
+from scipy.constants import speed_of_light
 
-from ccip_batch.cube.polarisation import FEWEST, LIGHT, Spectrum, fit_rotation, wavelength_squared
+from ccip_batch.cube.polarisation import FEWEST, Spectrum, fit_rotation, wavelength_squared
 
 _SURE = 5.0
 """Polarised intensity is taken to fall with frequency as Stokes I does where that is so many errors in all planes."""
@@ -69,7 +70,7 @@ def _position(part: Table, synthesis: Callable[..., Any] | None) -> dict[str, fl
     frequency, q, u = (columns[name] for name in ("frequency", "Q", "U"))
     error = np.sqrt((columns["Q_err"] ** 2 + columns["U_err"] ** 2) / 2)
     squared = wavelength_squared(frequency)
-    found["frequency"] = LIGHT / math.sqrt(float(np.average(squared, weights=error**-2)))
+    found["frequency"] = speed_of_light / math.sqrt(float(np.average(squared, weights=error**-2)))
     model = _stokes_i(columns)
     shape = np.ones_like(q) if model is None else model(frequency) / model(np.array(found["frequency"]))
     fit = fit_rotation(squared, q, u, error, shape)

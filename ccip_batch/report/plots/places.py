@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
-from ccip_batch.cube.polarisation import wavelength_squared
+from ccip_batch.cube.polarisation import FEWEST, Rotation, fit_rotation, wavelength_squared
 from ccip_batch.report.facts import RunFacts
 from ccip_batch.report.plot import Plot
 from ccip_batch.report.plots.canvas import (
@@ -23,7 +23,6 @@ from ccip_batch.report.plots.canvas import (
     Table,
     plain_ticks,
 )
-from ccip_batch.report.rotation import Rotation, angle_errors, angles, fit_rotation
 from ccip_batch.stages.analyzestokescubes import REFERENCE_HZ, Place
 
 _BOTH = "peak of Stokes I and of polarised intensity"
@@ -51,18 +50,24 @@ class Polarisation:
 
     @property
     def chi(self) -> np.ndarray:
-        """Angle, rad."""
-        return angles(self.q, self.u)
+        """Angle, degrees from -90 to 90."""
+        angle: np.ndarray = np.degrees(np.arctan2(self.u, self.q) / 2)
+        return angle
 
     @property
     def chi_error(self) -> np.ndarray:
-        """Its standard error, rad."""
-        return angle_errors(self.q, self.u, self.error)
+        """Its standard error, degrees: at most the standard deviation of a random angle, 180 / sqrt(12)."""
+        error = self.error / 2 / np.maximum(np.hypot(self.q, self.u), 1e-30)
+        limited: np.ndarray = np.minimum(np.degrees(error), 180 / math.sqrt(12))
+        return limited
 
     def fit(self) -> Rotation | None:
-        """Rotation measure from the kept planes."""
+        """Rotation measure from the kept planes; None if these are too few."""
         kept = self.kept
-        return fit_rotation(self.lambda2[kept], self.chi[kept], self.chi_error[kept])
+        if np.count_nonzero(kept) < FEWEST:
+            return None
+        even = np.ones(np.count_nonzero(kept))  # the fraction is the same in all
+        return fit_rotation(self.lambda2[kept], self.q[kept], self.u[kept], self.error[kept], even)
 
 
 def polarisation(place: Place) -> Polarisation:
@@ -195,23 +200,22 @@ def _angle(places: Sequence[Place], plots: Plots) -> Plot:
             fit = data.fit()
             chi, error = data.chi, data.chi_error
             if fit:
-                chi = chi + np.pi * np.round((fit.angle(data.lambda2) - chi) / np.pi)
+                chi = chi + 180 * np.round((fit.angle(data.lambda2) - chi) / 180)
                 at = np.linspace(data.lambda2.min(), data.lambda2.max(), 50)
-                upper.plot(at * 1e4, np.degrees(fit.angle(at)), color=MODEL, lw=1.3)
+                upper.plot(at * 1e4, fit.angle(at), color=MODEL, lw=1.3)
                 texts.append(
-                    f"{place.name}: RM {fit.rm:+.1f}{_pm(fit.rm_error, digits=1)} rad/m², angle at zero wavelength "
-                    f"{math.degrees(fit.chi0):.1f}°"
-                    + (f", reduced chi² {fit.reduced_chi2:.2g}" if fit.reduced_chi2 is not None else "")
+                    f"{place.name}: RM {fit.rm:+.1f} ± {fit.rm_err:.1f} rad/m², angle at zero wavelength "
+                    f"{fit.chi0:.1f}°, reduced chi² {fit.chi2:.2g}"
                 )
             fraction = np.hypot(data.q, data.u)
             for i, kept in enumerate(data.kept):
                 face = FOUND if kept else "none"
-                upper.errorbar(data.lambda2[i] * 1e4, math.degrees(chi[i]), math.degrees(error[i]), marker="o",
+                upper.errorbar(data.lambda2[i] * 1e4, chi[i], error[i], marker="o",
                                color=FOUND, mfc=face, lw=0.8)  # fmt: skip
                 lower.errorbar(data.lambda2[i] * 1e4, fraction[i], data.error[i], marker="o", color=FOUND, mfc=face,
                                lw=0.8)  # fmt: skip
-                rows.append((place.name, data.spw[i], data.lambda2[i], math.degrees(chi[i]), math.degrees(error[i]),
-                             math.degrees(fit.angle(data.lambda2[i])) if fit else None, fraction[i], data.error[i],
+                rows.append((place.name, data.spw[i], data.lambda2[i], chi[i], error[i],
+                             float(fit.angle(data.lambda2[i])) if fit else None, fraction[i], data.error[i],
                              bool(kept)))  # fmt: skip
             upper.set_title(place.name)
             upper.set_ylabel("angle (degrees)")
@@ -228,8 +232,8 @@ def _angle(places: Sequence[Place], plots: Plots) -> Plot:
     return Plot("rotation", "Polarisation angle and fraction against wavelength squared", text)
 
 
-def _pm(error: float | None, scale: float = 1.0, digits: int = 3) -> str:
+def _pm(error: float | None, scale: float = 1.0) -> str:
     if error is None:
         return ""
     value = error * scale
-    return f" ± {value:.{digits}f}" if scale == 1.0 else f" ± {value:.2g}"
+    return f" ± {value:.3f}" if scale == 1.0 else f" ± {value:.2g}"
