@@ -43,3 +43,11 @@ def test_noisy_planes_count_less() -> None:
     angle[3] += 0.7
     noise[3] = 0.5
     assert fitted(angle, noise).rm == pytest.approx(20.0, abs=0.02)
+
+
+def test_polarised_intensity_is_corrected_for_its_bias() -> None:
+    noise = np.full(16, 0.1 * 4 / 7)
+    found = [fitted(0.4 - 25.0 * SQUARED, noise, seed) for seed in range(600)]
+    off = np.array([(fit.p - 0.1) / fit.p_err for fit in found])
+    assert found[0].p_err == pytest.approx(0.1 / 7)
+    assert abs(off.mean()) < 0.1  # uncorrected, it would be 0.16

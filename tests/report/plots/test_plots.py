@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,6 +84,9 @@ def test_polarisation(made: tuple[dict[str, Plot], Path], facts: RunFacts) -> No
         assert float(row["error"]) == pytest.approx(noise / intensity)
     for row, qu in zip(rows(made[1], "rotation"), rows(made[1], "qu"), strict=True):
         assert float(row["fraction"]) == pytest.approx((float(qu["q_over_i"]) ** 2 + float(qu["u_over_i"]) ** 2) ** 0.5)
+        assert abs(float(row["fit_deg"]) - float(row["angle_deg"])) < 4 * float(row["angle_error_deg"])
+    told = re.search(r"RM ([+-][\d.]+) ± ([\d.]+) rad/m²", made[0]["rotation"].text)
+    assert told and abs(float(told[1]) - 35.0) < 3 * float(told[2]) < 45  # source A's
 
 
 def test_places_that_are_one_pixel_are_drawn_once(facts: RunFacts, tmp_path: Path) -> None:
